@@ -1,0 +1,373 @@
+"""exp and log for the kernels: no branches, no tables, no libm, no fused multiply-add.
+
+Each function is a scalar; a loop over it becomes SIMD, and gives the same bits at every level.
+"wide" works in float64, "narrow" in float32, where a vector holds twice as many lanes.
+
+- exp_*(x) is e^x for every x; decay_*(x) is e^x for x <= 0 only, and cheaper.
+- log_*(x) takes every x; logn_*(x) only a finite x > 0 that is not subnormal, and is cheaper.
+- A trailing 2 marks an argument in two parts, x + lo, where |lo| is at most an ulp of x.
+
+The polynomials come from tools/fit_polynomials.py.
+"""
+
+cimport cython
+from libc.math cimport INFINITY, NAN
+from libc.stdint cimport uint32_t, uint64_t
+
+
+cdef union Wide:
+    double real
+    uint64_t bits
+
+
+cdef union Narrow:
+    float real
+    uint32_t bits
+
+
+cdef inline uint64_t wide_bits(double x) noexcept nogil:
+    cdef Wide word
+    word.real = x
+    return word.bits
+
+
+cdef inline double wide_from(uint64_t bits) noexcept nogil:
+    cdef Wide word
+    word.bits = bits
+    return word.real
+
+
+cdef inline uint32_t narrow_bits(float x) noexcept nogil:
+    cdef Narrow word
+    word.real = x
+    return word.bits
+
+
+cdef inline float narrow_from(uint32_t bits) noexcept nogil:
+    cdef Narrow word
+    word.bits = bits
+    return word.real
+
+
+# ---- exp -----------------------------------------------------------------------------------
+# x = k ln 2 + r, |r| <= ln 2 / 2. Adding 1.5 * 2^52 (2^23 in float32) to x / ln 2 leaves k in the
+# low bits of the sum. The high part of ln 2 is short, so x - k * high is exact, and the rounding
+# of k * low reaches the result only at its own small scale.
+
+cdef inline double _exp_wide(double high, double low) noexcept nogil:
+    """e^(high + low), low being tiny."""
+    cdef double r = high + low
+    cdef double p = 2.5009065886842728e-08
+    p = p * r + 2.7623898866402817e-07
+    p = p * r + 2.7557518139213575e-06
+    p = p * r + 2.4801512175144247e-05
+    p = p * r + 0.0001984126964304912
+    p = p * r + 0.0013888888923753115
+    p = p * r + 0.008333333333392123
+    p = p * r + 0.04166666666661239
+    p = p * r + 0.16666666666666666
+    p = p * r + 0.5
+    cdef double one = 1.0 + high
+    return one + (((1.0 - one) + high) + (p * (r * r) + low))
+
+
+cdef inline double _scaled_wide(double y, uint64_t k) noexcept nogil:
+    """y * 2^(k - 2046), k being the low 12 bits: in two factors, so that only one product rounds."""
+    cdef uint64_t half = (k << 51) & <uint64_t> 0x7FF0000000000000
+    return y * wide_from(half) * wide_from((k << 52) - half)
+
+
+cdef inline double exp_wide(double x) noexcept nogil:
+    """e^x."""
+    cdef double bounded = -746.0 if x < -746.0 else x
+    bounded = 710.0 if bounded > 710.0 else bounded
+    cdef double shifted = bounded * 1.4426950408889634 + 6755399441057790.0
+    cdef double k = shifted - 6755399441057790.0
+    return _scaled_wide(_exp_wide(bounded - k * 0.693147180559663, k * -2.8235290563031577e-13),
+                        wide_bits(shifted))
+
+
+cdef inline double exp_wide2(double x, double lo) noexcept nogil:
+    """e^(x + lo)."""
+    cdef double bounded = -746.0 if x < -746.0 else x
+    bounded = 710.0 if bounded > 710.0 else bounded
+    cdef double shifted = bounded * 1.4426950408889634 + 6755399441057790.0
+    cdef double k = shifted - 6755399441057790.0
+    return _scaled_wide(
+        _exp_wide(bounded - k * 0.693147180559663, lo - k * 2.8235290563031577e-13),
+        wide_bits(shifted))
+
+
+cdef inline double _decayed_wide(double y, uint64_t k) noexcept nogil:
+    """y * 2^(k - 64): added to the exponent, which stays clear of subnormals, then * 2^-64."""
+    return wide_from(wide_bits(y) + (k << 52)) * 5.421010862427522e-20
+
+
+cdef inline double decay_wide(double x) noexcept nogil:
+    """e^x for x <= 0."""
+    cdef double bounded = -746.0 if x < -746.0 else x
+    cdef double shifted = bounded * 1.4426950408889634 + 6755399441055808.0
+    cdef double k = shifted - 6755399441055808.0
+    return _decayed_wide(_exp_wide(bounded - k * 0.693147180559663, k * -2.8235290563031577e-13),
+                         wide_bits(shifted))
+
+
+cdef inline double decay_wide2(double x, double lo) noexcept nogil:
+    """e^(x + lo) for x <= 0."""
+    cdef double bounded = -746.0 if x < -746.0 else x
+    cdef double shifted = bounded * 1.4426950408889634 + 6755399441055808.0
+    cdef double k = shifted - 6755399441055808.0
+    return _decayed_wide(
+        _exp_wide(bounded - k * 0.693147180559663, lo - k * 2.8235290563031577e-13),
+        wide_bits(shifted))
+
+
+cdef inline float _exp_narrow(float high, float low) noexcept nogil:
+    """e^(high + low), low being tiny."""
+    cdef float c6 = 0.0013836713042110205, c5 = 0.008369140326976776, c4 = 0.041668105870485306
+    cdef float c3 = 0.16666516661643982, c2 = 0.4999999403953552, one = 1.0
+    cdef float r = high + low
+    cdef float p = (((c6 * r + c5) * r + c4) * r + c3) * r + c2
+    return one + (high + (p * (r * r) + low))
+
+
+cdef inline float _scaled_narrow(float y, uint32_t k) noexcept nogil:
+    """y * 2^(k - 254), k being the low 9 bits: in two factors, so that only one product rounds."""
+    cdef uint32_t half = (k << 22) & <uint32_t> 0x7F800000
+    return y * narrow_from(half) * narrow_from((k << 23) - half)
+
+
+cdef inline float exp_narrow2(float x, float lo) noexcept nogil:
+    """e^(x + lo)."""
+    cdef float least = -104.0, most = 89.0, per_ln2 = 1.4426950216293335, shift = 12583166.0
+    cdef float ln2_high = 0.693145751953125, ln2_low = 1.428606765330187e-06
+    cdef float bounded = least if x < least else x
+    bounded = most if bounded > most else bounded
+    cdef float shifted = bounded * per_ln2 + shift
+    cdef float k = shifted - shift
+    return _scaled_narrow(_exp_narrow(bounded - k * ln2_high, lo - k * ln2_low),
+                          narrow_bits(shifted))
+
+
+cdef inline float exp_narrow(float x) noexcept nogil:
+    """e^x."""
+    cdef float least = -104.0, most = 89.0, per_ln2 = 1.4426950216293335, shift = 12583166.0
+    cdef float ln2_high = 0.693145751953125, ln2_low = 1.428606765330187e-06
+    cdef float bounded = least if x < least else x
+    bounded = most if bounded > most else bounded
+    cdef float shifted = bounded * per_ln2 + shift
+    cdef float k = shifted - shift
+    return _scaled_narrow(_exp_narrow(bounded - k * ln2_high, k * -ln2_low), narrow_bits(shifted))
+
+
+cdef inline float _decayed_narrow(float y, uint32_t k) noexcept nogil:
+    """y * 2^(k - 64): added to the exponent, which stays clear of subnormals, then * 2^-64."""
+    cdef float back = 5.421010862427522e-20
+    return narrow_from(narrow_bits(y) + (k << 23)) * back
+
+
+cdef inline float decay_narrow(float x) noexcept nogil:
+    """e^x for x <= 0."""
+    cdef float least = -104.0, per_ln2 = 1.4426950216293335, shift = 12582976.0
+    cdef float ln2_high = 0.693145751953125, ln2_low = 1.428606765330187e-06
+    cdef float bounded = least if x < least else x
+    cdef float shifted = bounded * per_ln2 + shift
+    cdef float k = shifted - shift
+    return _decayed_narrow(_exp_narrow(bounded - k * ln2_high, k * -ln2_low), narrow_bits(shifted))
+
+
+cdef inline float decay_narrow2(float x, float lo) noexcept nogil:
+    """e^(x + lo) for x <= 0."""
+    cdef float least = -104.0, per_ln2 = 1.4426950216293335, shift = 12582976.0
+    cdef float ln2_high = 0.693145751953125, ln2_low = 1.428606765330187e-06
+    cdef float bounded = least if x < least else x
+    cdef float shifted = bounded * per_ln2 + shift
+    cdef float k = shifted - shift
+    return _decayed_narrow(_exp_narrow(bounded - k * ln2_high, lo - k * ln2_low),
+                           narrow_bits(shifted))
+
+
+# ---- log -----------------------------------------------------------------------------------
+# x = 2^k m, m in [sqrt 1/2, sqrt 2). Adding 1 - sqrt 1/2 as bits makes the exponent of the sum that
+# of the nearest power of two. With f = m - 1 and s = f / (2 + f),
+# log m = f - f^2/2 + s (f^2/2 + s^2 L(s^2)).
+
+cdef inline uint64_t _centred_wide(double x) noexcept nogil:
+    """x's bits such that the exponent field is k + 1023, the fraction that of m above sqrt 1/2."""
+    return wide_bits(x) + <uint64_t> 0x00095F619980C433
+
+
+cdef inline double mantissa_wide(double x) noexcept nogil:
+    """m in [sqrt 1/2, sqrt 2) of x = 2^k m; x is finite, > 0, not subnormal."""
+    return wide_from((_centred_wide(x) & <uint64_t> 0x000FFFFFFFFFFFFF)
+                     + <uint64_t> 0x3FE6A09E667F3BCD)
+
+
+cdef inline double exponent_wide(double x) noexcept nogil:
+    """k of x = 2^k m, as a float64; x is finite, > 0, not subnormal."""
+    # as the fraction of 2^52: no conversion from int64 before AVX-512
+    return wide_from((_centred_wide(x) >> 52) | <uint64_t> 0x4330000000000000) - 4503599627371519.0
+
+
+@cython.cdivision(True)  # without it a zero divisor is looked for, and nothing vectorises
+cdef inline double _log_wide(double f, double lo, double k) noexcept nogil:
+    """k ln 2 + log(1 + f) + lo."""
+    cdef double s = f / (2.0 + f)
+    cdef double z = s * s
+    cdef double p = 0.14795753504689638
+    p = p * z + 0.1531407400361345
+    p = p * z + 0.18183563223552693
+    p = p * z + 0.22222198599036808
+    p = p * z + 0.28571428742073235
+    p = p * z + 0.3999999999941652
+    p = p * z + 0.6666666666666734
+    cdef double half_square = 0.5 * f * f
+    cdef double low = s * (half_square + z * p) + (k * 2.8235290563031577e-13 + lo)
+    # f may not be small beside k ln 2: what their sum loses is kept
+    cdef double multiple = k * 0.693147180559663
+    cdef double high = multiple + f
+    return high + (((multiple - high) + f) - (half_square - low))
+
+
+cdef inline double logn_wide(double x) noexcept nogil:
+    """log x; x is finite, > 0, not subnormal."""
+    return _log_wide(mantissa_wide(x) - 1.0, 0.0, exponent_wide(x))
+
+
+cdef inline double logn_wide2(double x, double lo) noexcept nogil:
+    """log(x + lo); x is finite, > 0, not subnormal."""
+    # 2^(1 - k), as 2^-k may be subnormal
+    cdef double scale = wide_from(<uint64_t> 0x7FF0000000000000
+                                  - (_centred_wide(x) & <uint64_t> 0x7FF0000000000000))
+    cdef double exact = mantissa_wide(x) - 1.0
+    cdef double rest = lo * scale * 0.5
+    cdef double f = exact + rest
+    return _log_wide(f, (exact - f) + rest, exponent_wide(x))
+
+
+cdef inline double _log_limits_wide(double x, double y) noexcept nogil:
+    """y, but the limit of the logarithm where x is 0, infinite, negative or NaN."""
+    cdef double edge = -INFINITY if x == 0.0 else NAN
+    y = y if x < INFINITY else x
+    return y if x > 0.0 else edge
+
+
+cdef inline double log_wide2(double x, double lo) noexcept nogil:
+    """log(x + lo)."""
+    cdef double scaled = x * 18014398509481984.0
+    cdef double shift = -54.0
+    cdef double normal = scaled if x < 2.2250738585072014e-308 else x
+    shift = shift if x < 2.2250738585072014e-308 else 0.0
+    cdef double scale = wide_from(<uint64_t> 0x7FF0000000000000
+                                  - (_centred_wide(normal) & <uint64_t> 0x7FF0000000000000))
+    cdef double exact = mantissa_wide(normal) - 1.0
+    cdef double rest = lo * scale * 0.5
+    cdef double f = exact + rest
+    cdef double y = _log_wide(f, (exact - f) + rest, exponent_wide(normal) + shift)
+    return _log_limits_wide(x, y)
+
+
+cdef inline double log_wide(double x) noexcept nogil:
+    """log x."""
+    cdef double scaled = x * 18014398509481984.0
+    cdef double shift = -54.0
+    cdef double normal = scaled if x < 2.2250738585072014e-308 else x
+    shift = shift if x < 2.2250738585072014e-308 else 0.0
+    cdef double y = _log_wide(mantissa_wide(normal) - 1.0, 0.0, exponent_wide(normal) + shift)
+    return _log_limits_wide(x, y)
+
+
+cdef inline double log1p_wide(double u) noexcept nogil:
+    """log(1 + u)."""
+    cdef double x = 1.0 + u
+    cdef double y = x - u
+    # two_sum: exact whichever of 1 and u is larger
+    cdef double lo = (1.0 - y) + (u - (x - y))
+    return _log_limits_wide(x, logn_wide2(x, lo))
+
+
+cdef inline uint32_t _centred_narrow(float x) noexcept nogil:
+    return narrow_bits(x) + <uint32_t> 0x004AFB0D
+
+
+cdef inline float mantissa_narrow(float x) noexcept nogil:
+    """m in [sqrt 1/2, sqrt 2) of x = 2^k m; x is finite, > 0, not subnormal."""
+    return narrow_from((_centred_narrow(x) & <uint32_t> 0x007FFFFF) + <uint32_t> 0x3F3504F3)
+
+
+cdef inline float exponent_narrow(float x) noexcept nogil:
+    """k of x = 2^k m, as a float32; x is finite, > 0, not subnormal."""
+    cdef float bias = 8388735.0
+    return narrow_from((_centred_narrow(x) >> 23) | <uint32_t> 0x4B000000) - bias
+
+
+@cython.cdivision(True)
+cdef inline float _log_narrow(float f, float lo, float k) noexcept nogil:
+    """k ln 2 + log(1 + f) + lo."""
+    cdef float l0 = 0.6666677594184875, l1 = 0.39977580308914185, l2 = 0.29870927333831787
+    cdef float ln2_high = 0.693145751953125, ln2_low = 1.428606765330187e-06
+    cdef float two = 2.0, half = 0.5
+    cdef float s = f / (two + f)
+    cdef float z = s * s
+    cdef float p = (l2 * z + l1) * z + l0
+    cdef float half_square = half * f * f
+    cdef float low = s * (half_square + z * p) + (k * ln2_low + lo)
+    cdef float multiple = k * ln2_high
+    cdef float high = multiple + f
+    return high + (((multiple - high) + f) - (half_square - low))
+
+
+cdef inline float logn_narrow(float x) noexcept nogil:
+    """log x; x is finite, > 0, not subnormal."""
+    cdef float one = 1.0, zero = 0.0
+    return _log_narrow(mantissa_narrow(x) - one, zero, exponent_narrow(x))
+
+
+cdef inline float logn_narrow2(float x, float lo) noexcept nogil:
+    """log(x + lo); x is finite, > 0, not subnormal."""
+    cdef float one = 1.0, half = 0.5
+    cdef float scale = narrow_from(<uint32_t> 0x7F800000
+                                   - (_centred_narrow(x) & <uint32_t> 0x7F800000))
+    cdef float exact = mantissa_narrow(x) - one
+    cdef float rest = lo * scale * half
+    cdef float f = exact + rest
+    return _log_narrow(f, (exact - f) + rest, exponent_narrow(x))
+
+
+cdef inline float _log_limits_narrow(float x, float y) noexcept nogil:
+    """y, but the limit of the logarithm where x is 0, infinite, negative or NaN."""
+    cdef float infinity = INFINITY, nan = NAN, zero = 0.0
+    cdef float edge = -infinity if x == zero else nan
+    y = y if x < infinity else x
+    return y if x > zero else edge
+
+
+cdef inline float log_narrow(float x) noexcept nogil:
+    """log x."""
+    cdef float least = 1.1754943508222875e-38, up = 16777216.0, one = 1.0, zero = 0.0
+    cdef float scaled = x * up
+    cdef float shift = -24.0
+    cdef float normal = scaled if x < least else x
+    shift = shift if x < least else zero
+    cdef float y = _log_narrow(mantissa_narrow(normal) - one, zero,
+                               exponent_narrow(normal) + shift)
+    return _log_limits_narrow(x, y)
+
+
+cdef inline float log1p_narrow(float u) noexcept nogil:
+    """log(1 + u)."""
+    cdef float one = 1.0
+    cdef float x = one + u
+    cdef float y = x - u
+    cdef float lo = (one - y) + (u - (x - y))
+    return _log_limits_narrow(x, logn_narrow2(x, lo))
+
+
+# ---- sums ----------------------------------------------------------------------------------
+
+cdef inline void two_sum(double a, double b, double* total, double* lost) noexcept nogil:
+    """total + lost is exactly a + b."""
+    cdef double s = a + b
+    cdef double t = s - a
+    lost[0] = (a - (s - t)) + (b - t)
+    total[0] = s
