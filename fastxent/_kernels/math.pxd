@@ -7,6 +7,9 @@ Each function is a scalar; a loop over it becomes SIMD, and gives the same bits 
 - log_*(x) takes every x; logn_*(x) only a finite x > 0 that is not subnormal, and is cheaper.
 - A trailing 2 marks an argument in two parts, x + lo, where |lo| is at most an ulp of x.
 
+Inside, a part that is not there is -0.0, as compilers drop a + -0.0 (a + 0.0 they must keep).
+Polynomials go up in pairs of terms: shorter chains than Horner's, a quarter faster.
+
 The polynomials come from tools/fit_polynomials.py.
 """
 
@@ -51,239 +54,195 @@ cdef inline float narrow_from(uint32_t bits) noexcept nogil:
 
 # ---- exp -----------------------------------------------------------------------------------
 # x = k ln 2 + r, |r| <= ln 2 / 2. Adding 1.5 * 2^52 (2^23 in float32) to x / ln 2 leaves k in the
-# low bits of the sum. The high part of ln 2 is short, so x - k * high is exact, and the rounding
-# of k * low reaches the result only at its own small scale.
+# low bits of the sum. The high part of ln 2 is short, so high = x - k * ln2_high is exact, and so is
+# 1 + high with what it lost: only small terms round before the last addition.
 
-cdef inline double _exp_wide(double high, double low) noexcept nogil:
-    """e^(high + low), low being tiny."""
+cdef inline double _exp_wide(double x, double lo, double k) noexcept nogil:
+    """e^(x + lo - k ln 2)."""
+    cdef double high = x - k * 0.693147180559663
+    cdef double low = k * -2.8235290563031577e-13 + lo
     cdef double r = high + low
-    cdef double p = 2.5009065886842728e-08
-    p = p * r + 2.7623898866402817e-07
-    p = p * r + 2.7557518139213575e-06
-    p = p * r + 2.4801512175144247e-05
-    p = p * r + 0.0001984126964304912
-    p = p * r + 0.0013888888923753115
-    p = p * r + 0.008333333333392123
-    p = p * r + 0.04166666666661239
-    p = p * r + 0.16666666666666666
-    p = p * r + 0.5
-    cdef double one = 1.0 + high
-    return one + (((1.0 - one) + high) + (p * (r * r) + low))
-
-
-cdef inline double _scaled_wide(double y, uint64_t k) noexcept nogil:
-    """y * 2^(k - 2046), k being the low 12 bits: in two factors, so that only one product rounds."""
-    cdef uint64_t half = (k << 51) & <uint64_t> 0x7FF0000000000000
-    return y * wide_from(half) * wide_from((k << 52) - half)
-
-
-cdef inline double exp_wide(double x) noexcept nogil:
-    """e^x."""
-    cdef double bounded = -746.0 if x < -746.0 else x
-    bounded = 710.0 if bounded > 710.0 else bounded
-    cdef double shifted = bounded * 1.4426950408889634 + 6755399441057790.0
-    cdef double k = shifted - 6755399441057790.0
-    return _scaled_wide(_exp_wide(bounded - k * 0.693147180559663, k * -2.8235290563031577e-13),
-                        wide_bits(shifted))
+    cdef double rr = r * r
+    cdef double p = 2.5009065886842728e-08 * r + 2.7623898866402817e-07
+    p = p * rr + (2.7557518139213575e-06 * r + 2.4801512175144247e-05)
+    p = p * rr + (0.0001984126964304912 * r + 0.0013888888923753115)
+    p = p * rr + (0.008333333333392123 * r + 0.04166666666661239)
+    p = p * rr + (0.16666666666666666 * r + 0.5)
+    cdef double sum = 1.0 + high
+    return sum + (((1.0 - sum) + high) + (p * rr + low))
 
 
 cdef inline double exp_wide2(double x, double lo) noexcept nogil:
     """e^(x + lo)."""
     cdef double bounded = -746.0 if x < -746.0 else x
     bounded = 710.0 if bounded > 710.0 else bounded
+    # 1.5 * 2^52 + 2046, twice the bias: the low 12 bits then hold two exponents' fields, added up
     cdef double shifted = bounded * 1.4426950408889634 + 6755399441057790.0
-    cdef double k = shifted - 6755399441057790.0
-    return _scaled_wide(
-        _exp_wide(bounded - k * 0.693147180559663, lo - k * 2.8235290563031577e-13),
-        wide_bits(shifted))
+    cdef double y = _exp_wide(bounded, lo, shifted - 6755399441057790.0)
+    cdef uint64_t fields = wide_bits(shifted)
+    cdef uint64_t half = (fields << 51) & <uint64_t> 0x7FF0000000000000
+    # 2^k in two factors: neither leaves the range, and only the last product can round
+    return y * wide_from(half) * wide_from((fields << 52) - half)
 
 
-cdef inline double _decayed_wide(double y, uint64_t k) noexcept nogil:
-    """y * 2^(k - 64): added to the exponent, which stays clear of subnormals, then * 2^-64."""
-    return wide_from(wide_bits(y) + (k << 52)) * 5.421010862427522e-20
-
-
-cdef inline double decay_wide(double x) noexcept nogil:
-    """e^x for x <= 0."""
-    cdef double bounded = -746.0 if x < -746.0 else x
-    cdef double shifted = bounded * 1.4426950408889634 + 6755399441055808.0
-    cdef double k = shifted - 6755399441055808.0
-    return _decayed_wide(_exp_wide(bounded - k * 0.693147180559663, k * -2.8235290563031577e-13),
-                         wide_bits(shifted))
+cdef inline double exp_wide(double x) noexcept nogil:
+    """e^x."""
+    return exp_wide2(x, -0.0)
 
 
 cdef inline double decay_wide2(double x, double lo) noexcept nogil:
     """e^(x + lo) for x <= 0."""
     cdef double bounded = -746.0 if x < -746.0 else x
+    # 1.5 * 2^52 + 64: y's exponent takes k + 64 and stays normal; the product with 2^-64 may round
     cdef double shifted = bounded * 1.4426950408889634 + 6755399441055808.0
-    cdef double k = shifted - 6755399441055808.0
-    return _decayed_wide(
-        _exp_wide(bounded - k * 0.693147180559663, lo - k * 2.8235290563031577e-13),
-        wide_bits(shifted))
+    cdef double y = _exp_wide(bounded, lo, shifted - 6755399441055808.0)
+    return wide_from(wide_bits(y) + (wide_bits(shifted) << 52)) * 5.421010862427522e-20
 
 
-cdef inline float _exp_narrow(float high, float low) noexcept nogil:
-    """e^(high + low), low being tiny."""
-    cdef float c6 = 0.0013836713042110205, c5 = 0.008369140326976776, c4 = 0.041668105870485306
-    cdef float c3 = 0.16666516661643982, c2 = 0.4999999403953552, one = 1.0
+cdef inline double decay_wide(double x) noexcept nogil:
+    """e^x for x <= 0."""
+    return decay_wide2(x, -0.0)
+
+
+cdef inline float _exp_narrow(float x, float lo, float k) noexcept nogil:
+    """e^(x + lo - k ln 2)."""
+    cdef float c2 = 0.4999999403953552, c3 = 0.1666654497385025, c4 = 0.04166848212480545
+    cdef float c5 = 0.008366464637219906, c6 = 0.0013800477609038353
+    cdef float ln2_high = 0.693145751953125, minus_ln2_low = -1.428606765330187e-06, one = 1.0
+    cdef float high = x - k * ln2_high
+    cdef float low = k * minus_ln2_low + lo
     cdef float r = high + low
-    cdef float p = (((c6 * r + c5) * r + c4) * r + c3) * r + c2
-    return one + (high + (p * (r * r) + low))
-
-
-cdef inline float _scaled_narrow(float y, uint32_t k) noexcept nogil:
-    """y * 2^(k - 254), k being the low 9 bits: in two factors, so that only one product rounds."""
-    cdef uint32_t half = (k << 22) & <uint32_t> 0x7F800000
-    return y * narrow_from(half) * narrow_from((k << 23) - half)
+    cdef float rr = r * r
+    cdef float p = (c6 * rr + (c5 * r + c4)) * rr + (c3 * r + c2)
+    cdef float sum = one + high
+    return sum + (((one - sum) + high) + (p * rr + low))
 
 
 cdef inline float exp_narrow2(float x, float lo) noexcept nogil:
     """e^(x + lo)."""
-    cdef float least = -104.0, most = 89.0, per_ln2 = 1.4426950216293335, shift = 12583166.0
-    cdef float ln2_high = 0.693145751953125, ln2_low = 1.428606765330187e-06
+    cdef float least = -104.0, most = 89.0, per_ln2 = 1.4426950216293335
+    cdef float shift = 12583166.0  # 1.5 * 2^23 + 254
     cdef float bounded = least if x < least else x
     bounded = most if bounded > most else bounded
     cdef float shifted = bounded * per_ln2 + shift
-    cdef float k = shifted - shift
-    return _scaled_narrow(_exp_narrow(bounded - k * ln2_high, lo - k * ln2_low),
-                          narrow_bits(shifted))
+    cdef float y = _exp_narrow(bounded, lo, shifted - shift)
+    cdef uint32_t fields = narrow_bits(shifted)
+    cdef uint32_t half = (fields << 22) & <uint32_t> 0x7F800000
+    return y * narrow_from(half) * narrow_from((fields << 23) - half)
 
 
 cdef inline float exp_narrow(float x) noexcept nogil:
     """e^x."""
-    cdef float least = -104.0, most = 89.0, per_ln2 = 1.4426950216293335, shift = 12583166.0
-    cdef float ln2_high = 0.693145751953125, ln2_low = 1.428606765330187e-06
-    cdef float bounded = least if x < least else x
-    bounded = most if bounded > most else bounded
-    cdef float shifted = bounded * per_ln2 + shift
-    cdef float k = shifted - shift
-    return _scaled_narrow(_exp_narrow(bounded - k * ln2_high, k * -ln2_low), narrow_bits(shifted))
-
-
-cdef inline float _decayed_narrow(float y, uint32_t k) noexcept nogil:
-    """y * 2^(k - 64): added to the exponent, which stays clear of subnormals, then * 2^-64."""
-    cdef float back = 5.421010862427522e-20
-    return narrow_from(narrow_bits(y) + (k << 23)) * back
-
-
-cdef inline float decay_narrow(float x) noexcept nogil:
-    """e^x for x <= 0."""
-    cdef float least = -104.0, per_ln2 = 1.4426950216293335, shift = 12582976.0
-    cdef float ln2_high = 0.693145751953125, ln2_low = 1.428606765330187e-06
-    cdef float bounded = least if x < least else x
-    cdef float shifted = bounded * per_ln2 + shift
-    cdef float k = shifted - shift
-    return _decayed_narrow(_exp_narrow(bounded - k * ln2_high, k * -ln2_low), narrow_bits(shifted))
+    return exp_narrow2(x, -0.0)
 
 
 cdef inline float decay_narrow2(float x, float lo) noexcept nogil:
     """e^(x + lo) for x <= 0."""
-    cdef float least = -104.0, per_ln2 = 1.4426950216293335, shift = 12582976.0
-    cdef float ln2_high = 0.693145751953125, ln2_low = 1.428606765330187e-06
+    cdef float least = -104.0, per_ln2 = 1.4426950216293335, down = 5.421010862427522e-20
+    cdef float shift = 12582976.0  # 1.5 * 2^23 + 64
     cdef float bounded = least if x < least else x
     cdef float shifted = bounded * per_ln2 + shift
-    cdef float k = shifted - shift
-    return _decayed_narrow(_exp_narrow(bounded - k * ln2_high, lo - k * ln2_low),
-                           narrow_bits(shifted))
+    cdef float y = _exp_narrow(bounded, lo, shifted - shift)
+    return narrow_from(narrow_bits(y) + (narrow_bits(shifted) << 23)) * down
+
+
+cdef inline float decay_narrow(float x) noexcept nogil:
+    """e^x for x <= 0."""
+    return decay_narrow2(x, -0.0)
 
 
 # ---- log -----------------------------------------------------------------------------------
-# x = 2^k m, m in [sqrt 1/2, sqrt 2). Adding 1 - sqrt 1/2 as bits makes the exponent of the sum that
+# x = 2^k m, m in [sqrt 1/2, sqrt 2): adding the bits of 1 less those of sqrt 1/2 gives x the exponent
 # of the nearest power of two. With f = m - 1 and s = f / (2 + f),
-# log m = f - f^2/2 + s (f^2/2 + s^2 L(s^2)).
+# log m = f - f^2/2 + s (f^2/2 + s^2 P(s^2)).
 
 cdef inline uint64_t _centred_wide(double x) noexcept nogil:
-    """x's bits such that the exponent field is k + 1023, the fraction that of m above sqrt 1/2."""
+    """Bits whose exponent field is k + 1023, and whose fraction is m's distance from sqrt 1/2."""
     return wide_bits(x) + <uint64_t> 0x00095F619980C433
 
 
 cdef inline double mantissa_wide(double x) noexcept nogil:
-    """m in [sqrt 1/2, sqrt 2) of x = 2^k m; x is finite, > 0, not subnormal."""
+    """m of x = 2^k m, sqrt 1/2 <= m < sqrt 2; x is finite, > 0, not subnormal."""
     return wide_from((_centred_wide(x) & <uint64_t> 0x000FFFFFFFFFFFFF)
                      + <uint64_t> 0x3FE6A09E667F3BCD)
 
 
 cdef inline double exponent_wide(double x) noexcept nogil:
-    """k of x = 2^k m, as a float64; x is finite, > 0, not subnormal."""
-    # as the fraction of 2^52: no conversion from int64 before AVX-512
+    """k of x = 2^k m, sqrt 1/2 <= m < sqrt 2; x is finite, > 0, not subnormal."""
+    # The field as the fraction of 2^52: before AVX-512 no instruction converts an int64
     return wide_from((_centred_wide(x) >> 52) | <uint64_t> 0x4330000000000000) - 4503599627371519.0
 
 
-@cython.cdivision(True)  # without it a zero divisor is looked for, and nothing vectorises
+@cython.cdivision(True)  # otherwise a branch looks for a zero divisor, and nothing vectorises
 cdef inline double _log_wide(double f, double lo, double k) noexcept nogil:
     """k ln 2 + log(1 + f) + lo."""
     cdef double s = f / (2.0 + f)
     cdef double z = s * s
-    cdef double p = 0.14795753504689638
-    p = p * z + 0.1531407400361345
-    p = p * z + 0.18183563223552693
-    p = p * z + 0.22222198599036808
-    p = p * z + 0.28571428742073235
-    p = p * z + 0.3999999999941652
-    p = p * z + 0.6666666666666734
+    cdef double zz = z * z
+    cdef double p = 0.14795753504689638 * zz + (0.1531407400361345 * z + 0.18183563223552693)
+    p = p * zz + (0.22222198599036808 * z + 0.28571428742073235)
+    p = p * zz + (0.3999999999941652 * z + 0.6666666666666734)
     cdef double half_square = 0.5 * f * f
     cdef double low = s * (half_square + z * p) + (k * 2.8235290563031577e-13 + lo)
-    # f may not be small beside k ln 2: what their sum loses is kept
+    # Beside k ln 2, f is not small: what their sum loses is kept
     cdef double multiple = k * 0.693147180559663
-    cdef double high = multiple + f
-    return high + (((multiple - high) + f) - (half_square - low))
+    cdef double sum = multiple + f
+    return sum + (((multiple - sum) + f) - (half_square - low))
 
 
-cdef inline double logn_wide(double x) noexcept nogil:
-    """log x; x is finite, > 0, not subnormal."""
-    return _log_wide(mantissa_wide(x) - 1.0, 0.0, exponent_wide(x))
-
-
-cdef inline double logn_wide2(double x, double lo) noexcept nogil:
-    """log(x + lo); x is finite, > 0, not subnormal."""
-    # 2^(1 - k), as 2^-k may be subnormal
+cdef inline double _log_wide2(double x, double lo, double shift) noexcept nogil:
+    """log(x + lo) + shift ln 2."""
+    # 2^(1 - k), because 2^-k may be subnormal
     cdef double scale = wide_from(<uint64_t> 0x7FF0000000000000
                                   - (_centred_wide(x) & <uint64_t> 0x7FF0000000000000))
     cdef double exact = mantissa_wide(x) - 1.0
     cdef double rest = lo * scale * 0.5
     cdef double f = exact + rest
-    return _log_wide(f, (exact - f) + rest, exponent_wide(x))
+    cdef double lost = (exact - f) + rest
+    return _log_wide(f, lost - lost * f, exponent_wide(x) + shift)
 
 
 cdef inline double _log_limits_wide(double x, double y) noexcept nogil:
-    """y, but the limit of the logarithm where x is 0, infinite, negative or NaN."""
+    """y, or what the logarithm is where x is 0, infinite, negative or NaN."""
     cdef double edge = -INFINITY if x == 0.0 else NAN
     y = y if x < INFINITY else x
     return y if x > 0.0 else edge
 
 
-cdef inline double log_wide2(double x, double lo) noexcept nogil:
-    """log(x + lo)."""
-    cdef double scaled = x * 18014398509481984.0
-    cdef double shift = -54.0
-    cdef double normal = scaled if x < 2.2250738585072014e-308 else x
-    shift = shift if x < 2.2250738585072014e-308 else 0.0
-    cdef double scale = wide_from(<uint64_t> 0x7FF0000000000000
-                                  - (_centred_wide(normal) & <uint64_t> 0x7FF0000000000000))
-    cdef double exact = mantissa_wide(normal) - 1.0
-    cdef double rest = lo * scale * 0.5
-    cdef double f = exact + rest
-    cdef double y = _log_wide(f, (exact - f) + rest, exponent_wide(normal) + shift)
-    return _log_limits_wide(x, y)
+cdef inline double logn_wide(double x) noexcept nogil:
+    """log x; x is finite, > 0, not subnormal."""
+    return _log_wide(mantissa_wide(x) - 1.0, -0.0, exponent_wide(x))
+
+
+cdef inline double logn_wide2(double x, double lo) noexcept nogil:
+    """log(x + lo); x is finite, > 0, not subnormal."""
+    return _log_wide2(x, lo, -0.0)
 
 
 cdef inline double log_wide(double x) noexcept nogil:
     """log x."""
-    cdef double scaled = x * 18014398509481984.0
-    cdef double shift = -54.0
-    cdef double normal = scaled if x < 2.2250738585072014e-308 else x
-    shift = shift if x < 2.2250738585072014e-308 else 0.0
-    cdef double y = _log_wide(mantissa_wide(normal) - 1.0, 0.0, exponent_wide(normal) + shift)
+    cdef double raised = x * 18014398509481984.0
+    cdef double normal = raised if x < 2.2250738585072014e-308 else x
+    cdef double shift = -54.0 if x < 2.2250738585072014e-308 else 0.0
+    cdef double y = _log_wide(mantissa_wide(normal) - 1.0, -0.0, exponent_wide(normal) + shift)
     return _log_limits_wide(x, y)
+
+
+cdef inline double log_wide2(double x, double lo) noexcept nogil:
+    """log(x + lo)."""
+    cdef double raised = x * 18014398509481984.0
+    cdef double normal = raised if x < 2.2250738585072014e-308 else x
+    cdef double shift = -54.0 if x < 2.2250738585072014e-308 else 0.0
+    return _log_limits_wide(x, _log_wide2(normal, lo, shift))
 
 
 cdef inline double log1p_wide(double u) noexcept nogil:
     """log(1 + u)."""
     cdef double x = 1.0 + u
-    cdef double y = x - u
-    # two_sum: exact whichever of 1 and u is larger
-    cdef double lo = (1.0 - y) + (u - (x - y))
-    return _log_limits_wide(x, logn_wide2(x, lo))
+    # What the sum lost, whichever of 1 and u is the larger
+    cdef double other = x - u
+    cdef double lo = (1.0 - other) + (u - (x - other))
+    return _log_limits_wide(x, _log_wide2(x, lo, -0.0))
 
 
 cdef inline uint32_t _centred_narrow(float x) noexcept nogil:
@@ -291,12 +250,12 @@ cdef inline uint32_t _centred_narrow(float x) noexcept nogil:
 
 
 cdef inline float mantissa_narrow(float x) noexcept nogil:
-    """m in [sqrt 1/2, sqrt 2) of x = 2^k m; x is finite, > 0, not subnormal."""
+    """m of x = 2^k m, sqrt 1/2 <= m < sqrt 2; x is finite, > 0, not subnormal."""
     return narrow_from((_centred_narrow(x) & <uint32_t> 0x007FFFFF) + <uint32_t> 0x3F3504F3)
 
 
 cdef inline float exponent_narrow(float x) noexcept nogil:
-    """k of x = 2^k m, as a float32; x is finite, > 0, not subnormal."""
+    """k of x = 2^k m, sqrt 1/2 <= m < sqrt 2; x is finite, > 0, not subnormal."""
     cdef float bias = 8388735.0
     return narrow_from((_centred_narrow(x) >> 23) | <uint32_t> 0x4B000000) - bias
 
@@ -304,52 +263,58 @@ cdef inline float exponent_narrow(float x) noexcept nogil:
 @cython.cdivision(True)
 cdef inline float _log_narrow(float f, float lo, float k) noexcept nogil:
     """k ln 2 + log(1 + f) + lo."""
-    cdef float l0 = 0.6666677594184875, l1 = 0.39977580308914185, l2 = 0.29870927333831787
+    cdef float p0 = 0.6666677594184875, p1 = 0.39977580308914185, p2 = 0.29870927333831787
     cdef float ln2_high = 0.693145751953125, ln2_low = 1.428606765330187e-06
     cdef float two = 2.0, half = 0.5
     cdef float s = f / (two + f)
     cdef float z = s * s
-    cdef float p = (l2 * z + l1) * z + l0
+    cdef float p = (p2 * z + p1) * z + p0
     cdef float half_square = half * f * f
     cdef float low = s * (half_square + z * p) + (k * ln2_low + lo)
     cdef float multiple = k * ln2_high
-    cdef float high = multiple + f
-    return high + (((multiple - high) + f) - (half_square - low))
+    cdef float sum = multiple + f
+    return sum + (((multiple - sum) + f) - (half_square - low))
 
 
-cdef inline float logn_narrow(float x) noexcept nogil:
-    """log x; x is finite, > 0, not subnormal."""
-    cdef float one = 1.0, zero = 0.0
-    return _log_narrow(mantissa_narrow(x) - one, zero, exponent_narrow(x))
-
-
-cdef inline float logn_narrow2(float x, float lo) noexcept nogil:
-    """log(x + lo); x is finite, > 0, not subnormal."""
+cdef inline float _log_narrow2(float x, float lo, float shift) noexcept nogil:
+    """log(x + lo) + shift ln 2."""
     cdef float one = 1.0, half = 0.5
     cdef float scale = narrow_from(<uint32_t> 0x7F800000
                                    - (_centred_narrow(x) & <uint32_t> 0x7F800000))
     cdef float exact = mantissa_narrow(x) - one
     cdef float rest = lo * scale * half
     cdef float f = exact + rest
-    return _log_narrow(f, (exact - f) + rest, exponent_narrow(x))
+    cdef float lost = (exact - f) + rest
+    return _log_narrow(f, lost - lost * f, exponent_narrow(x) + shift)
 
 
 cdef inline float _log_limits_narrow(float x, float y) noexcept nogil:
-    """y, but the limit of the logarithm where x is 0, infinite, negative or NaN."""
+    """y, or what the logarithm is where x is 0, infinite, negative or NaN."""
     cdef float infinity = INFINITY, nan = NAN, zero = 0.0
     cdef float edge = -infinity if x == zero else nan
     y = y if x < infinity else x
     return y if x > zero else edge
 
 
+cdef inline float logn_narrow(float x) noexcept nogil:
+    """log x; x is finite, > 0, not subnormal."""
+    cdef float one = 1.0
+    return _log_narrow(mantissa_narrow(x) - one, -0.0, exponent_narrow(x))
+
+
+cdef inline float logn_narrow2(float x, float lo) noexcept nogil:
+    """log(x + lo); x is finite, > 0, not subnormal."""
+    return _log_narrow2(x, lo, -0.0)
+
+
 cdef inline float log_narrow(float x) noexcept nogil:
     """log x."""
-    cdef float least = 1.1754943508222875e-38, up = 16777216.0, one = 1.0, zero = 0.0
-    cdef float scaled = x * up
-    cdef float shift = -24.0
-    cdef float normal = scaled if x < least else x
-    shift = shift if x < least else zero
-    cdef float y = _log_narrow(mantissa_narrow(normal) - one, zero,
+    cdef float least = 1.1754943508222875e-38, up = 16777216.0, one = 1.0
+    cdef float back = -24.0, zero = 0.0
+    cdef float raised = x * up
+    cdef float normal = raised if x < least else x
+    cdef float shift = back if x < least else zero
+    cdef float y = _log_narrow(mantissa_narrow(normal) - one, -0.0,
                                exponent_narrow(normal) + shift)
     return _log_limits_narrow(x, y)
 
@@ -358,9 +323,9 @@ cdef inline float log1p_narrow(float u) noexcept nogil:
     """log(1 + u)."""
     cdef float one = 1.0
     cdef float x = one + u
-    cdef float y = x - u
-    cdef float lo = (one - y) + (u - (x - y))
-    return _log_limits_narrow(x, logn_narrow2(x, lo))
+    cdef float other = x - u
+    cdef float lo = (one - other) + (u - (x - other))
+    return _log_limits_narrow(x, _log_narrow2(x, lo, -0.0))
 
 
 # ---- sums ----------------------------------------------------------------------------------
