@@ -1,0 +1,154 @@
+"""What the arguments of ``log_loss`` hold: probabilities, labels and their classes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+_FEW = 16  # up to so many classes, comparing with each in turn beats a binary search
+_MATRIX = (
+    "np.matrix is not supported. Please convert to a numpy array with np.asarray. For more "
+    "information see: https://numpy.org/doc/stable/reference/generated/numpy.matrix.html"
+)
+
+
+def as_array(value: Any) -> np.ndarray:
+    if isinstance(value, np.matrix):
+        raise TypeError(_MATRIX)
+    dtype = getattr(value, "dtype", None)
+    if getattr(dtype, "kind", "O") in "biuf" and not isinstance(dtype, np.dtype):
+        value = value.to_numpy(dtype=np.float64, na_value=np.nan)  # pandas' nullable columns
+    return np.asarray(value)
+
+
+def dtype_read_as(value: Any, array: np.ndarray) -> np.dtype:
+    """Return the dtype that scikit-learn makes of scores that NumPy makes `array` of.
+
+    It keeps three dtypes where the object names one of them as its own, and makes float64 of
+    everything else, of a list and of a torch tensor of float32 too.
+    """
+    own = isinstance(getattr(value, "dtype", None), np.dtype) or hasattr(value, "iloc")
+    keep = own and array.dtype in (np.float64, np.float32, np.float16)
+    return array.dtype if keep else np.dtype(np.float64)
+
+
+def blocks(n: int, size: int) -> Iterator[slice]:
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))
+
+
+class Scores:
+    """The probabilities, of shape (N,) or (N, K); what they are read as, and their epsilon."""
+
+    def __init__(self, y_proba: Any) -> None:
+        array = as_array(y_proba)
+        if array.ndim not in (1, 2) or array.dtype.kind in "cmMV":
+            raise TypeError("y_proba holds no probabilities")
+        self.dtype = dtype_read_as(y_proba, array)
+        self.eps = float(np.finfo(self.dtype).eps)
+        self.array = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
+        self.classes = 2 if self.array.ndim == 1 else self.array.shape[1]
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def rows(self, rows: slice) -> np.ndarray:
+        return np.asarray(self.array[rows], dtype=self.dtype)
+
+    def sum_to_one(self, p: np.ndarray) -> bool:
+        """Say whether the rows of `p` do, and raise where it holds something else than [0, 1].
+
+        A single column is left to the kernel, which looks at each of its scores anyway.
+        """
+        if p.ndim == 1:
+            return True
+        if not is_probability(p):
+            raise ValueError("y_proba holds something that is no probability")
+        return bool(np.abs(_row_sums(p) - 1).max() <= math.sqrt(self.eps) + 1e-8)
+
+
+def is_probability(p: np.ndarray) -> bool:
+    return bool(p.min() >= 0 and p.max() <= 1)
+
+
+def _row_sums(p: np.ndarray) -> np.ndarray:
+    if p.shape[1] == 2:
+        sums = p[:, 0] + p[:, 1]
+    elif p.dtype == np.float16:
+        sums = p.sum(axis=1)  # which adds halves up in single precision
+    else:
+        sums = np.einsum("ij->i", p)  # three times as fast as sum where rows are short
+    return np.asarray(sums)
+
+
+def as_labels(y: Any) -> np.ndarray:
+    """Return labels as an array, of two dimensions only where there are several columns."""
+    array = as_array(y)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    kind = array.dtype.kind
+    if array.ndim not in (1, 2) or array.size == 0 or kind in "cSV":
+        raise TypeError("y_true holds no labels")
+    if kind == "O" and not isinstance(array.flat[0], str):
+        raise TypeError("y_true holds objects that are no strings")
+    if kind == "U" and is_mixed(y):
+        raise ValueError("y_true holds strings and numbers")
+    return array
+
+
+def is_mixed(y: Any) -> bool:
+    """Say whether a sequence (an array has but one type) holds strings and other things."""
+    return not hasattr(y, "__array__") and not all(isinstance(label, str) for label in y)
+
+
+def is_integral(values: np.ndarray) -> bool:
+    if values.dtype.kind != "f":
+        return True
+    with np.errstate(invalid="ignore"):
+        return bool(np.all(values.astype(np.int64).astype(values.dtype) == values))
+
+
+def is_indicator(array: np.ndarray) -> bool:
+    if array.dtype.kind not in "biuf":
+        return False
+    seen = distinct(array.reshape(-1), 3)
+    return len(seen) < 3 and is_integral(seen)
+
+
+def distinct(labels: np.ndarray, enough: int | None = None) -> np.ndarray:
+    """Return the distinct labels, sorted, looking no further once there are `enough`."""
+    seen = labels[:0]
+    for rows in blocks(len(labels), 4096):
+        block = labels[rows]
+        new = block[encode(block, seen) < 0]
+        if len(new):
+            seen = np.unique(np.concatenate([seen, new]))
+            if enough is not None and len(seen) >= enough:
+                break
+    return seen
+
+
+def encode(block: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Return the place of each label among the sorted `classes`, -1 for one that is not there."""
+    if len(classes) <= _FEW:
+        codes = np.full(len(block), -1, dtype=np.int8)
+        for code, label in enumerate(classes):
+            same = np.asarray(block == label, dtype=bool)
+            codes += same.view(np.int8) * np.int8(code + 1)
+        return codes
+    places = np.minimum(np.searchsorted(classes, block), len(classes) - 1)
+    places[classes[places] != block] = -1
+    return places
+
+
+def misordered(labels: Any, classes: np.ndarray) -> str:
+    return (
+        f"Labels passed were {labels}. But this function assumes labels are ordered "
+        f"lexicographically. Pass the ordered labels={classes.tolist()} and ensure that the "
+        "columns of y_prob correspond to this ordering."
+    )
+
+
+UNSUMMED = "The y_prob values do not sum to one. Make sure to pass probabilities."
