@@ -1,0 +1,35 @@
+"""The command line: ``python -m fastxent COMMAND``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+# command: the module whose main() runs it, imported only then, and a line of help
+COMMANDS = {
+    "demo": ("fastxent._demo", "score the predictions that ship with fastxent, and time a batch"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command with the arguments that follow it, and return its exit status."""
+    width = max(map(len, COMMANDS))
+    parser = argparse.ArgumentParser(
+        prog="fastxent",
+        description="Cross-entropy of large batches, as fast as memory can be read.",
+        epilog="\n".join(
+            ["commands:", *(f"  {name:{width}}  {text}" for name, (_, text) in COMMANDS.items())]
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="see below")
+    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="its own arguments")
+    parsed = parser.parse_args(arguments)
+    module = importlib.import_module(COMMANDS[parsed.command][0])
+    return int(module.main(parsed.rest))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
