@@ -54,8 +54,8 @@ cdef inline float narrow_from(uint32_t bits) noexcept nogil:
 
 # ---- exp -----------------------------------------------------------------------------------
 # x = k ln 2 + r, |r| <= ln 2 / 2. Adding 1.5 * 2^52 (2^23 in float32) to x / ln 2 leaves k in the
-# low bits of the sum. The high part of ln 2 is short, so high = x - k * ln2_high is exact, and so is
-# 1 + high with what it lost: only small terms round before the last addition.
+# low bits of the sum. The high part of ln 2 is short, so high = x - k * ln2_high is exact, and so
+# is 1 + high with what it lost: only small terms round before the last addition.
 
 cdef inline double _exp_wide(double x, double lo, double k) noexcept nogil:
     """e^(x + lo - k ln 2)."""
@@ -63,13 +63,13 @@ cdef inline double _exp_wide(double x, double lo, double k) noexcept nogil:
     cdef double low = k * -2.8235290563031577e-13 + lo
     cdef double r = high + low
     cdef double rr = r * r
-    cdef double p = 2.5009065886842728e-08 * r + 2.7623898866402817e-07
-    p = p * rr + (2.7557518139213575e-06 * r + 2.4801512175144247e-05)
-    p = p * rr + (0.0001984126964304912 * r + 0.0013888888923753115)
-    p = p * rr + (0.008333333333392123 * r + 0.04166666666661239)
+    cdef double p = 2.5009017966105813e-08 * r + 2.7623897532852716e-07
+    p = p * rr + (2.7557518263379207e-06 * r + 2.4801512178144963e-05)
+    p = p * rr + (0.00019841269642946412 * r + 0.0013888888923751148)
+    p = p * rr + (0.00833333333339215 * r + 0.04166666666661239)
     p = p * rr + (0.16666666666666666 * r + 0.5)
-    cdef double sum = 1.0 + high
-    return sum + (((1.0 - sum) + high) + (p * rr + low))
+    cdef double total = 1.0 + high
+    return total + (((1.0 - total) + high) + (p * rr + low))
 
 
 cdef inline double exp_wide2(double x, double lo) noexcept nogil:
@@ -107,15 +107,15 @@ cdef inline double decay_wide(double x) noexcept nogil:
 cdef inline float _exp_narrow(float x, float lo, float k) noexcept nogil:
     """e^(x + lo - k ln 2)."""
     cdef float c2 = 0.4999999403953552, c3 = 0.1666654497385025, c4 = 0.04166848212480545
-    cdef float c5 = 0.008366464637219906, c6 = 0.0013800477609038353
+    cdef float c5 = 0.00836646556854248, c6 = 0.0013800497399643064
     cdef float ln2_high = 0.693145751953125, minus_ln2_low = -1.428606765330187e-06, one = 1.0
     cdef float high = x - k * ln2_high
     cdef float low = k * minus_ln2_low + lo
     cdef float r = high + low
     cdef float rr = r * r
     cdef float p = (c6 * rr + (c5 * r + c4)) * rr + (c3 * r + c2)
-    cdef float sum = one + high
-    return sum + (((one - sum) + high) + (p * rr + low))
+    cdef float total = one + high
+    return total + (((one - total) + high) + (p * rr + low))
 
 
 cdef inline float exp_narrow2(float x, float lo) noexcept nogil:
@@ -152,8 +152,8 @@ cdef inline float decay_narrow(float x) noexcept nogil:
 
 
 # ---- log -----------------------------------------------------------------------------------
-# x = 2^k m, m in [sqrt 1/2, sqrt 2): adding the bits of 1 less those of sqrt 1/2 gives x the exponent
-# of the nearest power of two. With f = m - 1 and s = f / (2 + f),
+# x = 2^k m, m in [sqrt 1/2, sqrt 2): adding the bits of 1 less those of sqrt 1/2 gives x the
+# exponent of the nearest power of two. With f = m - 1 and s = f / (2 + f),
 # log m = f - f^2/2 + s (f^2/2 + s^2 P(s^2)).
 
 cdef inline uint64_t _centred_wide(double x) noexcept nogil:
@@ -179,15 +179,15 @@ cdef inline double _log_wide(double f, double lo, double k) noexcept nogil:
     cdef double s = f / (2.0 + f)
     cdef double z = s * s
     cdef double zz = z * z
-    cdef double p = 0.14795753504689638 * zz + (0.1531407400361345 * z + 0.18183563223552693)
-    p = p * zz + (0.22222198599036808 * z + 0.28571428742073235)
-    p = p * zz + (0.3999999999941652 * z + 0.6666666666666734)
+    cdef double p = 0.1479571370613368 * zz + (0.15314077960631772 * z + 0.18183563071869374)
+    p = p * zz + (0.22222198601816356 * z + 0.28571428742049154)
+    p = p * zz + (0.39999999999416597 * z + 0.6666666666666734)
     cdef double half_square = 0.5 * f * f
     cdef double low = s * (half_square + z * p) + (k * 2.8235290563031577e-13 + lo)
     # Beside k ln 2, f is not small: what their sum loses is kept
     cdef double multiple = k * 0.693147180559663
-    cdef double sum = multiple + f
-    return sum + (((multiple - sum) + f) - (half_square - low))
+    cdef double total = multiple + f
+    return total + (((multiple - total) + f) - (half_square - low))
 
 
 cdef inline double _log_wide2(double x, double lo, double shift) noexcept nogil:
@@ -263,7 +263,7 @@ cdef inline float exponent_narrow(float x) noexcept nogil:
 @cython.cdivision(True)
 cdef inline float _log_narrow(float f, float lo, float k) noexcept nogil:
     """k ln 2 + log(1 + f) + lo."""
-    cdef float p0 = 0.6666677594184875, p1 = 0.39977580308914185, p2 = 0.29870927333831787
+    cdef float p0 = 0.6666677594184875, p1 = 0.39977583289146423, p2 = 0.29870808124542236
     cdef float ln2_high = 0.693145751953125, ln2_low = 1.428606765330187e-06
     cdef float two = 2.0, half = 0.5
     cdef float s = f / (two + f)
@@ -272,8 +272,8 @@ cdef inline float _log_narrow(float f, float lo, float k) noexcept nogil:
     cdef float half_square = half * f * f
     cdef float low = s * (half_square + z * p) + (k * ln2_low + lo)
     cdef float multiple = k * ln2_high
-    cdef float sum = multiple + f
-    return sum + (((multiple - sum) + f) - (half_square - low))
+    cdef float total = multiple + f
+    return total + (((multiple - total) + f) - (half_square - low))
 
 
 cdef inline float _log_narrow2(float x, float lo, float shift) noexcept nogil:
