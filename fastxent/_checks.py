@@ -1,0 +1,377 @@
+"""What comes in becomes ndarrays that the kernels can read; what cannot is refused here, by name.
+
+Elements are not looked at in Python: the kernels report the first bad one, and `fault` words it.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, NoReturn
+
+import numpy as np
+
+from fastxent._options import NAN_POLICIES, REDUCTIONS, Loss
+
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+_BOOL = np.dtype(np.bool_)
+
+#: Machine epsilon by dtype: what eps="auto" means.
+_EPSILONS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+
+# The numbers of Fault in job.pxd.
+_NAN_SCORE, _NAN_LABEL, _BAD_SCORE, _BAD_LABEL, _BAD_WEIGHT, _BAD_SCALE, _UNDEFINED_ROW = range(1, 8)
+
+
+# ---- arrays ----------------------------------------------------------------------------------
+
+
+def as_array(value: Any, name: str) -> np.ndarray:
+    """An ndarray over the same memory, where the value has memory that NumPy can see."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array: pass {name}.data, and where=~{name}.mask")
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+        raise type(error)(f"{name} cannot be read as an array: {error}{_advice(value)}") from error
+    if not array.ndim:
+        raise ValueError(
+            f"{name} is a scalar ({value!r:.60}): at least one dimension is needed, "
+            f"so pass [{name}]"
+        )
+    return array
+
+
+def _advice(value: Any) -> str:
+    """What to do about a torch tensor that does not become an array."""
+    if not type(value).__module__.startswith("torch"):
+        return ""
+    if getattr(value, "requires_grad", False):
+        return "; pass .detach()"
+    if getattr(getattr(value, "device", None), "type", "cpu") != "cpu":
+        return "; pass .cpu()"
+    if str(getattr(value, "dtype", "")) == "torch.bfloat16":
+        return (
+            "; pass .view(torch.uint16).numpy().view(ml_dtypes.bfloat16), which copies nothing,"
+            " or .float()"
+        )
+    return ""
+
+
+def is_bfloat16(array: np.ndarray) -> bool:
+    """Whether the dtype is ml_dtypes' bfloat16."""
+    return array.dtype.itemsize == 2 and array.dtype.name == "bfloat16"
+
+
+def as_scores(value: Any, name: str) -> np.ndarray:
+    """An array of a float type; integers become float64."""
+    array = value if type(value) is np.ndarray and value.ndim else as_array(value, name)
+    kind = array.dtype.kind
+    if kind == "f" and array.dtype.itemsize <= 8:
+        return array
+    if kind in "iub":
+        return array.astype(np.float64)
+    if is_bfloat16(array):
+        return array
+    if array.size == 0 and array.dtype.kind == "O":
+        return array.astype(np.float64)
+    raise TypeError(
+        f"{name} has dtype {array.dtype}: use float16, bfloat16, float32, float64 or integers"
+    )
+
+
+def as_labels(value: Any, name: str) -> np.ndarray:
+    """An array of booleans, integers or floats."""
+    array = value if type(value) is np.ndarray and value.ndim else as_array(value, name)
+    kind = array.dtype.kind
+    if (kind in "iubf" and array.dtype.itemsize <= 8) or is_bfloat16(array):
+        return array
+    raise TypeError(f"{name} has dtype {array.dtype}: use booleans, integers or floats")
+
+
+def losses_shape(scores: np.ndarray, axis: int) -> tuple[int, ...]:
+    """The shape without the classes."""
+    return scores.shape if axis < 0 else scores.shape[:axis] + scores.shape[axis + 1 :]
+
+
+def class_axis(scores: np.ndarray, axis: Any, name: str) -> int:
+    """The axis of the classes, from 0 on."""
+    number = operator.index(axis)
+    if not -scores.ndim <= number < scores.ndim:
+        raise ValueError(
+            f"axis={number} is out of range: {name} of shape {scores.shape} has {scores.ndim} dimensions"
+        )
+    number %= scores.ndim
+    if scores.shape[number] == 0:
+        raise ValueError(f"{name} of shape {scores.shape} has no classes along axis={axis}")
+    return number
+
+
+def check_shapes(loss: Loss, y: np.ndarray, scores: np.ndarray) -> None:
+    """Truth and scores of a loss of one number per position have one shape."""
+    if y.shape != scores.shape:
+        raise ValueError(
+            f"{loss.truth} has shape {y.shape} but {loss.scores} has shape {scores.shape}: they "
+            f"must be equal (nothing is broadcast; use reshape(-1) or [:, 0])"
+        )
+
+
+def takes_indices(loss: Loss, y: np.ndarray, scores: np.ndarray, axis: int) -> bool:
+    """Whether the labels are class indices rather than a distribution per row."""
+    rows = losses_shape(scores, axis)
+    if y.shape == scores.shape:
+        return False
+    if y.shape != rows:
+        raise ValueError(
+            f"{loss.truth} has shape {y.shape} but {loss.scores} has shape {scores.shape} with the "
+            f"classes along axis {axis}: pass class indices of shape {rows}, or a distribution of "
+            f"shape {scores.shape}"
+        )
+    if y.dtype.kind not in "iub":
+        what = f"dtype {y.dtype}" if y.size == 0 else f"dtype {y.dtype} (first: {y.flat[0]!s})"
+        raise ValueError(
+            f"{loss.truth} of shape {y.shape} holds class indices but has {what}: convert to "
+            f"integers, or pass a distribution of shape {scores.shape}"
+        )
+    return True
+
+
+def as_weight(value: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """One weight per loss, or one per leading index of the losses."""
+    array = as_array(value, name)
+    if array.dtype.kind not in "iubf" or array.dtype.itemsize > 8:
+        raise TypeError(f"{name} has dtype {array.dtype}: use integers or floats")
+    if array.shape != shape[: array.ndim]:
+        raise ValueError(
+            f"{name} has shape {array.shape}, but the losses have shape {shape}: give one weight per "
+            f"loss, or one per leading index"
+        )
+    return array
+
+
+def as_mask(value: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """A boolean array of the losses' shape."""
+    array = np.asarray(value)
+    if array.dtype != _BOOL:
+        raise TypeError(f"where has dtype {array.dtype}: use booleans")
+    return array if array.shape == shape else _spread(array, "where", shape)
+
+
+def as_scale(value: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """pos_weight or var: numbers that are spread over the losses."""
+    array = np.asarray(value)
+    if array.dtype.kind in "iub":
+        array = array.astype(np.float64)
+    if array.dtype.kind != "f" or array.dtype.itemsize > 8:
+        raise TypeError(f"{name} has dtype {array.dtype}: use floats")
+    return array if array.shape == shape else _spread(array, name, shape)
+
+
+def _spread(array: np.ndarray, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    try:
+        return np.broadcast_to(array, shape)
+    except ValueError:
+        raise ValueError(
+            f"{name} has shape {array.shape}, which does not broadcast to the losses' shape {shape}"
+        ) from None
+
+
+def as_class_weight(value: Any, classes: int) -> np.ndarray:
+    """One weight per class; a dict as scikit-learn's, in which what is missing weighs 1."""
+    if isinstance(value, dict):
+        weights = np.ones(classes)
+        for key, weight in value.items():
+            index = operator.index(key)
+            if not 0 <= index < classes:
+                raise ValueError(f"class_weight names class {index}, but there are {classes} classes")
+            weights[index] = weight
+    else:
+        weights = np.ascontiguousarray(value, dtype=np.float64)
+    if weights.shape != (classes,):
+        raise ValueError(
+            f"class_weight has shape {weights.shape}: one weight for each of the {classes} classes "
+            f"is needed"
+        )
+    bad = np.flatnonzero(~((weights >= 0.0) & (weights < np.inf)))
+    if bad.size:
+        raise ValueError(
+            f"class_weight[{bad[0]}] = {weights[bad[0]]} is not a finite number of at least 0"
+        )
+    return weights
+
+
+def as_output(
+    out: Any, name: str, shape: tuple[int, ...], dtype: np.dtype, inputs: tuple[Any, ...]
+) -> np.ndarray:
+    """`out` itself, if the results may be written there."""
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"{name} is a {type(out).__name__}: pass an ndarray")
+    if out.shape != shape or out.dtype != dtype:
+        raise ValueError(
+            f"{name} has shape {out.shape} and dtype {out.dtype}: the results have shape {shape} and "
+            f"dtype {dtype}"
+        )
+    if not out.flags.writeable:
+        raise ValueError(f"{name} is read-only: pass an array that can be written to")
+    if out.size and any(_is_hit(out, array) for array in inputs):
+        raise ValueError(f"{name} overlaps an input without being it: pass memory of its own")
+    return out
+
+
+def _is_hit(out: np.ndarray, array: Any) -> bool:
+    """Whether writing `out` would change elements of an input that are still to be read."""
+    if not isinstance(array, np.ndarray) or not np.may_share_memory(out, array):
+        return False
+    same = (
+        out.__array_interface__["data"][0] == array.__array_interface__["data"][0]
+        and out.strides == array.strides
+        and out.shape == array.shape
+        and out.itemsize == array.itemsize
+    )
+    return not same and np.shares_memory(out, array)
+
+
+def output_dtype(scores: np.ndarray) -> np.dtype:
+    """The scores' dtype; float32 for half precision."""
+    return _FLOAT64 if scores.dtype.itemsize == 8 else _FLOAT32
+
+
+# ---- options ---------------------------------------------------------------------------------
+
+
+def nan_policy_number(nan_policy: Any) -> int:
+    """Its number in NanPolicy of job.pxd."""
+    try:
+        return NAN_POLICIES.index(nan_policy)
+    except ValueError:
+        raise ValueError(
+            f"nan_policy={nan_policy!r} is unknown: use one of {', '.join(map(repr, NAN_POLICIES))}"
+        ) from None
+
+
+def check_reduction(reduction: Any, out: Any) -> None:
+    """One of the three; `out` needs "none"."""
+    if reduction not in REDUCTIONS:
+        raise ValueError(
+            f"reduction={reduction!r} is unknown: use one of {', '.join(map(repr, REDUCTIONS))}"
+        )
+    if out is not None and reduction != "none":
+        raise ValueError(f'out is given with reduction={reduction!r}: it needs reduction="none"')
+
+
+def epsilon(eps: Any, scores: np.ndarray) -> float:
+    """The least probability that is told from 0."""
+    if isinstance(eps, str):
+        if eps != "auto":
+            raise ValueError(f'eps={eps!r} is unknown: use "auto" or a number')
+        return _EPSILONS[scores.dtype.name]
+    value = float(eps)
+    if not 0.0 <= value < 0.5:
+        raise ValueError(f"eps={value} is not in [0, 0.5)")
+    return value
+
+
+def smoothing(label_smoothing: Any) -> float:
+    """A float in [0, 1]."""
+    value = float(label_smoothing)
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"label_smoothing={value} is not in [0, 1]")
+    return value
+
+
+def ignored(ignore_index: Any, indices: bool, labels: np.ndarray) -> int:
+    """A class index, which need not be one of the classes."""
+    if not indices:
+        raise ValueError(
+            f"ignore_index is given, but the labels of shape {labels.shape} are distributions, not "
+            f"class indices"
+        )
+    return operator.index(ignore_index)
+
+
+def workers_wanted(workers: Any) -> int:
+    """As given: 1, another positive number, or -1 for every CPU."""
+    number = operator.index(workers)
+    if number < 1 and number != -1:
+        raise ValueError(f"workers={number} is neither positive nor -1 (every CPU)")
+    return number
+
+
+# ---- faults ----------------------------------------------------------------------------------
+
+
+def fault(
+    loss: Loss, code: int, position: int, category: int, axis: int, arrays: dict[str, Any]
+) -> NoReturn:
+    """Raise the ValueError for what the kernels found.
+
+    Parameters
+    ----------
+    loss : Loss
+    code : int
+        A member of Fault in job.pxd.
+    position : int
+        Which of the losses, in C order.
+    category : int
+        Of the class, or -1.
+    axis : int
+        Of the classes in the scores, or -1.
+    arrays : dict
+        "scores", "labels", "weight" and "scale" as the kernels got them.
+    """
+    shape = losses_shape(arrays["scores"], axis)
+    index = tuple(int(i) for i in np.unravel_index(position, shape))
+    at_class = index if category < 0 else (*index[:axis], category, *index[axis:])
+    if code in (_NAN_SCORE, _BAD_SCORE):
+        where = _element(loss.scores, arrays["scores"], at_class)
+        raise ValueError(where + _score_advice(loss, code))
+    if code in (_NAN_LABEL, _BAD_LABEL):
+        labels = arrays["labels"]
+        at_label = at_class if labels.ndim == arrays["scores"].ndim else index
+        where = _element(loss.truth, labels, at_label)
+        raise ValueError(where + _label_advice(loss, code, labels, arrays["scores"], axis))
+    if code == _BAD_WEIGHT:
+        weight = arrays["weight"]
+        where = _element("sample_weight", weight, index[: weight.ndim])
+        raise ValueError(f"{where} is not a finite number of at least 0")
+    if code == _BAD_SCALE:
+        name = "var" if "full" in loss.takes else "pos_weight"
+        least = "above" if name == "var" else "of at least"
+        raise ValueError(f"{_element(name, arrays['scale'], index)} is not a finite number {least} 0")
+    raise ValueError(
+        f"{loss.scores}{list(index)} has no finite maximum (only -inf, or several +inf): no "
+        f'distribution, so no loss; pass nan_policy="propagate" for nan, "omit" to leave it out'
+    )
+
+
+def _element(name: str, array: np.ndarray, index: tuple[int, ...]) -> str:
+    return f"{name}[{', '.join(map(str, index))}] = {array[index]!s}"
+
+
+def _score_advice(loss: Loss, code: int) -> str:
+    if code == _NAN_SCORE:
+        return _nan_advice()
+    advice = " is outside [0, 1]"
+    if loss.sibling:
+        advice += f": is it a logit? Then call {loss.sibling}"
+    return advice
+
+
+def _nan_advice() -> str:
+    return ' is not a number: mend it, or pass nan_policy="propagate" or "omit", or where='
+
+
+def _label_advice(
+    loss: Loss, code: int, labels: np.ndarray, scores: np.ndarray, axis: int
+) -> str:
+    if code == _NAN_LABEL:
+        return _nan_advice()
+    if loss.rows and labels.ndim != scores.ndim:
+        classes = scores.shape[axis]
+        return (
+            f" is no class index: {loss.scores} has {classes} classes, 0 to {classes - 1}; to leave "
+            f"elements out, pass ignore_index or where"
+        )
+    if labels.dtype.kind in "iub":
+        return " is not a label: use 0 or 1"
+    return " is outside [0, 1]: a label is 0, 1, or a probability between"
+

@@ -1,0 +1,116 @@
+"""The one way that data flows: checks, a task for the kernels, its chunks run, one result."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastxent import _checks, _workers
+from fastxent._kernels.engine import Task
+from fastxent._options import Loss
+
+
+class Sums(NamedTuple):
+    """What can be added up over batches. Each sum is an unevaluated pair, value + low part."""
+
+    total: float
+    total_lo: float
+    weight: float
+    weight_lo: float
+    count: int
+
+    def mean(self) -> float:
+        """The weighted mean; nan over nothing."""
+        weight = self.weight + self.weight_lo
+        return (self.total + self.total_lo) / weight if weight else float("nan")
+
+
+def sums(
+    loss: Loss,
+    y_true: Any,
+    y_scores: Any,
+    *,
+    axis: Any = -1,
+    class_weight: Any = None,
+    ignore_index: Any = None,
+    scale: Any = None,
+    full: bool = False,
+    sample_weight: Any = None,
+    where: Any = None,
+    label_smoothing: Any = 0.0,
+    eps: Any = 0.0,
+    nan_policy: Any = "raise",
+    out: Any = None,
+    want_losses: bool = False,
+    workers: Any = 1,
+) -> tuple[Sums, np.ndarray | None]:
+    """Sum one batch, and write its losses where they are wanted.
+
+    `scale` is pos_weight, or the variance of a Gaussian. The options are those of the public
+    functions; whether a loss takes them is settled by the signatures of those.
+    """
+    scores = _checks.as_scores(y_scores, loss.scores)
+    labels = _checks.as_labels(y_true, loss.truth)
+    indices = False
+    if loss.rows:
+        axis = _checks.class_axis(scores, axis, loss.scores)
+        indices = _checks.takes_indices(loss, labels, scores, axis)
+    else:
+        axis = -1
+        _checks.check_shapes(loss, labels, scores)
+    shape = _checks.losses_shape(scores, axis)
+    weight = mask = scales = classes = None
+    if sample_weight is not None:
+        weight = _checks.as_weight(sample_weight, "sample_weight", shape)
+    if where is not None:
+        mask = _checks.as_mask(where, shape)
+    if scale is not None:
+        scales = _checks.as_scale(scale, "var" if "full" in loss.takes else "pos_weight", shape)
+    if class_weight is not None:
+        classes = _checks.as_class_weight(class_weight, scores.shape[axis])
+    if ignore_index is not None:
+        ignore_index = _checks.ignored(ignore_index, indices, labels)
+    if want_losses:
+        dtype = _checks.output_dtype(scores)
+        if out is None:
+            out = np.empty(shape, dtype)
+        else:
+            inputs = (scores, labels, weight, mask, scales)
+            out = _checks.as_output(out, "out", shape, dtype, inputs)
+    bfloat16 = _checks.is_bfloat16(scores) + 2 * _checks.is_bfloat16(labels)
+    task = Task(
+        loss.kernel,
+        _checks.nan_policy_number(nan_policy),
+        scores.view(np.uint16) if bfloat16 & 1 else scores,
+        labels.view(np.uint16) if bfloat16 & 2 else labels,
+        axis,
+        indices,
+        bfloat16,
+        weight,
+        mask,
+        scales,
+        out if want_losses else None,
+        _checks.epsilon(eps, scores),
+        _checks.smoothing(label_smoothing),
+        full,
+        ignore_index,
+        classes,
+    )
+    _workers.run(task, workers if workers == 1 else _checks.workers_wanted(workers))
+    result = task.sums()
+    if len(result) == 3:
+        arrays = {"scores": scores, "labels": labels, "weight": weight, "scale": scales}
+        _checks.fault(loss, *result, axis, arrays)
+    return Sums._make(result), out
+
+
+def reduced(loss: Loss, y_true: Any, y_scores: Any, *, reduction: Any, out: Any, **options: Any) -> Any:
+    """The mean, the sum, or the losses themselves."""
+    _checks.check_reduction(reduction, out)
+    found, losses = sums(
+        loss, y_true, y_scores, want_losses=reduction == "none", out=out, **options
+    )
+    if reduction == "none":
+        return losses
+    return found.mean() if reduction == "mean" else found.total + found.total_lo

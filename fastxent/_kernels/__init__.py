@@ -1,0 +1,18 @@
+"""The native layer.
+
+The contract between the layers: Python hands `engine.Task` ndarrays whose shapes, dtypes and options
+have been checked; what is checked natively is every element (ranges, NaN, labels, weights), since that
+costs a pass that the kernels make anyway. The kernels (`*.pxd`, compiled once per instruction set by
+`baseline.pyx`, `avx2.pyx`, `avx512.pyx`) see one C struct, the `Job`, run without the GIL, touch no
+Python object, allocate nothing, and give back one `Partial` per chunk: sums as unevaluated pairs, or
+the first fault. A chunk's bits depend on the job alone; `engine` adds the chunks up in their order.
+
+job          the structs, and the constants that fix the order of every sum
+load         any type, layout and byte order -> short contiguous runs
+math         exp and log
+reduce       sums in lanes and pairs
+product      sums of logarithms as products
+binary       losses of one number per position
+categorical  losses of one row per position
+chunk        the entry
+"""

@@ -1,0 +1,328 @@
+# Losses of one number per position: binary cross entropy, from probabilities and from logits, its
+# focal variant, and the Gaussian negative log-likelihood.
+#
+# Two roads. Full blocks of plain mean and sum go by products (product.pxd), at the speed of memory.
+# Everything else (weights, masks, soft labels, reduction="none", the last block, blocks that the
+# product declines) goes element by element in float64, and is where faults are found and named.
+
+from libc.math cimport INFINITY
+from libc.stdint cimport uint8_t
+
+from fastxent._kernels.job cimport (
+    ABSENT, BAD_LABEL, BAD_SCALE, BAD_SCORE, BAD_WEIGHT, BINARY, BINARY_LOGITS,
+    BLOCK, GAUSSIAN, Job, LANES, NAN_LABEL, NAN_OMIT, NAN_PROPAGATE, NAN_SCORE, NO_FAULT, Partial,
+)
+from fastxent._kernels.load cimport gather, hard_labels, load, real, store, view
+from fastxent._kernels.math cimport decay_narrow, decay_wide, log_wide, log_wide2, log1p_wide
+from fastxent._kernels.product cimport (
+    Product, add_product, log_one_plus, multiply_likelihoods, start_product,
+)
+from fastxent._kernels.reduce cimport add, add_losses, apply_weights, fold
+
+cdef struct Stage:      # one block on its way: float64, whatever came in
+    double score[BLOCK]
+    double label[BLOCK]
+    double weight[BLOCK]
+    double scale[BLOCK]     # pos_weight, or the variance
+    double loss[BLOCK]
+    double scratch[BLOCK]
+    int n
+    int count               # positions that take part
+    bint weighted
+    bint hard               # labels of 0 and 1 only
+
+
+# ---- the fast road ---------------------------------------------------------------------------
+
+
+cdef inline bint is_plain(const Job* job) noexcept nogil:
+    """Whether a full block may go by products."""
+    return (
+        not job.want_losses
+        and job.weight.kind == ABSENT
+        and job.mask.kind == ABSENT
+        and job.scale_by.kind == ABSENT
+        and job.label_smoothing == 0.0
+        and job.grad.kind == ABSENT
+    )
+
+
+cdef inline bint add_likelihoods(
+    const Job* job, Py_ssize_t start, Product* product, real* tag
+) noexcept nogil:
+    """Multiply in one full block of probabilities with hard labels."""
+    cdef real labels[BLOCK]
+    cdef real scores[BLOCK]
+    cdef double scratch[BLOCK]
+    cdef const real* p = view(job, &job.scores, start, BLOCK, scratch, scores)
+    cdef const real* y = hard_labels(job, start, BLOCK, scratch, labels)
+    if y == NULL:
+        return False
+    return multiply_likelihoods(p, y, job.eps, product)
+
+
+cdef inline bint add_softplus(
+    const Job* job, Py_ssize_t start, Partial* partial, real* tag
+) noexcept nogil:
+    """Add max(z, 0) - z y + log(1 + e^-|z|) over one full block of logits with hard labels."""
+    cdef real labels[BLOCK]
+    cdef real scores[BLOCK]
+    cdef real decay[BLOCK]
+    cdef double scratch[BLOCK]
+    cdef double u[LANES]
+    cdef double linear[LANES]
+    cdef real zero = 0
+    cdef double e, total
+    cdef int i, j
+    cdef const real* z = view(job, &job.scores, start, BLOCK, scratch, scores)
+    cdef const real* y = hard_labels(job, start, BLOCK, scratch, labels)
+    if y == NULL:
+        return False
+    for i in range(BLOCK):
+        if real is float:
+            decay[i] = decay_narrow(-z[i] if z[i] > zero else z[i])
+        else:
+            decay[i] = decay_wide(-z[i] if z[i] > zero else z[i])
+    for j in range(LANES):
+        u[j] = 0.0
+        linear[j] = 0.0
+    for i from 0 <= i < BLOCK by LANES:
+        for j in range(LANES):
+            e = <double>decay[i + j]
+            u[j] = u[j] + (e + u[j] * e)
+            # Exact in either type, y being 0 or 1.
+            linear[j] += <double>((z[i + j] if z[i + j] > zero else zero) - z[i + j] * y[i + j])
+    total = fold(linear) + log_one_plus(u)
+    if not total < INFINITY:
+        return False
+    add(total, &partial.total, &partial.total_lo)
+    return True
+
+
+# ---- the careful road ------------------------------------------------------------------------
+
+
+cdef inline int outside(const double* x, int n, double low, double high) noexcept nogil:
+    """How many of x are not in [low, high]; a NaN is not."""
+    cdef int i
+    cdef int found = 0
+    for i in range(n):
+        found += 0 if low <= x[i] and x[i] <= high else 1
+    return found
+
+
+cdef inline void leave_out(Stage* stage, const uint8_t* keep, bint omit_nan) noexcept nogil:
+    """Neutral values and weight 0 for what is masked, and for NaN where it is to be omitted."""
+    cdef int i
+    cdef bint kept
+    stage.count = 0
+    for i in range(stage.n):
+        kept = keep == NULL or keep[i] != 0
+        if omit_nan and (stage.score[i] != stage.score[i] or stage.label[i] != stage.label[i]):
+            kept = False
+        stage.count += kept
+        if not kept:
+            stage.score[i] = 0.5
+            stage.label[i] = 1.0
+            stage.scale[i] = 1.0
+            stage.weight[i] = 0.0
+        elif not stage.weighted:
+            stage.weight[i] = 1.0
+
+
+cdef inline bint fault_at(
+    const Job* job, const Stage* stage, int i, Partial* partial
+) noexcept nogil:
+    """Name what is wrong with element i, if anything is."""
+    cdef double x = stage.score[i], y = stage.label[i]
+    cdef bint strict = job.nan_policy != NAN_PROPAGATE
+    partial.fault = NO_FAULT
+    if x != x:
+        if strict:
+            partial.fault = NAN_SCORE
+    elif job.loss == BINARY and not 0.0 <= x <= 1.0:
+        partial.fault = BAD_SCORE
+    if partial.fault == NO_FAULT:
+        if y != y:
+            if strict:
+                partial.fault = NAN_LABEL
+        elif job.loss != GAUSSIAN and not 0.0 <= y <= 1.0:
+            partial.fault = BAD_LABEL
+    if partial.fault == NO_FAULT and not 0.0 <= stage.weight[i] < INFINITY:
+        partial.fault = BAD_WEIGHT
+    if partial.fault == NO_FAULT and not 0.0 <= stage.scale[i] < INFINITY:
+        partial.fault = BAD_SCALE
+    return partial.fault != NO_FAULT
+
+
+cdef inline bint stage_block(
+    const Job* job, Py_ssize_t start, Stage* stage, Partial* partial
+) noexcept nogil:
+    """Bring one block in and check it; False, with the fault noted, where it is bad."""
+    cdef int i
+    cdef int n = stage.n
+    cdef bint bounded = job.loss != GAUSSIAN
+    cdef bint omit = job.nan_policy == NAN_OMIT
+    cdef const uint8_t* keep = NULL
+    cdef double low = 0.0 if job.loss == BINARY else -INFINITY
+    cdef double high = 1.0 if job.loss == BINARY else INFINITY
+    stage.weighted = job.weight.kind != ABSENT
+    stage.hard = hard_labels(job, start, n, stage.scratch, stage.label) != NULL
+    if not stage.hard:
+        load(job, &job.labels, start, n, stage.scratch, stage.label)
+    load(job, &job.scores, start, n, stage.scratch, stage.score)
+    for i in range(n):
+        stage.weight[i] = 1.0
+        stage.scale[i] = 1.0
+    if stage.weighted:
+        load(job, &job.weight, start, n, stage.scratch, stage.weight)
+    if job.scale_by.kind != ABSENT:
+        load(job, &job.scale_by, start, n, stage.scratch, stage.scale)
+    stage.count = n
+    if job.mask.kind != ABSENT:
+        keep = <const uint8_t*>gather(job, &job.mask, start, n, stage.scratch)
+    if keep != NULL or omit:
+        leave_out(stage, keep, omit)
+        stage.weighted = True
+    if (
+        outside(stage.score, n, low, high)
+        + (0 if stage.hard else outside(stage.label, n, 0.0 if bounded else -INFINITY,
+                                        1.0 if bounded else INFINITY))
+        + (outside(stage.weight, n, 0.0, 1.7976931348623157e308) if stage.weighted else 0)
+        + (outside(stage.scale, n, 0.0, 1.7976931348623157e308)
+           if job.scale_by.kind != ABSENT else 0)
+    ):
+        for i in range(n):
+            if fault_at(job, stage, i, partial):
+                partial.position = start + i
+                partial.index = -1
+                return False
+    if bounded and job.label_smoothing != 0.0:
+        stage.hard = False
+        for i in range(n):
+            stage.label[i] = stage.label[i] * (1.0 - job.label_smoothing) + 0.5 * job.label_smoothing
+    return True
+
+
+cdef inline double term(double factor, double value) noexcept nogil:
+    """factor * value, where 0 * inf is 0."""
+    return 0.0 if factor == 0.0 and value == value else factor * value
+
+
+cdef inline double clipped(double x, double least, double most) noexcept nogil:
+    """x in [least, most]; NaN stays NaN."""
+    x = least if x < least else x
+    return most if x > most else x
+
+
+cdef inline double minus_log_complement(double p, double least, double most) noexcept nogil:
+    """-log(1 - p), 1 - p clipped; its rounding error goes along, for a small p."""
+    cdef double q = 1.0 - p
+    cdef double lost = (1.0 - q) - p
+    lost = 0.0 if q < least or q > most else lost
+    return -log_wide2(clipped(q, least, most), lost)
+
+
+cdef inline void hard_probability_losses(Stage* stage, double eps) noexcept nogil:
+    """-log of the probability of what happened."""
+    cdef int i
+    cdef double q, lost
+    cdef double most = 1.0 - eps
+    for i in range(stage.n):
+        q = 1.0 - stage.score[i]
+        lost = (1.0 - q) - stage.score[i]
+        lost = 0.0 if stage.label[i] != 0.0 or q < eps or q > most else lost
+        q = stage.score[i] if stage.label[i] != 0.0 else q
+        stage.loss[i] = -log_wide2(clipped(q, eps, most), lost)
+
+
+cdef inline void soft_probability_losses(Stage* stage, double eps) noexcept nogil:
+    """-(y log p + (1 - y) log(1 - p))."""
+    cdef int i
+    cdef double most = 1.0 - eps
+    for i in range(stage.n):
+        stage.loss[i] = term(
+            stage.label[i], -log_wide(clipped(stage.score[i], eps, most))
+        ) + term(1.0 - stage.label[i], minus_log_complement(stage.score[i], eps, most))
+
+
+cdef inline void logit_losses(Stage* stage) noexcept nogil:
+    """w y softplus(-z) + (1 - y) softplus(z), where softplus(z) = max(z, 0) + log(1 + e^-|z|)."""
+    cdef int i
+    cdef double z, size, positive, negative
+    for i in range(stage.n):
+        z = stage.score[i]
+        size = -z if z < 0.0 else z
+        positive = stage.scale[i] * stage.label[i]
+        negative = 1.0 - stage.label[i]
+        stage.loss[i] = (positive + negative) * log1p_wide(decay_wide(-size)) + term(
+            negative if z > 0.0 else positive, size
+        )
+
+
+cdef inline void gaussian_losses(Stage* stage, bint full) noexcept nogil:
+    """(log var + (y - mean)^2 / var) / 2, and log(2 pi) / 2 where the constant is wanted."""
+    cdef int i
+    cdef double distance
+    cdef double constant = 0.9189385332046727 if full else 0.0
+    for i in range(stage.n):
+        distance = stage.label[i] - stage.score[i]
+        stage.loss[i] = 0.5 * (
+            log_wide(stage.scale[i]) + distance * distance / stage.scale[i]
+        ) + constant
+
+
+cdef inline void block_losses(const Job* job, Stage* stage) noexcept nogil:
+    if job.loss == BINARY:
+        if stage.hard:
+            hard_probability_losses(stage, job.eps)
+        else:
+            soft_probability_losses(stage, job.eps)
+    elif job.loss == BINARY_LOGITS:
+        logit_losses(stage)
+    else:
+        gaussian_losses(stage, job.full)
+
+
+cdef inline bint careful_block(
+    const Job* job, Py_ssize_t start, int n, Partial* partial
+) noexcept nogil:
+    """One block, element by element; False where it holds a fault."""
+    cdef Stage stage
+    stage.n = n
+    if not stage_block(job, start, &stage, partial):
+        return False
+    block_losses(job, &stage)
+    if stage.weighted:
+        apply_weights(stage.loss, stage.weight, n)
+    if job.want_losses:
+        store(job, &job.out, start, n, stage.loss)
+    add_losses(stage.loss, stage.weight if stage.weighted else NULL, n, partial)
+    partial.count += stage.count
+    return True
+
+
+cdef inline void run_positions(
+    const Job* job, Py_ssize_t start, Py_ssize_t stop, Partial* partial, real* tag
+) noexcept nogil:
+    """One chunk of a loss of one number per position."""
+    cdef Product product
+    cdef int n
+    cdef bint done
+    cdef bint plain = is_plain(job)
+    start_product(&product)
+    while start < stop:
+        n = <int>min(<Py_ssize_t>BLOCK, stop - start)
+        done = False
+        if plain and n == BLOCK:
+            if job.loss == BINARY:
+                done = add_likelihoods(job, start, &product, tag)
+            elif job.loss == BINARY_LOGITS:
+                done = add_softplus(job, start, partial, tag)
+        if done:
+            partial.count += n
+            add(<double>n, &partial.weight, &partial.weight_lo)
+        elif not careful_block(job, start, n, partial):
+            return
+        start += n
+    add_product(&product, partial)

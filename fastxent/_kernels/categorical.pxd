@@ -1,0 +1,592 @@
+# Losses of one row of classes per position: categorical cross entropy, from probabilities and from
+# logits, its focal variant, and the Kullback-Leibler divergence.
+#
+# Class indices against logits: with d_j = x_j - x_target, the loss is log1p(sum over j != target of
+# e^d_j). All terms are positive and the target's own 1 is never added, so that a loss of 1e-18 is as
+# accurate as one of 10; there is no pass for the maximum. A row that overflows this form (a target
+# hundreds of nats behind, an infinity, a NaN) is done again by `careful_row`.
+#
+# Few classes: ROWS rows at a time, SIMD over the rows. Many: SIMD over the classes. Which of the two
+# depends on the number of classes alone, never on the layout: the same bits for every layout.
+
+from libc.math cimport INFINITY, NAN
+from libc.stdint cimport int64_t, uint8_t
+from libc.string cimport memcpy
+
+from fastxent._kernels.binary cimport clipped, outside, term
+from fastxent._kernels.job cimport (
+    ABSENT, BAD_LABEL, BAD_SCORE, BAD_WEIGHT, BLOCK, CATEGORICAL, CATEGORICAL_LOGITS, FLOAT32,
+    FLOAT64, Fault, Job, KL, LANES, NAN_LABEL, NAN_OMIT, NAN_PROPAGATE, NAN_SCORE, NO_FAULT,
+    Operand, Partial, ROWS, TILE_CLASSES, UNDEFINED_ROW,
+)
+from fastxent._kernels.load cimport (
+    at, convert_kind, gather, gather_classes, is_real, load, load_indices, load_one, real, store, view_classes, walk,
+)
+from fastxent._kernels.math cimport (
+    decay_wide, decay_wide2, exp_narrow2, exp_wide2, log1p_wide, log_wide,
+)
+from fastxent._kernels.product cimport (
+    Product, add_product, multiply_likelihoods, start_product,
+)
+from fastxent._kernels.reduce cimport add, add_losses, apply_weights, fold
+
+cdef struct Rows:       # one block of rows on its way
+    int64_t target[ROWS]
+    double factor[ROWS]     # of the loss
+    double weight[ROWS]     # in the denominator of the mean
+    double loss[ROWS]
+    uint8_t kept[ROWS]
+    double scratch[BLOCK]
+    int n
+    int count           # rows that take part
+    bint weighted
+
+
+# ---- the fast road: probabilities of known classes -------------------------------------------
+
+
+cdef inline bint in_range(const int64_t* target, int n, Py_ssize_t classes) noexcept nogil:
+    cdef int i
+    cdef int64_t low = 0, high = 0
+    for i in range(n):
+        low = target[i] if target[i] < low else low
+        high = target[i] if target[i] > high else high
+    return low >= 0 and high < classes
+
+
+cdef inline void target_scores(
+    const Job* job, Py_ssize_t start, int n, const int64_t* target, real* scores
+) noexcept nogil:
+    """The score of each row's target class."""
+    cdef const Operand* op = &job.scores
+    cdef const char* place
+    cdef int i
+    if job.ndim == 1 and is_real(op.kind, scores) and not op.swapped:
+        for i in range(n):
+            place = op.data + (start + i) * op.stride[0] + target[i] * op.class_stride
+            memcpy(&scores[i], place, sizeof(real))
+        return
+    for i in range(n):
+        place = at(job, op, start + i) + target[i] * op.class_stride
+        scores[i] = <real>load_one(op, place)
+
+
+cdef inline bint add_target_likelihoods(
+    const Job* job, Py_ssize_t start, Product* product, real* tag
+) noexcept nogil:
+    """Multiply in the targets' probabilities of BLOCK rows."""
+    cdef int64_t target[BLOCK]
+    cdef real p[BLOCK]
+    cdef double scratch[BLOCK]
+    load_indices(job, &job.labels, start, BLOCK, scratch, target)
+    if not in_range(target, BLOCK, job.classes):
+        return False
+    target_scores(job, start, BLOCK, target, p)
+    return multiply_likelihoods(p, <const real*>NULL, job.eps, product)
+
+
+# ---- staging and checking a block of rows ----------------------------------------------------
+
+
+cdef inline bint row_fault(
+    Partial* partial, Fault fault, Py_ssize_t position, Py_ssize_t index
+) noexcept nogil:
+    """Note the fault; always False, for the caller to hand on."""
+    partial.fault = fault
+    partial.position = position
+    partial.index = index
+    return False
+
+
+cdef inline bint stage_rows(
+    const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
+) noexcept nogil:
+    """Labels, weights and masks of a block; False, with the fault noted, where one is bad."""
+    cdef int i
+    cdef int n = rows.n
+    cdef const uint8_t* mask = NULL
+    rows.weighted = (
+        job.weight.kind != ABSENT or job.class_weight != NULL or job.mask.kind != ABSENT
+        or job.has_ignore or job.nan_policy == NAN_OMIT
+    )
+    for i in range(n):
+        rows.weight[i] = 1.0
+        rows.kept[i] = 1
+        rows.target[i] = 0
+    if job.weight.kind != ABSENT:
+        load(job, &job.weight, start, n, rows.scratch, rows.weight)
+    if job.index_labels:
+        load_indices(job, &job.labels, start, n, rows.scratch, rows.target)
+    if job.mask.kind != ABSENT:
+        mask = <const uint8_t*>gather(job, &job.mask, start, n, rows.scratch)
+        for i in range(n):
+            rows.kept[i] = mask[i] != 0
+    for i in range(n):
+        if job.has_ignore and rows.target[i] == job.ignore_index:
+            rows.kept[i] = 0
+        if not rows.kept[i]:
+            rows.target[i] = 0
+            continue
+        if job.index_labels and not 0 <= rows.target[i] < job.classes:
+            return row_fault(partial, BAD_LABEL, start + i, -1)
+        if not 0.0 <= rows.weight[i] < INFINITY:
+            return row_fault(partial, BAD_WEIGHT, start + i, -1)
+        rows.factor[i] = rows.weight[i]
+        if job.class_weight != NULL and job.index_labels:
+            rows.weight[i] *= job.class_weight[rows.target[i]]
+            # Smoothed, the loss holds the weight of every class already.
+            if job.label_smoothing == 0.0:
+                rows.factor[i] = rows.weight[i]
+    return True
+
+
+# ---- class indices against logits ------------------------------------------------------------
+
+
+cdef inline real exp_of_difference(real x, real y) noexcept nogil:
+    """e^(x - y), the rounding error of the difference made good."""
+    cdef real d = x - y
+    cdef real part = d - x
+    cdef real lost = (x - (d - part)) - (y + part)
+    if real is float:
+        return exp_narrow2(d, lost)
+    else:
+        return exp_wide2(d, lost)
+
+
+cdef inline void tile_losses(const Job* job, Py_ssize_t start, Rows* rows, real* tag) noexcept nogil:
+    """Rows of few classes: class after class, SIMD over the rows."""
+    cdef real target[ROWS]
+    cdef real x[ROWS]
+    cdef real label[ROWS]
+    cdef double rest[ROWS]
+    cdef real zero = 0
+    cdef real k_real
+    cdef int i, k
+    cdef int n = rows.n
+    target_scores(job, start, n, rows.target, target)
+    for i in range(n, ROWS):
+        target[i] = 0
+        x[i] = 0
+    for i in range(ROWS):
+        label[i] = <real>rows.target[i] if i < n else 0
+        rest[i] = 0.0
+    for k in range(<int>job.classes):
+        walk(job, &job.scores, start, k * job.scores.class_stride, n, <char*>rows.scratch, False)
+        convert_kind(job.scores.kind, rows.scratch, n, x)
+        k_real = <real>k
+        for i in range(ROWS):
+            rest[i] += <double>(
+                zero if label[i] == k_real else exp_of_difference(x[i], target[i])
+            )
+    for i in range(n):
+        rows.loss[i] = log1p_wide(rest[i])
+
+
+cdef inline double row_rest(
+    const Job* job, const char* row, Py_ssize_t target, real reference, void* scratch
+) noexcept nogil:
+    """sum of e^(x_j - reference) over the classes j != target of one row."""
+    cdef real staged[BLOCK]
+    cdef real power[BLOCK]
+    cdef double lanes[LANES]
+    cdef double hi = 0.0, lo = 0.0
+    cdef const real* x
+    cdef Py_ssize_t first
+    cdef int i, j, m, padded
+    for first from 0 <= first < job.classes by BLOCK:
+        m = <int>min(<Py_ssize_t>BLOCK, job.classes - first)
+        padded = (m + LANES - 1) // LANES * LANES
+        x = view_classes(&job.scores, row, first, m, scratch, staged)
+        for i in range(m):
+            power[i] = exp_of_difference(x[i], reference)
+        for i in range(m, padded):
+            power[i] = 0
+        if first <= target < first + m:
+            power[target - first] = 0
+        for j in range(LANES):
+            lanes[j] = 0.0
+        for i from 0 <= i < padded by LANES:
+            for j in range(LANES):
+                lanes[j] += <double>power[i + j]
+        add(fold(lanes), &hi, &lo)
+    return hi + lo
+
+
+cdef inline void long_row_losses(
+    const Job* job, Py_ssize_t start, Rows* rows, real* tag
+) noexcept nogil:
+    """Rows of many classes: SIMD over the classes."""
+    cdef real target[ROWS]
+    cdef int i
+    target_scores(job, start, rows.n, rows.target, target)
+    for i in range(rows.n):
+        rows.loss[i] = row_rest(
+            job, at(job, &job.scores, start + i), rows.target[i], target[i], rows.scratch
+        )
+    for i in range(rows.n):
+        rows.loss[i] = log1p_wide(rows.loss[i])
+
+
+cdef inline double careful_row(
+    const Job* job, const char* row, Py_ssize_t target, Fault* fault, Py_ssize_t* index
+) noexcept nogil:
+    """One row of logits against a class index, one class after the other, in float64.
+
+    A target at +inf costs 0 and one at -inf costs inf. A row of -inf only, or whose target is one
+    of several +inf, is no distribution: its loss is NaN, which `nan_policy` treats like a NaN.
+    """
+    cdef const Operand* op = &job.scores
+    cdef double x, most = -INFINITY, rest = 0.0
+    cdef double own = load_one(op, row + target * op.class_stride)
+    cdef Py_ssize_t j, infinite = 0
+    fault[0] = NO_FAULT
+    for j in range(job.classes):
+        x = load_one(op, row + j * op.class_stride)
+        if x != x:
+            fault[0] = NAN_SCORE
+            index[0] = j
+            return NAN
+        most = x if x > most else most
+        infinite += x == INFINITY
+    if most == -INFINITY or (own == INFINITY and infinite > 1):
+        fault[0] = UNDEFINED_ROW
+        index[0] = -1
+        return NAN
+    if own == INFINITY:
+        return 0.0
+    if most == INFINITY or own == -INFINITY:
+        return INFINITY
+    for j in range(job.classes):
+        if j != target:
+            rest += decay_wide(load_one(op, row + j * op.class_stride) - most)
+    return (most - own) + log_wide(rest + decay_wide(own - most))
+
+
+# ---- a distribution per row ------------------------------------------------------------------
+
+
+cdef inline void target_row(
+    const Job* job, const char* labels, Py_ssize_t target, Py_ssize_t first, int m, void* scratch,
+    double* q, double* weight, int* bad
+) noexcept nogil:
+    """What each class of a row weighs in the loss: label, smoothing and class weight together."""
+    cdef double smoothing = job.label_smoothing
+    cdef double share = smoothing / <double>job.classes
+    cdef double sum_of_weights = 0.0
+    cdef int i
+    if job.index_labels:
+        for i in range(m):
+            q[i] = 0.0
+        if first <= target < first + m:
+            q[target - first] = 1.0
+    else:
+        convert_kind(
+            job.labels.kind,
+            gather_classes(&job.labels, labels, first, m, scratch), m, q,
+        )
+        bad[0] += outside(q, m, 0.0, 1.0)
+        for i in range(m):
+            sum_of_weights += q[i] * (1.0 if job.class_weight == NULL else job.class_weight[first + i])
+        weight[0] += sum_of_weights
+    if smoothing != 0.0:
+        for i in range(m):
+            q[i] = q[i] * (1.0 - smoothing) + share
+    if job.class_weight != NULL:
+        for i in range(m):
+            q[i] *= job.class_weight[first + i]
+
+
+cdef inline void load_classes(
+    const Job* job, const char* row, Py_ssize_t first, int m, void* scratch, double* x
+) noexcept nogil:
+    convert_kind(job.scores.kind, gather_classes(&job.scores, row, first, m, scratch), m, x)
+
+
+cdef inline double row_maximum(const Job* job, const char* row, void* scratch) noexcept nogil:
+    cdef double staged[BLOCK]
+    cdef double lanes[LANES]
+    cdef double most = -INFINITY
+    cdef const double* x
+    cdef Py_ssize_t first
+    cdef int i, j, m
+    for j in range(LANES):
+        lanes[j] = -INFINITY
+    for first from 0 <= first < job.classes by BLOCK:
+        m = <int>min(<Py_ssize_t>BLOCK, job.classes - first)
+        x = view_classes(&job.scores, row, first, m, scratch, staged)
+        for i from 0 <= i < m - m % LANES by LANES:
+            for j in range(LANES):
+                lanes[j] = x[i + j] if x[i + j] > lanes[j] else lanes[j]
+        for i in range(m - m % LANES, m):
+            most = x[i] if x[i] > most else most
+    for j in range(LANES):
+        most = lanes[j] if lanes[j] > most else most
+    return most
+
+
+cdef inline double distribution_from_logits(
+    const Job* job, const char* row, const char* labels, Py_ssize_t target, void* scratch,
+    double* weight, int* bad
+) noexcept nogil:
+    """sum q_j (log sum_k e^x_k - x_j) of one row, by way of its maximum.
+
+    The classes at the maximum are counted, not added: log1p keeps what lies far below them.
+    """
+    cdef double x[BLOCK]
+    cdef double q[BLOCK]
+    cdef double rest[LANES]
+    cdef double linear[LANES]
+    cdef double mass[LANES]
+    cdef double tops[LANES]
+    cdef double sums[4]
+    cdef double most = row_maximum(job, row, scratch)
+    cdef double d, part, lost
+    cdef Py_ssize_t first
+    cdef int i, j, m, padded
+    for j in range(4):
+        sums[j] = 0.0
+    for first from 0 <= first < job.classes by BLOCK:
+        m = <int>min(<Py_ssize_t>BLOCK, job.classes - first)
+        padded = (m + LANES - 1) // LANES * LANES
+        target_row(job, labels, target, first, m, scratch, q, weight, bad)
+        load_classes(job, row, first, m, scratch, x)
+        for i in range(m, padded):
+            x[i] = -INFINITY
+            q[i] = 0.0
+        for j in range(LANES):
+            rest[j] = 0.0
+            linear[j] = 0.0
+            mass[j] = 0.0
+            tops[j] = 0.0
+        for i from 0 <= i < padded by LANES:
+            for j in range(LANES):
+                d = x[i + j] - most
+                part = d - x[i + j]
+                lost = (x[i + j] - (d - part)) - (most + part)
+                # What -inf loses is NaN, of which the exponential must not hear.
+                lost = 0.0 if d == -INFINITY else lost
+                d = 0.0 if x[i + j] == most else d
+                rest[j] += 0.0 if d == 0.0 else decay_wide2(d, lost)
+                tops[j] += 1.0 if d == 0.0 else 0.0
+                mass[j] += q[i + j]
+                linear[j] += 0.0 if q[i + j] == 0.0 else -(d * q[i + j] + lost * q[i + j])
+        sums[0] += fold(rest)
+        sums[1] += fold(tops)
+        sums[2] += fold(mass)
+        sums[3] += fold(linear)
+    if most == -INFINITY or (most == INFINITY and sums[1] > 1.0):
+        return NAN
+    return term(sums[2], log1p_wide(sums[0] + (sums[1] - 1.0))) + sums[3]
+
+
+cdef inline double distribution_from_probabilities(
+    const Job* job, const char* row, const char* labels, Py_ssize_t target, void* scratch,
+    double* weight, int* bad
+) noexcept nogil:
+    """-sum q_j log p_j of one row, or sum q_j log(q_j / p_j)."""
+    cdef double p[BLOCK]
+    cdef double q[BLOCK]
+    cdef double lanes[LANES]
+    cdef double total = 0.0
+    cdef double most = 1.0 - job.eps
+    cdef Py_ssize_t first
+    cdef int i, j, m, padded
+    for first from 0 <= first < job.classes by BLOCK:
+        m = <int>min(<Py_ssize_t>BLOCK, job.classes - first)
+        padded = (m + LANES - 1) // LANES * LANES
+        target_row(job, labels, target, first, m, scratch, q, weight, bad)
+        load_classes(job, row, first, m, scratch, p)
+        bad[0] += outside(p, m, 0.0, 1.0)
+        for i in range(m, padded):
+            p[i] = 1.0
+            q[i] = 0.0
+        for j in range(LANES):
+            lanes[j] = 0.0
+        if job.loss == KL:
+            for i in range(padded):
+                p[i] = term(q[i], log_wide(q[i] / clipped(p[i], job.eps, most)))
+        else:
+            for i in range(padded):
+                p[i] = term(q[i], -log_wide(clipped(p[i], job.eps, most)))
+        for i from 0 <= i < padded by LANES:
+            for j in range(LANES):
+                lanes[j] += p[i + j]
+        total += fold(lanes)
+    return total
+
+
+cdef inline bint distribution_fault(
+    const Job* job, const char* row, const char* labels, Fault* fault, Py_ssize_t* index
+) noexcept nogil:
+    """The first class of a row that is wrong, if one is: scores before labels."""
+    cdef double x
+    cdef Py_ssize_t j
+    cdef bint probabilities = job.loss != CATEGORICAL_LOGITS
+    fault[0] = NO_FAULT
+    for j in range(job.classes):
+        index[0] = j
+        x = load_one(&job.scores, row + j * job.scores.class_stride)
+        if x != x:
+            fault[0] = NAN_SCORE
+        elif probabilities and not 0.0 <= x <= 1.0:
+            fault[0] = BAD_SCORE
+            return True
+        if job.index_labels:
+            if fault[0] != NO_FAULT:
+                return True
+            continue
+        x = load_one(&job.labels, labels + j * job.labels.class_stride)
+        if fault[0] == NO_FAULT and x != x:
+            fault[0] = NAN_LABEL
+        elif x == x and not 0.0 <= x <= 1.0:
+            fault[0] = BAD_LABEL
+            return True
+        if fault[0] != NO_FAULT:
+            return True
+    index[0] = -1
+    return False
+
+
+# ---- a block of rows -------------------------------------------------------------------------
+
+
+cdef inline bint settle(
+    const Job* job, Rows* rows, int i, Fault fault, Py_ssize_t position, Py_ssize_t index,
+    Partial* partial
+) noexcept nogil:
+    """Do as nan_policy says with a row that has no number for a loss; False where that is a fault."""
+    cdef bint lenient = fault == NAN_SCORE or fault == NAN_LABEL or fault == UNDEFINED_ROW
+    if fault == NO_FAULT:
+        return True
+    if not lenient or job.nan_policy != NAN_PROPAGATE and job.nan_policy != NAN_OMIT:
+        return row_fault(partial, fault, position, index)
+    if job.nan_policy == NAN_OMIT:
+        rows.kept[i] = 0
+    rows.loss[i] = NAN
+    return True
+
+
+cdef inline bint index_losses(
+    const Job* job, Py_ssize_t start, Rows* rows, Partial* partial, real* tag
+) noexcept nogil:
+    """Losses of class indices."""
+    cdef double p[ROWS]
+    cdef Fault fault
+    cdef Py_ssize_t index
+    cdef int i
+    if job.loss == CATEGORICAL_LOGITS:
+        if job.classes <= TILE_CLASSES:
+            tile_losses(job, start, rows, tag)
+        else:
+            long_row_losses(job, start, rows, tag)
+        for i in range(rows.n):
+            if rows.kept[i] and not rows.loss[i] < INFINITY:
+                rows.loss[i] = careful_row(
+                    job, at(job, &job.scores, start + i), rows.target[i], &fault, &index
+                )
+                if not settle(job, rows, i, fault, start + i, index, partial):
+                    return False
+        return True
+    target_scores(job, start, rows.n, rows.target, p)
+    for i in range(rows.n):
+        if rows.kept[i] and not 0.0 <= p[i] <= 1.0:
+            fault = NAN_SCORE if p[i] != p[i] else BAD_SCORE
+            if not settle(job, rows, i, fault, start + i, rows.target[i], partial):
+                return False
+    for i in range(rows.n):
+        rows.loss[i] = -log_wide(clipped(p[i], job.eps, 1.0 - job.eps))
+    return True
+
+
+cdef inline bint distribution_losses(
+    const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
+) noexcept nogil:
+    """Losses of a distribution per row, one row after the other."""
+    cdef const char* row
+    cdef const char* labels = NULL
+    cdef double weight
+    cdef Fault fault
+    cdef Py_ssize_t index = -1
+    cdef int i, bad
+    for i in range(rows.n):
+        if not rows.kept[i]:
+            continue
+        row = at(job, &job.scores, start + i)
+        if not job.index_labels:
+            labels = at(job, &job.labels, start + i)
+        weight = 0.0
+        bad = 0
+        if job.loss == CATEGORICAL_LOGITS:
+            rows.loss[i] = distribution_from_logits(
+                job, row, labels, rows.target[i], rows.scratch, &weight, &bad
+            )
+        else:
+            rows.loss[i] = distribution_from_probabilities(
+                job, row, labels, rows.target[i], rows.scratch, &weight, &bad
+            )
+        if not job.index_labels and job.class_weight != NULL:
+            rows.weight[i] *= weight
+        if bad or rows.loss[i] != rows.loss[i]:
+            if not distribution_fault(job, row, labels, &fault, &index):
+                fault = UNDEFINED_ROW if rows.loss[i] != rows.loss[i] else NO_FAULT
+            if not settle(job, rows, i, fault, start + i, index, partial):
+                return False
+    return True
+
+
+cdef inline bint row_block(
+    const Job* job, Py_ssize_t start, int n, Partial* partial, real* tag
+) noexcept nogil:
+    """Up to ROWS rows; False where one holds a fault."""
+    cdef Rows rows
+    cdef int i
+    cdef bint ok
+    rows.n = n
+    if not stage_rows(job, start, &rows, partial):
+        return False
+    if job.index_labels and job.label_smoothing == 0.0:
+        ok = index_losses(job, start, &rows, partial, tag)
+    else:
+        ok = distribution_losses(job, start, &rows, partial)
+    if not ok:
+        return False
+    rows.count = 0
+    for i in range(n):
+        rows.count += rows.kept[i]
+        if not rows.kept[i]:
+            rows.loss[i] = 0.0
+            rows.factor[i] = 0.0
+            rows.weight[i] = 0.0
+    if rows.weighted:
+        apply_weights(rows.loss, rows.factor, n)
+    if job.want_losses:
+        store(job, &job.out, start, n, rows.loss)
+    add_losses(rows.loss, rows.weight if rows.weighted else NULL, n, partial)
+    partial.count += rows.count
+    return True
+
+
+cdef inline void run_rows(
+    const Job* job, Py_ssize_t start, Py_ssize_t stop, Partial* partial, real* tag
+) noexcept nogil:
+    """One chunk of rows."""
+    cdef Product product
+    cdef int n
+    cdef bint plain = (
+        job.loss == CATEGORICAL and job.index_labels and not job.want_losses
+        and job.weight.kind == ABSENT and job.mask.kind == ABSENT and job.class_weight == NULL
+        and not job.has_ignore and job.label_smoothing == 0.0
+    )
+    start_product(&product)
+    while start < stop:
+        if plain and stop - start >= BLOCK and add_target_likelihoods(job, start, &product, tag):
+            n = BLOCK
+            partial.count += n
+            add(<double>n, &partial.weight, &partial.weight_lo)
+        else:
+            n = <int>min(<Py_ssize_t>ROWS, stop - start)
+            if not row_block(job, start, n, partial, tag):
+                return
+        start += n
+    add_product(&product, partial)

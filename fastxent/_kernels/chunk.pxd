@@ -1,0 +1,29 @@
+# The one entry of a level: a chunk of a job in, its partial sums out.
+
+from fastxent._kernels.binary cimport run_positions
+from fastxent._kernels.categorical cimport run_rows
+from fastxent._kernels.job cimport CATEGORICAL, CATEGORICAL_LOGITS, FLOAT64, Job, KL, NO_FAULT, Partial
+
+
+cdef inline void run_chunk(const Job* job, Py_ssize_t number, Partial* partial) noexcept nogil:
+    """The chunk of that number. Half precision takes part as float32."""
+    cdef Py_ssize_t start = number * job.chunk
+    cdef Py_ssize_t stop = min(start + job.chunk, job.positions)
+    cdef bint rows = job.loss in (CATEGORICAL, CATEGORICAL_LOGITS, KL)
+    partial.total = 0.0
+    partial.total_lo = 0.0
+    partial.weight = 0.0
+    partial.weight_lo = 0.0
+    partial.count = 0
+    partial.fault = NO_FAULT
+    partial.position = -1
+    partial.index = -1
+    if job.scores.kind == FLOAT64:
+        if rows:
+            run_rows(job, start, stop, partial, <double*>NULL)
+        else:
+            run_positions(job, start, stop, partial, <double*>NULL)
+    elif rows:
+        run_rows(job, start, stop, partial, <float*>NULL)
+    else:
+        run_positions(job, start, stop, partial, <float*>NULL)

@@ -1,0 +1,271 @@
+"""The binding: ndarrays and options in, a job for the kernels, its chunks run, one sum out.
+
+Compiled for the baseline, and the only module here that knows Python and NumPy.
+"""
+
+cimport cython
+cimport numpy as cnp
+from cpython.pycapsule cimport PyCapsule_GetPointer
+from libc.stdint cimport int64_t
+from libc.stdlib cimport free, malloc
+
+from fastxent._kernels.job cimport (
+    ABSENT, BFLOAT16, BOOL, CATEGORICAL, CATEGORICAL_LOGITS, FLOAT16, FLOAT32, FLOAT64, INT8, INT16,
+    INT32, INT64, Job, KL, Kind, Loss, MAX_NDIM, NO_FAULT, NanPolicy, Operand, Partial, ROWS, Table,
+    UINT8, UINT16, UINT32, UINT64,
+)
+from fastxent._kernels.reduce cimport add
+
+cdef extern from *:
+    """
+    #ifndef FASTXENT_AVX2_RUNS
+    #define FASTXENT_AVX2_RUNS 0
+    #endif
+    #ifndef FASTXENT_AVX512_RUNS
+    #define FASTXENT_AVX512_RUNS 0
+    #endif
+    #if FASTXENT_LEVELS_BUILT
+    #define FASTXENT_CPU_INIT() __builtin_cpu_init()
+    #else
+    #define FASTXENT_CPU_INIT() ((void)0)
+    #endif
+    """
+    void cpu_init "FASTXENT_CPU_INIT"() noexcept
+    bint AVX2_RUNS "FASTXENT_AVX2_RUNS"
+    bint AVX512_RUNS "FASTXENT_AVX512_RUNS"
+
+cnp.import_array()
+
+cdef enum:
+    CHUNK = 65536           # positions, or elements of rows, per partial sum
+    MOST_CHUNKS = 4096      # beyond which chunks grow: the partial sums take constant memory
+    OPERANDS = 8
+
+cdef Table* table = NULL
+
+
+def runnable() -> tuple:
+    """The levels that this processor, and its operating system, can run."""
+    cpu_init()
+    levels = ["baseline"]
+    if AVX2_RUNS:
+        levels.append("avx2")
+    if AVX512_RUNS:
+        levels.append("avx512")
+    return tuple(levels)
+
+
+def use(capsule) -> None:
+    """Take the kernels of a level from now on."""
+    global table
+    table = <Table*>PyCapsule_GetPointer(capsule, NULL)
+
+
+cdef Kind kind_of(cnp.ndarray array) noexcept:
+    """The kernels' name for the array's dtype; ABSENT where they have none."""
+    cdef int number = cnp.PyArray_TYPE(array)
+    cdef int size = <int>cnp.PyArray_ITEMSIZE(array)
+    if number == cnp.NPY_FLOAT:
+        return FLOAT32
+    if number == cnp.NPY_DOUBLE:
+        return FLOAT64
+    if number == cnp.NPY_FLOAT16:
+        return FLOAT16
+    if number == cnp.NPY_BOOL:
+        return BOOL
+    if number in (cnp.NPY_BYTE, cnp.NPY_SHORT, cnp.NPY_INT, cnp.NPY_LONG, cnp.NPY_LONGLONG):
+        return INT8 if size == 1 else INT16 if size == 2 else INT32 if size == 4 else INT64
+    if number in (cnp.NPY_UBYTE, cnp.NPY_USHORT, cnp.NPY_UINT, cnp.NPY_ULONG, cnp.NPY_ULONGLONG):
+        return UINT8 if size == 1 else UINT16 if size == 2 else UINT32 if size == 4 else UINT64
+    return ABSENT
+
+
+cdef void describe(cnp.ndarray array, int axis, int ndim, Operand* op) noexcept:
+    """An array of `ndim` position dimensions, or fewer, and classes along `axis` unless it is < 0.
+
+    Where dimensions are missing they are the last ones, along which the array is repeated.
+    """
+    cdef int d, position = 0
+    op.data = <const char*>cnp.PyArray_DATA(array)
+    op.kind = kind_of(array)
+    op.itemsize = <int>cnp.PyArray_ITEMSIZE(array)
+    op.swapped = not cnp.PyArray_ISNOTSWAPPED(array)
+    op.direct = False
+    op.class_stride = 0
+    for d in range(cnp.PyArray_NDIM(array)):
+        if d == axis:
+            op.class_stride = cnp.PyArray_STRIDES(array)[d]
+        else:
+            op.stride[position] = cnp.PyArray_STRIDES(array)[d]
+            position += 1
+    for d in range(position, ndim):
+        op.stride[d] = 0
+
+
+cdef void coalesce(Job* job, Operand** ops, int n_ops) noexcept nogil:
+    """Merge dimensions over which every operand is one run; C-contiguous arrays become 1-d."""
+    cdef int d, i
+    cdef int last = -1      # of the dimensions kept so far
+    cdef bint mergeable
+    for d in range(job.ndim):
+        if job.shape[d] == 1:
+            continue
+        mergeable = last >= 0
+        for i in range(n_ops):
+            if mergeable:
+                mergeable = ops[i].stride[last] == ops[i].stride[d] * job.shape[d]
+        if mergeable:
+            job.shape[last] *= job.shape[d]
+        else:
+            last += 1
+            job.shape[last] = job.shape[d]
+        for i in range(n_ops):
+            ops[i].stride[last] = ops[i].stride[d]
+    if last < 0:
+        last = 0
+        job.shape[0] = 1
+        for i in range(n_ops):
+            ops[i].stride[0] = ops[i].itemsize
+    job.ndim = last + 1
+    for i in range(n_ops):
+        ops[i].direct = (
+            job.ndim == 1
+            and ops[i].stride[0] == ops[i].itemsize
+            and not ops[i].swapped
+            and <size_t>ops[i].data % <size_t>ops[i].itemsize == 0
+        )
+
+
+cdef Py_ssize_t chunk_length(const Job* job) noexcept nogil:
+    """Positions per partial sum: of the shape alone, for the sum's bits hang on it."""
+    cdef Py_ssize_t length = CHUNK
+    if job.loss in (CATEGORICAL, CATEGORICAL_LOGITS, KL):
+        if not (job.loss == CATEGORICAL and job.index_labels):
+            while length > 1 and length * job.classes > 2 * CHUNK:
+                length //= 2
+    while length * MOST_CHUNKS < job.positions:
+        length *= 2
+    return length
+
+
+@cython.final
+cdef class Task:
+    """One call, cut into chunks that any thread may run.
+
+    Parameters
+    ----------
+    loss, nan_policy : int
+        Members of the enums in job.pxd.
+    scores, labels : ndarray
+    axis : int
+        Of the classes, not negative; -1 for losses of one number per position.
+    index_labels : bool
+        Labels are class indices, with one dimension fewer than the scores.
+    bfloat16 : int
+        1 where the scores' uint16 are bfloat16, plus 2 where the labels' are.
+    weight, mask, scale_by, out : ndarray or None
+    eps, label_smoothing : float
+    full : bool
+    ignore_index : int or None
+    class_weight : contiguous ndarray of float64, or None
+    """
+
+    cdef Job job
+    cdef Operand* ops[OPERANDS]
+    cdef int n_ops
+    cdef int ndim           # of the losses, before dimensions are merged
+    cdef Partial* partials
+    cdef readonly Py_ssize_t chunks
+    cdef list arrays        # kept alive
+
+    def __cinit__(
+        self, int loss, int nan_policy, cnp.ndarray scores not None, cnp.ndarray labels not None,
+        int axis, bint index_labels, int bfloat16, weight, mask, scale_by, out, double eps,
+        double label_smoothing, bint full, ignore_index, class_weight,
+    ):
+        cdef Job* job = &self.job
+        cdef int d
+        job.loss = <Loss>loss
+        job.nan_policy = <NanPolicy>nan_policy
+        job.want_losses = out is not None
+        job.index_labels = index_labels
+        job.full = full
+        job.eps = eps
+        job.label_smoothing = label_smoothing
+        job.has_ignore = ignore_index is not None
+        job.ignore_index = 0 if ignore_index is None else <int64_t>ignore_index
+        self.arrays = [class_weight]
+        job.class_weight = NULL
+        if class_weight is not None:
+            job.class_weight = <const double*>cnp.PyArray_DATA(<cnp.ndarray>class_weight)
+        job.positions = 1
+        job.classes = 1
+        for d in range(cnp.PyArray_NDIM(scores)):
+            if d == axis:
+                job.classes = cnp.PyArray_DIMS(scores)[d]
+                continue
+            job.shape[self.ndim] = cnp.PyArray_DIMS(scores)[d]
+            job.positions *= job.shape[self.ndim]
+            self.ndim += 1
+        job.ndim = self.ndim
+        self.take(scores, axis, bfloat16 & 1, &job.scores)
+        self.take(labels, -1 if index_labels else axis, bfloat16 & 2, &job.labels)
+        self.take(weight, -1, False, &job.weight)
+        self.take(mask, -1, False, &job.mask)
+        self.take(scale_by, -1, False, &job.scale_by)
+        self.take(out, -1, False, &job.out)
+        coalesce(job, self.ops, self.n_ops)
+        job.chunk = chunk_length(job)
+        self.chunks = (job.positions + job.chunk - 1) // job.chunk
+        self.partials = <Partial*>malloc(max(1, self.chunks) * sizeof(Partial))
+        if self.partials == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        free(self.partials)
+
+    cdef void take(self, array, int axis, bint bfloat16, Operand* op):
+        if array is None:
+            op.kind = ABSENT
+            return
+        self.arrays.append(array)
+        describe(<cnp.ndarray>array, axis, self.ndim, op)
+        if bfloat16:
+            op.kind = BFLOAT16
+        self.ops[self.n_ops] = op
+        self.n_ops += 1
+
+    @property
+    def elements(self) -> int:
+        """How much work there is."""
+        return self.job.positions * self.job.classes
+
+    def run(self, Py_ssize_t first, Py_ssize_t last) -> None:
+        """Run the chunks first .. last - 1; one that holds a fault is the last."""
+        cdef Py_ssize_t number
+        cdef Table* functions = table
+        with nogil:
+            for number in range(first, last):
+                functions.run_chunk(&self.job, number, &self.partials[number])
+                if self.partials[number].fault != NO_FAULT:
+                    break
+
+    def sums(self) -> tuple:
+        """The chunks' sums in their order: (total, its low part, weight, its low part, count).
+
+        Where a chunk holds a fault, the first one: (fault, position, class or -1).
+        """
+        cdef Py_ssize_t number
+        cdef Partial* partial
+        cdef double total = 0.0, total_lo = 0.0, weight = 0.0, weight_lo = 0.0
+        cdef Py_ssize_t count = 0
+        for number in range(self.chunks):
+            partial = &self.partials[number]
+            if partial.fault != NO_FAULT:
+                return <int>partial.fault, partial.position, partial.index
+            add(partial.total, &total, &total_lo)
+            add(partial.weight, &weight, &weight_lo)
+            total_lo += partial.total_lo
+            weight_lo += partial.weight_lo
+            count += partial.count
+        return total, total_lo, weight, weight_lo, count

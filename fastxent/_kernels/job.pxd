@@ -1,0 +1,112 @@
+# What the binding tells the kernels and what they tell it back: plain C structs, nothing of Python.
+#
+# A *position* is one loss: an element of a binary batch, a row of a categorical one. Positions are
+# numbered in C order over the (coalesced) shape of the losses, whatever the layout of the arrays.
+
+from libc.stdint cimport int64_t
+
+cdef extern from *:
+    """
+    #if defined(FASTXENT_FORBID_AVX) && defined(__AVX__)
+    #error "The baseline is being compiled with AVX: take -march=native out of CFLAGS, or set FASTXENT_ALLOW_NATIVE=1"
+    #endif
+    """
+
+cdef enum:
+    MAX_NDIM = 64       # NumPy's own limit
+    LANES = 32          # accumulators of every sum and product, on every level
+    BLOCK = 1024        # positions, or classes of one row, that are staged at a time: fits in L1
+    ROWS = 64           # rows of a categorical loss that are staged at a time
+    TILE_CLASSES = 32   # up to so many classes, a block of rows is transposed
+
+cdef enum Kind:         # the element types that come in; the order is that of fastxent._checks.KINDS
+    ABSENT
+    BOOL
+    INT8
+    INT16
+    INT32
+    INT64
+    UINT8
+    UINT16
+    UINT32
+    UINT64
+    FLOAT16
+    BFLOAT16
+    FLOAT32
+    FLOAT64
+
+cdef enum Loss:         # the numbers are those of fastxent._options
+    BINARY
+    BINARY_LOGITS
+    CATEGORICAL
+    CATEGORICAL_LOGITS
+    GAUSSIAN
+    KL
+
+cdef enum NanPolicy:
+    NAN_RAISE
+    NAN_PROPAGATE
+    NAN_OMIT
+
+cdef enum Fault:        # the order is that of fastxent._checks.FAULTS
+    NO_FAULT
+    NAN_SCORE
+    NAN_LABEL
+    BAD_SCORE
+    BAD_LABEL
+    BAD_WEIGHT
+    BAD_SCALE           # pos_weight or the variance
+    UNDEFINED_ROW
+
+cdef struct Operand:    # one array, as the kernels see it
+    const char* data
+    Kind kind
+    int itemsize
+    bint swapped                    # of the other byte order
+    bint direct                     # one aligned, native run over all positions
+    Py_ssize_t class_stride         # in bytes, along the classes
+    Py_ssize_t stride[MAX_NDIM]     # in bytes, along the positions
+
+cdef struct Job:        # one call
+    Loss loss
+    NanPolicy nan_policy
+    bint want_losses    # reduction="none"
+    bint index_labels   # class indices rather than a distribution per row
+    bint full           # gaussian_nll with its constant
+    bint has_ignore
+    int64_t ignore_index
+    double eps
+    double label_smoothing
+    double gamma
+    double alpha
+    double floor        # of the Hessian
+    double scale        # of the gradient: 1, or 1 / sum of the weights
+    const double* class_weight
+    int ndim
+    Py_ssize_t shape[MAX_NDIM]
+    Py_ssize_t positions
+    Py_ssize_t classes
+    Py_ssize_t chunk    # positions per partial sum
+    Operand scores
+    Operand labels
+    Operand weight
+    Operand mask
+    Operand scale_by    # pos_weight, or the variance
+    Operand out
+    Operand grad
+    Operand hess
+
+cdef struct Partial:    # of one chunk; the sums are unevaluated pairs hi + lo
+    double total
+    double total_lo
+    double weight
+    double weight_lo
+    Py_ssize_t count
+    Fault fault
+    Py_ssize_t position
+    Py_ssize_t index    # of the class, where the fault has one, else -1
+
+ctypedef void (*chunk_function)(const Job*, Py_ssize_t, Partial*) noexcept nogil
+
+cdef struct Table:      # what a level offers
+    chunk_function run_chunk

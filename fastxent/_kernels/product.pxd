@@ -1,0 +1,112 @@
+# Sums of logarithms as products: one logarithm for thousands of factors.
+#
+# -sum log q_i = -log prod q_i. The product is kept in float64 lanes; before it can underflow, its
+# exponents are taken off by their bits and added up as integers, which is exact.
+
+from libc.stdint cimport uint64_t
+
+from fastxent._kernels.job cimport BLOCK, LANES, Partial
+from fastxent._kernels.load cimport real
+from fastxent._kernels.math cimport log1p_wide, logn_wide, wide_bits, wide_from
+from fastxent._kernels.reduce cimport add, fold
+
+cdef enum:
+    # Factors of a lane between two looks at the exponent: 1.2e-7^32 and 2.2e-16^16 do not underflow.
+    NARROW_FACTORS = 32
+    WIDE_FACTORS = 16
+    # A block whose -log2 is below this is left to the element by element logarithm: the rounding of
+    # 1024 products (2e-15) must be small beside the sum.
+    LEAST_BITS = 64
+
+cdef struct Product:    # of one chunk: mantissas in [1, 2^64), and the sum of the exponents
+    double mantissa[LANES]
+    double exponent
+
+
+cdef inline void start_product(Product* product) noexcept nogil:
+    cdef int j
+    product.exponent = 0.0
+    for j in range(LANES):
+        product.mantissa[j] = 1.0
+
+
+cdef inline bint multiply_likelihoods(
+    const real* p, const real* y, double eps, Product* product
+) noexcept nogil:
+    """Multiply in a block of p where y is 1 and 1 - p where it is 0; y NULL stands for ones.
+
+    False, and nothing done, where that would not be right to the last bits: a p that is out of
+    [eps, 1 - eps] or NaN, a product that underflows, a sum too small for the products' rounding.
+    """
+    cdef double lanes[LANES]
+    cdef double mantissa[LANES]
+    cdef real least[LANES]
+    cdef real most[LANES]
+    cdef real low = 1.0, high = 0.0
+    cdef double chosen, other
+    cdef uint64_t bits, exponents = 0, wrong = 0
+    cdef int i, j, run
+    cdef int span = LANES * (NARROW_FACTORS if real is float else WIDE_FACTORS)
+    for j in range(LANES):
+        mantissa[j] = 1.0
+        least[j] = 1.0
+        most[j] = 0.0
+    for run from 0 <= run < BLOCK by span:
+        for j in range(LANES):
+            lanes[j] = 1.0
+        for i from run <= i < run + span by LANES:
+            for j in range(LANES):
+                least[j] = p[i + j] if p[i + j] < least[j] else least[j]
+                most[j] = p[i + j] if p[i + j] > most[j] else most[j]
+                if y == NULL:
+                    lanes[j] *= <double>p[i + j]
+                else:
+                    chosen = <double>p[i + j]
+                    other = 1.0 - chosen
+                    lanes[j] *= chosen if y[i + j] != 0 else other
+        for j in range(LANES):
+            bits = wide_bits(lanes[j])
+            exponents += bits >> 52
+            # Right are exponent fields of 1 .. 1023: normal, positive, at most 1.
+            wrong |= ((bits >> 52) - 1) >> 10
+            mantissa[j] *= wide_from((bits & <uint64_t>0xFFFFFFFFFFFFF) | <uint64_t>0x3FF0000000000000)
+    for j in range(LANES):
+        low = least[j] if least[j] < low else low
+        high = most[j] if most[j] > high else high
+    cdef double exponent = <double>exponents - <double>(1023 * LANES * (BLOCK // span))
+    if (
+        wrong
+        or <double>low < eps
+        or <double>high > 1.0 - eps
+        or exponent > -<double>LEAST_BITS - LANES * (BLOCK // span)
+    ):
+        return False
+    product.exponent += exponent
+    for j in range(LANES):
+        product.mantissa[j] *= mantissa[j]
+    return True
+
+
+cdef inline void add_product(Product* product, Partial* partial) noexcept nogil:
+    """Add -log of the product to the partial sum; the exponents' share is exact to 2^-84."""
+    cdef int j
+    for j in range(LANES):
+        product.mantissa[j] = logn_wide(product.mantissa[j])
+    add(-product.exponent * 0.693147180559663, &partial.total, &partial.total_lo)
+    add(-product.exponent * 2.8235290563031577e-13, &partial.total, &partial.total_lo)
+    add(-fold(product.mantissa), &partial.total, &partial.total_lo)
+
+
+cdef inline double log_one_plus(double* u) noexcept nogil:
+    """sum log(1 + u_j) over the lanes, each u_j in [0, 2^96).
+
+    (1 + a)(1 + b) = 1 + (a + (b + ab)): relative accuracy is kept where all are tiny.
+    """
+    cdef int j
+    for j in range(16):
+        u[j] = u[j] + (u[j + 16] + u[j] * u[j + 16])
+    for j in range(8):
+        u[j] = u[j] + (u[j + 8] + u[j] * u[j + 8])
+    for j in range(8):
+        u[j] = log1p_wide(u[j])
+    return ((u[0] + u[4]) + (u[2] + u[6])) + ((u[1] + u[5]) + (u[3] + u[7]))

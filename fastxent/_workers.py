@@ -1,0 +1,86 @@
+"""A job's chunks over threads: the kernels run without the GIL."""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from fastxent._kernels.engine import Task
+
+#: Elements below which a thread costs more than it brings.
+_LEAST_PER_WORKER = 1 << 18
+#: Parts per worker: enough that one slow core does not hold up the others.
+_PARTS = 4
+
+_pools: dict[int, ThreadPoolExecutor] = {}
+_lock = threading.Lock()
+
+
+def available() -> int:
+    """The CPUs that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def run(task: Task, workers: int) -> None:
+    """Run every chunk, on the caller's thread or on as many as are worth their while."""
+    if workers == 1:
+        task.run(0, task.chunks)
+        return
+    if workers < 0:
+        workers = available()
+    workers = min(workers, task.chunks, task.elements // _LEAST_PER_WORKER)
+    if workers <= 1:
+        task.run(0, task.chunks)
+        return
+    _run_in_pool(task, workers)
+
+
+def _run_in_pool(task: Task, workers: int) -> None:
+    """Parts in a row, the last of them on the caller's thread; all have ended when this returns."""
+    parts = min(_PARTS * workers, task.chunks)
+    bounds = [task.chunks * part // parts for part in range(parts + 1)]
+    remaining = iter(zip(bounds, bounds[1:], strict=False))
+    turn = threading.Lock()
+
+    def work() -> None:
+        while True:
+            with turn:
+                part = next(remaining, None)
+            if part is None:
+                return
+            task.run(*part)
+
+    helpers = _start(work, workers - 1)
+    try:
+        work()
+    finally:
+        for helper in helpers:
+            helper.result()
+
+
+def _start(work: object, helpers: int) -> list[Future[None]]:
+    """As many helpers as can be had: none once the interpreter is shutting down."""
+    started: list[Future[None]] = []
+    try:
+        with _lock:
+            pool = _pools.get(helpers)
+            if pool is None:
+                pool = _pools[helpers] = ThreadPoolExecutor(helpers, "fastxent")
+        started.extend(pool.submit(work) for _ in range(helpers))  # type: ignore[arg-type]
+    except RuntimeError:
+        pass  # the caller's thread does all of it
+    return started
+
+
+def _forget() -> None:
+    """In a forked child the pools' threads do not exist."""
+    global _lock
+    _lock = threading.Lock()
+    _pools.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
