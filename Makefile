@@ -1,0 +1,71 @@
+# Everything here needs Python >= 3.11, a C compiler, and the network for pip: nothing else installed.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
+SOURCES = setup.py pyproject.toml $(shell find fastxent -name '*.py*' -not -name '*.pyc' -o -name '*.pxd' -o -name '*.npz')
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-oldest peers bench lint docs wheel sanitize clean
+
+help: ## show this
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+demo: $(VENV)/fastxent ## score the predictions that ship with fastxent, and ten million rows
+	$(BIN)/python -P -m fastxent demo
+
+test: $(VENV)/fastxent $(VENV)/group-test ## all tests but those against the peers
+	$(BIN)/pytest --ignore=tests/peers $(ARGS)
+
+test-oldest: ## the tests with the oldest numpy
+	$(MAKE) VENV=.venv-oldest .venv-oldest/group-test .venv-oldest/fastxent
+	.venv-oldest/bin/python -m pip --quiet install 'numpy==2.0.*'
+	.venv-oldest/bin/pytest --ignore=tests/peers -m 'not slow' $(ARGS)
+
+peers: $(VENV)/fastxent $(VENV)/group-peers ## the tests against scikit-learn, torch, ...
+	$(BIN)/pytest tests/peers $(ARGS)
+
+bench: $(VENV)/fastxent $(VENV)/group-bench ## time everything, and write benchmarks/results/
+	$(BIN)/python -P benchmarks/run.py $(ARGS)
+
+lint: $(VENV)/group-lint ## formatting, style, types, spelling
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/cython-lint fastxent
+	$(BIN)/codespell
+	$(BIN)/mypy
+
+docs: $(VENV)/fastxent $(VENV)/group-docs ## the documentation, in docs/_build/html
+	$(BIN)/sphinx-build -W --keep-going -b doctest docs docs/_build/doctest
+	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+wheel: $(VENV)/group-wheel ## a wheel and an sdist, in dist/
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+
+sanitize: ## the fuzz tests under the address and undefined-behaviour sanitizers
+	FASTXENT_SANITIZE=1 $(MAKE) VENV=.venv-sanitize .venv-sanitize/group-test .venv-sanitize/fastxent
+	LD_PRELOAD=$$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc \
+	    .venv-sanitize/bin/pytest tests/fuzz $(ARGS)
+
+clean: ## remove everything that make made
+	rm -rf build dist docs/_build .venv .venv-oldest .venv-sanitize *.egg-info
+
+# The environment, and a stamp for each thing installed into it.
+$(VENV)/pip:
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("fastxent needs Python 3.11 or later: make PYTHON=python3.x")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade 'pip>=25.1'
+	touch $@
+
+$(VENV)/group-%: $(VENV)/pip pyproject.toml
+	$(PIP) install --group $*
+	touch $@
+
+# Not editable: what is tested is what users install. build/*/lib* goes first, or a module that is
+# no longer in the sources would stay in the package; the object files beside it are used again.
+$(VENV)/fastxent: $(VENV)/pip $(SOURCES)
+	rm -rf build/*/lib*
+	FASTXENT_WERROR=1 $(PIP) install --force-reinstall --no-deps .
+	$(PIP) install .  # what it depends on
+	touch $@

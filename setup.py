@@ -1,0 +1,101 @@
+"""The native modules: `LEVELS` is the one table of what is built, and of who can run it."""
+
+import os
+import sys
+import sysconfig
+import tomllib
+from pathlib import Path
+
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+# level: the processor features that its module is compiled for, and that `engine` asks for before
+# it imports that module
+LEVELS = {
+    "baseline": (),
+    "avx2": ("avx2",),
+    "avx512": ("avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"),
+}
+EXTRA = {"avx512": ["-mprefer-vector-width=512"]}  # gcc and clang would take 256
+
+
+def wanted(name):
+    """Whether an environment variable of the build is set."""
+    return os.environ.get(name, "0") not in ("", "0")
+
+
+PLATFORM = sysconfig.get_platform()
+MSVC = PLATFORM.startswith("win")
+X86_64 = PLATFORM.endswith(("x86_64", "amd64")) and sys.maxsize > 2**32
+SANITIZE = wanted("FASTXENT_SANITIZE")
+ABI3 = not (sysconfig.get_config_var("Py_GIL_DISABLED") or wanted("FASTXENT_NO_ABI3"))
+
+# No fused multiply-add: its bits differ from machine to machine. -fno-trapping-math changes no
+# result, and lets a choice between two values be vectorised.
+COMPILE = "-O3 -g0 -fvisibility=hidden -Wall -Wextra".split()
+COMPILE += "-ffp-contract=off -fno-math-errno -fno-trapping-math".split()
+LINK = ["-Wl,-s"] if sys.platform == "linux" else []
+if SANITIZE:
+    LINK = ["-fsanitize=address,undefined"]
+    COMPILE += ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all", *LINK]
+if MSVC:
+    COMPILE, LINK = ["/O2", "/fp:precise"], []
+WERROR = ["-Werror"] if wanted("FASTXENT_WERROR") and not MSVC else []
+
+VARIANT = "sanitize" if SANITIZE else "abi3" if ABI3 else "plain"  # each has its own object files
+levels = [level for level in LEVELS if level == "baseline" or (X86_64 and not MSVC)]
+flags = {level: [*(f"-m{f}" for f in LEVELS[level]), *EXTRA.get(level, ())] for level in levels}
+built_with = {level: " ".join([*COMPILE, *flags[level]]) for level in levels}
+version = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"]["version"]
+
+abi3 = [("Py_LIMITED_API", "0x030B0000")] if ABI3 else []
+# CFLAGS=-march=native would make a baseline that dies elsewhere: job.pxd refuses it.
+guard = [] if wanted("FASTXENT_ALLOW_NATIVE") else [("FASTXENT_FORBID_AVX", "1")]
+about = [
+    ("FASTXENT_LEVELS_BUILT", str(len(levels) - 1)),
+    ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
+    ("FASTXENT_VERSION", f'"{version}"'),
+    ("FASTXENT_BUILD_INFO", '"{}"'.format("; ".join(map(": ".join, built_with.items())))),
+]
+for level in levels[1:]:
+    supported = " && ".join(f'__builtin_cpu_supports("{f}")' for f in LEVELS[level])
+    about += [(f"FASTXENT_{level.upper()}_RUNS", f"({supported})")]
+
+
+def extension(name, flags, macros, include_dirs=()):
+    """One module of the native layer, all of which depend on every .pxd."""
+    return Extension(
+        f"fastxent._kernels.{name}",
+        [f"fastxent/_kernels/{name}.pyx"],
+        include_dirs=list(include_dirs),
+        define_macros=abi3 + macros,
+        depends=["setup.py", "pyproject.toml", *sorted(map(str, Path("fastxent").rglob("*.pxd")))],
+        extra_compile_args=COMPILE + flags + WERROR,
+        extra_link_args=LINK,
+        py_limited_api=ABI3,
+    )
+
+
+modules = [extension(level, flags[level], [] if flags[level] else guard) for level in levels]
+modules.append(extension("engine", [], guard + about, [numpy.get_include()]))
+
+setup(
+    ext_modules=cythonize(
+        modules,
+        build_dir=f"build/{VARIANT}/cython",  # no generated C beside the sources
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": False,
+            "wraparound": False,
+            "cdivision": True,
+            "initializedcheck": False,
+            "freethreading_compatible": True,
+        },
+    ),
+    options={
+        "build": {"build_base": f"build/{VARIANT}"},
+        "build_ext": {"parallel": os.cpu_count()},
+        "bdist_wheel": {"py_limited_api": "cp311"} if ABI3 else {},
+    },
+)

@@ -1,0 +1,97 @@
+"""What the compiler made of the kernels: the registers each level uses, what it calls and exports."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from functools import cache
+
+import pytest
+
+LEVELS = ["baseline", "avx2", "avx512"]
+MODULES = [*LEVELS, "engine"]
+
+# The registers that a level must use, and those that it must not.
+REGISTERS = {
+    "baseline": (None, "[yz]mm"),
+    "avx2": ("ymm", "zmm"),
+    "avx512": ("zmm", None),
+    "engine": (None, "[yz]mm"),
+}
+FUSED = re.compile(r"\bv?f(?:n?m(?:add|sub)|maddsub|msubadd)\w*|\bf(?:madd|msub|nmadd|nmsub|mla|mls)\b")
+LIBM = re.compile(
+    r"\b_*(?:exp|exp2|exp10|expm1|log|log2|log10|log1p|pow|fma|fmin|fmax|sqrt|rint|nearbyint|round|"
+    r"floor|ceil|trunc|frexp|ldexp|scalbn|logb|ilogb|tanh|sinh|cosh)[fl]?(?:_finite)?(?=@|$)",
+    re.MULTILINE,
+)
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="objdump is asked about ELF modules"),
+    pytest.mark.skipif(shutil.which("objdump") is None, reason="NOT CHECKED: no objdump (binutils)"),
+]
+x86_64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="registers of x86-64")
+
+
+@cache
+def objdump(option: str, name: str) -> str:
+    spec = importlib.util.find_spec(f"fastxent._kernels.{name}")
+    if spec is None:
+        pytest.skip(f"{name} is not built")
+    assert spec.origin is not None
+    command = ["objdump", option, "--wide", "--no-show-raw-insn", spec.origin]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+@x86_64
+@pytest.mark.parametrize("name", MODULES)
+def test_registers(name):
+    code = objdump("--disassemble", name)
+    assert len(code.splitlines()) > 1000
+    needed, forbidden = REGISTERS[name]
+    if needed is not None:
+        assert code.count(f"%{needed}") > 1000
+    if forbidden is not None:
+        assert re.findall(f"%{forbidden}", code) == []
+
+
+@x86_64
+def test_every_level_is_built():
+    missing = [name for name in MODULES if not importlib.util.find_spec(f"fastxent._kernels.{name}")]
+    assert missing == []
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_fused_multiply_add(name):
+    assert FUSED.findall(objdump("--disassemble", name)) == []
+
+
+def test_a_fused_multiply_add_would_be_found():
+    for line in ["vfmadd231ps %zmm0,%zmm1,%zmm2", "vfnmsub132sd %xmm0,%xmm1,%xmm2", "fmla v0.2d"]:
+        assert FUSED.search(line)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_call_to_libm(name):
+    symbols = objdump("--dynamic-syms", name)
+    assert "PyModuleDef_Init" in symbols or "PyModule" in symbols
+    assert LIBM.findall(symbols) == []
+    assert "libm.so" not in objdump("--private-headers", name)
+
+
+def test_a_call_to_libm_would_be_found():
+    assert len(LIBM.findall(" exp\n (GLIBC_2.29) log1pf\n __log_finite\n pow@GLIBC_2.2\n")) == 4
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_only_the_init_function_is_exported(name):
+    symbols = objdump("--dynamic-syms", name)
+    exported = [
+        line.split()[-1]
+        for line in symbols.splitlines()
+        if re.match(r"[0-9a-f]{16} [g ]", line) and "*UND*" not in line and " w " not in line
+    ]
+    assert exported == [f"PyInit_{name}"]
