@@ -69,7 +69,7 @@ def fit(
     terms: int,
     balanced: Sequence[Sequence[mpf]] = (),
 ) -> list[mpf]:
-    """The coefficients after the given ones, such that max |weight (function - polynomial)| is small.
+    """The coefficients after the given ones: max |weight (function - polynomial)| is small.
 
     The mean of that error is zero over each of the balanced sets of points.
     """
