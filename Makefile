@@ -8,11 +8,14 @@ SOURCES = setup.py pyproject.toml $(shell find fastxent -name '*.py*' -not -name
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-oldest peers bench lint docs wheel sanitize clean
 
+# The sources lie beside the tests, without the compiled modules: no test is to import them.
+demo test test-oldest peers sanitize: export PYTHONSAFEPATH = 1
+
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
 demo: $(VENV)/fastxent ## score the predictions that ship with fastxent, and ten million rows
-	$(BIN)/python -P -m fastxent demo
+	$(BIN)/python -m fastxent demo
 
 test: $(VENV)/fastxent $(VENV)/group-test ## all tests but those against the peers
 	$(BIN)/pytest --ignore=tests/peers $(ARGS)
@@ -26,12 +29,12 @@ peers: $(VENV)/fastxent $(VENV)/group-peers ## the tests against scikit-learn, t
 	$(BIN)/pytest tests/peers $(ARGS)
 
 bench: $(VENV)/fastxent $(VENV)/group-bench ## time everything, and write benchmarks/results/
-	$(BIN)/python -P benchmarks/run.py $(ARGS)
+	$(BIN)/python benchmarks/run.py $(ARGS)
 
 lint: $(VENV)/group-lint ## formatting, style, types, spelling
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/cython-lint fastxent
+	PATH=$(abspath $(BIN)):$$PATH cython-lint fastxent  # it starts pycodestyle
 	$(BIN)/codespell
 	$(BIN)/mypy
 
@@ -66,6 +69,5 @@ $(VENV)/group-%: $(VENV)/pip pyproject.toml
 # no longer in the sources would stay in the package; the object files beside it are used again.
 $(VENV)/fastxent: $(VENV)/pip $(SOURCES)
 	rm -rf build/*/lib*
-	FASTXENT_WERROR=1 $(PIP) install --force-reinstall --no-deps .
-	$(PIP) install .  # what it depends on
+	FASTXENT_WERROR=1 $(PIP) install .
 	touch $@

@@ -6,7 +6,7 @@ import sysconfig
 import tomllib
 from pathlib import Path
 
-import numpy
+import numpy as np
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
@@ -78,7 +78,7 @@ def extension(name, flags, macros, include_dirs=()):
 
 
 modules = [extension(level, flags[level], [] if flags[level] else guard) for level in levels]
-modules.append(extension("engine", [], guard + about, [numpy.get_include()]))
+modules.append(extension("engine", [], guard + about, [np.get_include()]))
 
 setup(
     ext_modules=cythonize(

@@ -1,4 +1,4 @@
-"""What the compiler made of the kernels: the registers each level uses, what it calls and exports."""
+"""What the compiler made of the kernels: the registers they use, what they call and export."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ REGISTERS = {
     "avx512": ("zmm", None),
     "engine": (None, "[yz]mm"),
 }
-FUSED = re.compile(r"\bv?f(?:n?m(?:add|sub)|maddsub|msubadd)\w*|\bf(?:madd|msub|nmadd|nmsub|mla|mls)\b")
+FUSED = re.compile(
+    r"\bv?f(?:n?m(?:add|sub)|maddsub|msubadd)\w*|\bf(?:madd|msub|nmadd|nmsub|mla|mls)\b"
+)
 LIBM = re.compile(
     r"\b_*(?:exp|exp2|exp10|expm1|log|log2|log10|log1p|pow|fma|fmin|fmax|sqrt|rint|nearbyint|round|"
     r"floor|ceil|trunc|frexp|ldexp|scalbn|logb|ilogb|tanh|sinh|cosh)[fl]?(?:_finite)?(?=@|$)",
@@ -31,7 +33,9 @@ LIBM = re.compile(
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="objdump is asked about ELF modules"),
-    pytest.mark.skipif(shutil.which("objdump") is None, reason="NOT CHECKED: no objdump (binutils)"),
+    pytest.mark.skipif(
+        shutil.which("objdump") is None, reason="NOT CHECKED: no objdump (binutils)"
+    ),
 ]
 x86_64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="registers of x86-64")
 
@@ -60,7 +64,9 @@ def test_registers(name):
 
 @x86_64
 def test_every_level_is_built():
-    missing = [name for name in MODULES if not importlib.util.find_spec(f"fastxent._kernels.{name}")]
+    missing = [
+        name for name in MODULES if not importlib.util.find_spec(f"fastxent._kernels.{name}")
+    ]
     assert missing == []
 
 
