@@ -5,7 +5,8 @@ Each function is a scalar; a loop over it becomes SIMD, and gives the same bits 
 
 - exp_*(x) is e^x for every x; decay_*(x) is e^x for x <= 0 only, and cheaper.
 - log_*(x) takes every x; logn_*(x) only a finite x > 0 that is not subnormal, and is cheaper.
-- A trailing 2 marks an argument in two parts, x + lo, where |lo| is at most an ulp of x.
+- A trailing 2 marks an argument in two parts, x + lo, where |lo| is at most an ulp of x. In exp and
+  decay lo may be NaN where x is infinite: two_sum leaves that.
 
 Inside, a part that is not there is -0.0, as compilers drop a + -0.0 (a + 0.0 they must keep).
 Polynomials go up in pairs of terms: shorter chains than Horner's, a quarter faster.
@@ -74,15 +75,15 @@ cdef inline double _exp_wide(double x, double lo, double k) noexcept nogil:
 
 cdef inline double exp_wide2(double x, double lo) noexcept nogil:
     """e^(x + lo)."""
-    cdef double bounded = -746.0 if x < -746.0 else x
-    bounded = 710.0 if bounded > 710.0 else bounded
     # 1.5 * 2^52 + 2046, twice the bias: the low 12 bits then hold two exponents' fields, added up
-    cdef double shifted = bounded * 1.4426950408889634 + 6755399441057790.0
-    cdef double y = _exp_wide(bounded, lo, shifted - 6755399441057790.0)
+    cdef double shifted = x * 1.4426950408889634 + 6755399441057790.0
+    cdef double y = _exp_wide(x, lo, shifted - 6755399441057790.0)
     cdef uint64_t fields = wide_bits(shifted)
     cdef uint64_t half = (fields << 51) & <uint64_t> 0x7FF0000000000000
     # 2^k in two factors: neither leaves the range, and only the last product can round
-    return y * wide_from(half) * wide_from((fields << 52) - half)
+    y = y * wide_from(half) * wide_from((fields << 52) - half)
+    y = 0.0 if x < -746.0 else y
+    return INFINITY if x > 710.0 else y
 
 
 cdef inline double exp_wide(double x) noexcept nogil:
@@ -92,11 +93,11 @@ cdef inline double exp_wide(double x) noexcept nogil:
 
 cdef inline double decay_wide2(double x, double lo) noexcept nogil:
     """e^(x + lo) for x <= 0."""
-    cdef double bounded = -746.0 if x < -746.0 else x
     # 1.5 * 2^52 + 64: y's exponent takes k + 64 and stays normal; the product with 2^-64 may round
-    cdef double shifted = bounded * 1.4426950408889634 + 6755399441055808.0
-    cdef double y = _exp_wide(bounded, lo, shifted - 6755399441055808.0)
-    return wide_from(wide_bits(y) + (wide_bits(shifted) << 52)) * 5.421010862427522e-20
+    cdef double shifted = x * 1.4426950408889634 + 6755399441055808.0
+    cdef double y = _exp_wide(x, lo, shifted - 6755399441055808.0)
+    y = wide_from(wide_bits(y) + (wide_bits(shifted) << 52)) * 5.421010862427522e-20
+    return 0.0 if x < -746.0 else y
 
 
 cdef inline double decay_wide(double x) noexcept nogil:
@@ -121,14 +122,15 @@ cdef inline float _exp_narrow(float x, float lo, float k) noexcept nogil:
 cdef inline float exp_narrow2(float x, float lo) noexcept nogil:
     """e^(x + lo)."""
     cdef float least = -104.0, most = 89.0, per_ln2 = 1.4426950216293335
+    cdef float zero = 0.0, infinity = INFINITY
     cdef float shift = 12583166.0  # 1.5 * 2^23 + 254
-    cdef float bounded = least if x < least else x
-    bounded = most if bounded > most else bounded
-    cdef float shifted = bounded * per_ln2 + shift
-    cdef float y = _exp_narrow(bounded, lo, shifted - shift)
+    cdef float shifted = x * per_ln2 + shift
+    cdef float y = _exp_narrow(x, lo, shifted - shift)
     cdef uint32_t fields = narrow_bits(shifted)
     cdef uint32_t half = (fields << 22) & <uint32_t> 0x7F800000
-    return y * narrow_from(half) * narrow_from((fields << 23) - half)
+    y = y * narrow_from(half) * narrow_from((fields << 23) - half)
+    y = zero if x < least else y
+    return infinity if x > most else y
 
 
 cdef inline float exp_narrow(float x) noexcept nogil:
@@ -138,12 +140,12 @@ cdef inline float exp_narrow(float x) noexcept nogil:
 
 cdef inline float decay_narrow2(float x, float lo) noexcept nogil:
     """e^(x + lo) for x <= 0."""
-    cdef float least = -104.0, per_ln2 = 1.4426950216293335, down = 5.421010862427522e-20
+    cdef float least = -104.0, zero = 0.0, per_ln2 = 1.4426950216293335, down = 5.421010862427522e-20
     cdef float shift = 12582976.0  # 1.5 * 2^23 + 64
-    cdef float bounded = least if x < least else x
-    cdef float shifted = bounded * per_ln2 + shift
-    cdef float y = _exp_narrow(bounded, lo, shifted - shift)
-    return narrow_from(narrow_bits(y) + (narrow_bits(shifted) << 23)) * down
+    cdef float shifted = x * per_ln2 + shift
+    cdef float y = _exp_narrow(x, lo, shifted - shift)
+    y = narrow_from(narrow_bits(y) + (narrow_bits(shifted) << 23)) * down
+    return zero if x < least else y
 
 
 cdef inline float decay_narrow(float x) noexcept nogil:
