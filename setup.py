@@ -33,7 +33,7 @@ ABI3 = not (sysconfig.get_config_var("Py_GIL_DISABLED") or wanted("FASTXENT_NO_A
 
 # No fused multiply-add: its bits differ from machine to machine. -fno-trapping-math changes no
 # result, and lets a choice between two values be vectorised.
-COMPILE = "-O3 -g0 -fvisibility=hidden -Wall -Wextra".split()
+COMPILE = "-O3 -g0 -DNDEBUG -fwrapv -fvisibility=hidden -Wall -Wextra".split()
 COMPILE += "-ffp-contract=off -fno-math-errno -fno-trapping-math".split()
 LINK = ["-Wl,-s"] if sys.platform == "linux" else []
 if SANITIZE:
