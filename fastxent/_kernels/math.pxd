@@ -140,7 +140,8 @@ cdef inline float exp_narrow(float x) noexcept nogil:
 
 cdef inline float decay_narrow2(float x, float lo) noexcept nogil:
     """e^(x + lo) for x <= 0."""
-    cdef float least = -104.0, zero = 0.0, per_ln2 = 1.4426950216293335, down = 5.421010862427522e-20
+    cdef float least = -104.0, per_ln2 = 1.4426950216293335
+    cdef float zero = 0.0, down = 5.421010862427522e-20
     cdef float shift = 12582976.0  # 1.5 * 2^23 + 64
     cdef float shifted = x * per_ln2 + shift
     cdef float y = _exp_narrow(x, lo, shifted - shift)
