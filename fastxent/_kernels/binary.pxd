@@ -13,19 +13,23 @@ from fastxent._kernels.job cimport (
     BLOCK, GAUSSIAN, Job, LANES, NAN_LABEL, NAN_OMIT, NAN_PROPAGATE, NAN_SCORE, NO_FAULT, Partial,
 )
 from fastxent._kernels.load cimport gather, hard_labels, load, real, store, view
-from fastxent._kernels.math cimport decay_narrow, decay_wide, log_wide, log_wide2, log1p_wide
+from fastxent._kernels.math cimport decay_narrow, decay_wide, log_wide
 from fastxent._kernels.product cimport (
     Product, add_product, log_one_plus, multiply_likelihoods, start_product,
 )
+from fastxent._kernels.real cimport log1p_decay, log_pair
 from fastxent._kernels.reduce cimport add, add_losses, apply_weights, fold
 
+cdef enum:
+    PART = 256      # positions of the careful road at a time: six buffers of float64 in L1
+
 cdef struct Stage:      # one block on its way: float64, whatever came in
-    double score[BLOCK]
-    double label[BLOCK]
-    double weight[BLOCK]
-    double scale[BLOCK]     # pos_weight, or the variance
-    double loss[BLOCK]
-    double scratch[BLOCK]
+    double score[PART]
+    double label[PART]
+    double weight[PART]
+    double scale[PART]     # pos_weight, or the variance
+    double loss[PART]
+    double scratch[PART]
     int n
     int count               # positions that take part
     bint weighted
@@ -73,7 +77,7 @@ cdef inline bint add_softplus(
     cdef double linear[LANES]
     cdef real zero = 0
     cdef double e, total
-    cdef int i, j
+    cdef Py_ssize_t i, j
     cdef const real* z = view(job, &job.scores, start, BLOCK, scratch, scores)
     cdef const real* y = hard_labels(job, start, BLOCK, scratch, labels)
     if y == NULL:
@@ -104,7 +108,7 @@ cdef inline bint add_softplus(
 
 cdef inline int outside(const double* x, int n, double low, double high) noexcept nogil:
     """How many of x are not in [low, high]; a NaN is not."""
-    cdef int i
+    cdef Py_ssize_t i
     cdef int found = 0
     for i in range(n):
         found += 0 if low <= x[i] and x[i] <= high else 1
@@ -113,7 +117,7 @@ cdef inline int outside(const double* x, int n, double low, double high) noexcep
 
 cdef inline void leave_out(Stage* stage, const uint8_t* keep, bint omit_nan) noexcept nogil:
     """Neutral values and weight 0 for what is masked, and for NaN where it is to be omitted."""
-    cdef int i
+    cdef Py_ssize_t i
     cdef bint kept
     stage.count = 0
     for i in range(stage.n):
@@ -128,6 +132,11 @@ cdef inline void leave_out(Stage* stage, const uint8_t* keep, bint omit_nan) noe
             stage.weight[i] = 0.0
         elif not stage.weighted:
             stage.weight[i] = 1.0
+
+
+cdef inline double least_scale(const Job* job) noexcept nogil:
+    """A variance is above 0; a pos_weight may be 0."""
+    return 5e-324 if job.loss == GAUSSIAN else 0.0
 
 
 cdef inline bint fault_at(
@@ -148,9 +157,9 @@ cdef inline bint fault_at(
                 partial.fault = NAN_LABEL
         elif job.loss != GAUSSIAN and not 0.0 <= y <= 1.0:
             partial.fault = BAD_LABEL
-    if partial.fault == NO_FAULT and not 0.0 <= stage.weight[i] < INFINITY:
+    if partial.fault == NO_FAULT and stage.weighted and not 0.0 <= stage.weight[i] < INFINITY:
         partial.fault = BAD_WEIGHT
-    if partial.fault == NO_FAULT and not 0.0 <= stage.scale[i] < INFINITY:
+    if partial.fault == NO_FAULT and not least_scale(job) <= stage.scale[i] < INFINITY:
         partial.fault = BAD_SCALE
     return partial.fault != NO_FAULT
 
@@ -159,25 +168,27 @@ cdef inline bint stage_block(
     const Job* job, Py_ssize_t start, Stage* stage, Partial* partial
 ) noexcept nogil:
     """Bring one block in and check it; False, with the fault noted, where it is bad."""
-    cdef int i
+    cdef Py_ssize_t i
     cdef int n = stage.n
     cdef bint bounded = job.loss != GAUSSIAN
     cdef bint omit = job.nan_policy == NAN_OMIT
     cdef const uint8_t* keep = NULL
+    cdef const double* hard
     cdef double low = 0.0 if job.loss == BINARY else -INFINITY
     cdef double high = 1.0 if job.loss == BINARY else INFINITY
     stage.weighted = job.weight.kind != ABSENT
-    stage.hard = hard_labels(job, start, n, stage.scratch, stage.label) != NULL
-    if not stage.hard:
+    hard = hard_labels(job, start, n, stage.scratch, stage.label)
+    stage.hard = hard != NULL
+    if hard != stage.label:
         load(job, &job.labels, start, n, stage.scratch, stage.label)
     load(job, &job.scores, start, n, stage.scratch, stage.score)
-    for i in range(n):
-        stage.weight[i] = 1.0
-        stage.scale[i] = 1.0
     if stage.weighted:
         load(job, &job.weight, start, n, stage.scratch, stage.weight)
     if job.scale_by.kind != ABSENT:
         load(job, &job.scale_by, start, n, stage.scratch, stage.scale)
+    else:
+        for i in range(n):
+            stage.scale[i] = 1.0
     stage.count = n
     if job.mask.kind != ABSENT:
         keep = <const uint8_t*>gather(job, &job.mask, start, n, stage.scratch)
@@ -189,7 +200,7 @@ cdef inline bint stage_block(
         + (0 if stage.hard else outside(stage.label, n, 0.0 if bounded else -INFINITY,
                                         1.0 if bounded else INFINITY))
         + (outside(stage.weight, n, 0.0, 1.7976931348623157e308) if stage.weighted else 0)
-        + (outside(stage.scale, n, 0.0, 1.7976931348623157e308)
+        + (outside(stage.scale, n, least_scale(job), 1.7976931348623157e308)
            if job.scale_by.kind != ABSENT else 0)
     ):
         for i in range(n):
@@ -205,64 +216,73 @@ cdef inline bint stage_block(
 
 
 cdef inline double term(double factor, double value) noexcept nogil:
-    """factor * value, where 0 * inf is 0."""
-    return 0.0 if factor == 0.0 and value == value else factor * value
+    """factor * value, where 0 * inf is 0; NaN stays."""
+    cdef double nothing = 0.0 if value == value else value
+    cdef double product = factor * value
+    return nothing if factor == 0.0 else product
 
 
-cdef inline double clipped(double x, double least, double most) noexcept nogil:
-    """x in [least, most]; NaN stays NaN."""
-    x = least if x < least else x
-    return most if x > most else x
+cdef inline real minus_log(real a, real complement, real lost, real eps) noexcept nogil:
+    """-log of the probability a + lost, clipped to [eps, 1 - eps], given 1 - a as well.
+
+    That a is beyond 1 - eps is seen on its complement, which tells what lies closer to 1 than a
+    float can; 1 - eps itself goes along with its rounding error, too.
+    """
+    cdef real one = 1, zero = 0
+    cdef real most = one - eps
+    cdef real most_lost = (one - most) - eps
+    lost = zero if a < eps else lost
+    a = eps if a < eps else a
+    lost = most_lost if complement < eps else lost
+    a = most if complement < eps else a
+    return -log_pair(a, lost)
 
 
-cdef inline double minus_log_complement(double p, double least, double most) noexcept nogil:
-    """-log(1 - p), 1 - p clipped; its rounding error goes along, for a small p."""
-    cdef double q = 1.0 - p
-    cdef double lost = (1.0 - q) - p
-    lost = 0.0 if q < least or q > most else lost
-    return -log_wide2(clipped(q, least, most), lost)
-
-
-cdef inline void hard_probability_losses(Stage* stage, double eps) noexcept nogil:
+cdef inline void hard_probability_losses(Stage* stage, real eps) noexcept nogil:
     """-log of the probability of what happened."""
-    cdef int i
-    cdef double q, lost
-    cdef double most = 1.0 - eps
+    cdef Py_ssize_t i
+    cdef real p, q, lost, one = 1, zero = 0
     for i in range(stage.n):
-        q = 1.0 - stage.score[i]
-        lost = (1.0 - q) - stage.score[i]
-        lost = 0.0 if stage.label[i] != 0.0 or q < eps or q > most else lost
-        q = stage.score[i] if stage.label[i] != 0.0 else q
-        stage.loss[i] = -log_wide2(clipped(q, eps, most), lost)
+        p = <real>stage.score[i]
+        q = one - p
+        lost = (one - q) - p
+        stage.loss[i] = <double>minus_log(
+            p if stage.label[i] != 0.0 else q,
+            q if stage.label[i] != 0.0 else p,
+            zero if stage.label[i] != 0.0 else lost,
+            eps,
+        )
 
 
-cdef inline void soft_probability_losses(Stage* stage, double eps) noexcept nogil:
+cdef inline void soft_probability_losses(Stage* stage, real eps) noexcept nogil:
     """-(y log p + (1 - y) log(1 - p))."""
-    cdef int i
-    cdef double most = 1.0 - eps
+    cdef Py_ssize_t i
+    cdef real p, q, one = 1, zero = 0
     for i in range(stage.n):
+        p = <real>stage.score[i]
+        q = one - p
         stage.loss[i] = term(
-            stage.label[i], -log_wide(clipped(stage.score[i], eps, most))
-        ) + term(1.0 - stage.label[i], minus_log_complement(stage.score[i], eps, most))
+            stage.label[i], <double>minus_log(p, q, zero, eps)
+        ) + term(1.0 - stage.label[i], <double>minus_log(q, p, (one - q) - p, eps))
 
 
-cdef inline void logit_losses(Stage* stage) noexcept nogil:
+cdef inline void logit_losses(Stage* stage, real* tag) noexcept nogil:
     """w y softplus(-z) + (1 - y) softplus(z), where softplus(z) = max(z, 0) + log(1 + e^-|z|)."""
-    cdef int i
+    cdef Py_ssize_t i
     cdef double z, size, positive, negative
     for i in range(stage.n):
         z = stage.score[i]
         size = -z if z < 0.0 else z
         positive = stage.scale[i] * stage.label[i]
         negative = 1.0 - stage.label[i]
-        stage.loss[i] = (positive + negative) * log1p_wide(decay_wide(-size)) + term(
+        stage.loss[i] = (positive + negative) * <double>log1p_decay(<real>size) + term(
             negative if z > 0.0 else positive, size
         )
 
 
 cdef inline void gaussian_losses(Stage* stage, bint full) noexcept nogil:
     """(log var + (y - mean)^2 / var) / 2, and log(2 pi) / 2 where the constant is wanted."""
-    cdef int i
+    cdef Py_ssize_t i
     cdef double distance
     cdef double constant = 0.9189385332046727 if full else 0.0
     for i in range(stage.n):
@@ -272,57 +292,77 @@ cdef inline void gaussian_losses(Stage* stage, bint full) noexcept nogil:
         ) + constant
 
 
-cdef inline void block_losses(const Job* job, Stage* stage) noexcept nogil:
+cdef inline void stage_losses(const Job* job, Stage* stage, real* tag) noexcept nogil:
+    """The losses of a staged block, their logarithms in the tag's type."""
     if job.loss == BINARY:
         if stage.hard:
-            hard_probability_losses(stage, job.eps)
+            hard_probability_losses(stage, <real>job.eps)
         else:
-            soft_probability_losses(stage, job.eps)
+            soft_probability_losses(stage, <real>job.eps)
     elif job.loss == BINARY_LOGITS:
-        logit_losses(stage)
+        logit_losses(stage, tag)
     else:
         gaussian_losses(stage, job.full)
 
 
 cdef inline bint careful_block(
-    const Job* job, Py_ssize_t start, int n, Partial* partial
+    const Job* job, Py_ssize_t start, int n, Partial* partial, real* tag
 ) noexcept nogil:
-    """One block, element by element; False where it holds a fault."""
+    """Element by element, in parts; False where one holds a fault."""
     cdef Stage stage
-    stage.n = n
-    if not stage_block(job, start, &stage, partial):
+    cdef int done
+    for done from 0 <= done < n by PART:
+        stage.n = min(PART, n - done)
+        if not stage_block(job, start + done, &stage, partial):
+            return False
+        stage_losses(job, &stage, tag)
+        if stage.weighted:
+            apply_weights(stage.loss, stage.weight, stage.n)
+        if job.want_losses:
+            store(job, &job.out, start + done, stage.n, stage.loss)
+        add_losses(stage.loss, stage.weight if stage.weighted else NULL, stage.n, partial)
+        partial.count += stage.count
+    return True
+
+
+cdef inline bint fast_block(
+    const Job* job, Py_ssize_t start, Product* product, Partial* partial, real* tag
+) noexcept nogil:
+    """A full block by products; False, and nothing done, where that does not serve."""
+    if job.loss == BINARY:
+        if not add_likelihoods(job, start, product, tag):
+            return False
+    elif job.loss == BINARY_LOGITS:
+        if not add_softplus(job, start, partial, tag):
+            return False
+    else:
         return False
-    block_losses(job, &stage)
-    if stage.weighted:
-        apply_weights(stage.loss, stage.weight, n)
-    if job.want_losses:
-        store(job, &job.out, start, n, stage.loss)
-    add_losses(stage.loss, stage.weight if stage.weighted else NULL, n, partial)
-    partial.count += stage.count
+    partial.count += BLOCK
+    add(<double>BLOCK, &partial.weight, &partial.weight_lo)
     return True
 
 
 cdef inline void run_positions(
     const Job* job, Py_ssize_t start, Py_ssize_t stop, Partial* partial, real* tag
 ) noexcept nogil:
-    """One chunk of a loss of one number per position."""
+    """One chunk of a loss of one number per position.
+
+    Logarithms in the scores' own type are for single losses and for sums of many; a short rest
+    and a block that the product declines get float64.
+    """
     cdef Product product
     cdef int n
-    cdef bint done
+    cdef bint ok
     cdef bint plain = is_plain(job)
     start_product(&product)
     while start < stop:
         n = <int>min(<Py_ssize_t>BLOCK, stop - start)
-        done = False
-        if plain and n == BLOCK:
-            if job.loss == BINARY:
-                done = add_likelihoods(job, start, &product, tag)
-            elif job.loss == BINARY_LOGITS:
-                done = add_softplus(job, start, partial, tag)
-        if done:
-            partial.count += n
-            add(<double>n, &partial.weight, &partial.weight_lo)
-        elif not careful_block(job, start, n, partial):
-            return
+        if not (plain and n == BLOCK and fast_block(job, start, &product, partial, tag)):
+            if job.want_losses or (n == BLOCK and not plain):
+                ok = careful_block(job, start, n, partial, tag)
+            else:
+                ok = careful_block(job, start, n, partial, <double*>NULL)
+            if not ok:
+                return
         start += n
     add_product(&product, partial)

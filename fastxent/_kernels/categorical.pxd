@@ -13,7 +13,7 @@ from libc.math cimport INFINITY, NAN
 from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memcpy
 
-from fastxent._kernels.binary cimport clipped, outside, term
+from fastxent._kernels.binary cimport minus_log, outside, term
 from fastxent._kernels.job cimport (
     ABSENT, BAD_LABEL, BAD_SCORE, BAD_WEIGHT, BLOCK, CATEGORICAL, CATEGORICAL_LOGITS, FLOAT32,
     FLOAT64, Fault, Job, KL, LANES, NAN_LABEL, NAN_OMIT, NAN_PROPAGATE, NAN_SCORE, NO_FAULT,
@@ -23,11 +23,12 @@ from fastxent._kernels.load cimport (
     at, convert_kind, gather, gather_classes, is_real, load, load_indices, load_one, real, store, view_classes, walk,
 )
 from fastxent._kernels.math cimport (
-    decay_wide, decay_wide2, exp_narrow2, exp_wide2, log1p_wide, log_wide,
+    decay_wide, decay_wide2, log1p_wide, log_wide,
 )
 from fastxent._kernels.product cimport (
     Product, add_product, multiply_likelihoods, start_product,
 )
+from fastxent._kernels.real cimport exp_of_difference
 from fastxent._kernels.reduce cimport add, add_losses, apply_weights, fold
 
 cdef struct Rows:       # one block of rows on its way
@@ -46,7 +47,7 @@ cdef struct Rows:       # one block of rows on its way
 
 
 cdef inline bint in_range(const int64_t* target, int n, Py_ssize_t classes) noexcept nogil:
-    cdef int i
+    cdef Py_ssize_t i
     cdef int64_t low = 0, high = 0
     for i in range(n):
         low = target[i] if target[i] < low else low
@@ -60,7 +61,7 @@ cdef inline void target_scores(
     """The score of each row's target class."""
     cdef const Operand* op = &job.scores
     cdef const char* place
-    cdef int i
+    cdef Py_ssize_t i
     if job.ndim == 1 and is_real(op.kind, scores) and not op.swapped:
         for i in range(n):
             place = op.data + (start + i) * op.stride[0] + target[i] * op.class_stride
@@ -102,7 +103,7 @@ cdef inline bint stage_rows(
     const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
 ) noexcept nogil:
     """Labels, weights and masks of a block; False, with the fault noted, where one is bad."""
-    cdef int i
+    cdef Py_ssize_t i
     cdef int n = rows.n
     cdef const uint8_t* mask = NULL
     rows.weighted = (
@@ -143,17 +144,6 @@ cdef inline bint stage_rows(
 # ---- class indices against logits ------------------------------------------------------------
 
 
-cdef inline real exp_of_difference(real x, real y) noexcept nogil:
-    """e^(x - y), the rounding error of the difference made good."""
-    cdef real d = x - y
-    cdef real part = d - x
-    cdef real lost = (x - (d - part)) - (y + part)
-    if real is float:
-        return exp_narrow2(d, lost)
-    else:
-        return exp_wide2(d, lost)
-
-
 cdef inline void tile_losses(const Job* job, Py_ssize_t start, Rows* rows, real* tag) noexcept nogil:
     """Rows of few classes: class after class, SIMD over the rows."""
     cdef real target[ROWS]
@@ -162,7 +152,7 @@ cdef inline void tile_losses(const Job* job, Py_ssize_t start, Rows* rows, real*
     cdef double rest[ROWS]
     cdef real zero = 0
     cdef real k_real
-    cdef int i, k
+    cdef Py_ssize_t i, k
     cdef int n = rows.n
     target_scores(job, start, n, rows.target, target)
     for i in range(n, ROWS):
@@ -193,7 +183,7 @@ cdef inline double row_rest(
     cdef double hi = 0.0, lo = 0.0
     cdef const real* x
     cdef Py_ssize_t first
-    cdef int i, j, m, padded
+    cdef Py_ssize_t i, j, m, padded
     for first from 0 <= first < job.classes by BLOCK:
         m = <int>min(<Py_ssize_t>BLOCK, job.classes - first)
         padded = (m + LANES - 1) // LANES * LANES
@@ -218,7 +208,7 @@ cdef inline void long_row_losses(
 ) noexcept nogil:
     """Rows of many classes: SIMD over the classes."""
     cdef real target[ROWS]
-    cdef int i
+    cdef Py_ssize_t i
     target_scores(job, start, rows.n, rows.target, target)
     for i in range(rows.n):
         rows.loss[i] = row_rest(
@@ -274,7 +264,7 @@ cdef inline void target_row(
     cdef double smoothing = job.label_smoothing
     cdef double share = smoothing / <double>job.classes
     cdef double sum_of_weights = 0.0
-    cdef int i
+    cdef Py_ssize_t i
     if job.index_labels:
         for i in range(m):
             q[i] = 0.0
@@ -309,7 +299,7 @@ cdef inline double row_maximum(const Job* job, const char* row, void* scratch) n
     cdef double most = -INFINITY
     cdef const double* x
     cdef Py_ssize_t first
-    cdef int i, j, m
+    cdef Py_ssize_t i, j, m
     for j in range(LANES):
         lanes[j] = -INFINITY
     for first from 0 <= first < job.classes by BLOCK:
@@ -343,7 +333,7 @@ cdef inline double distribution_from_logits(
     cdef double most = row_maximum(job, row, scratch)
     cdef double d, part, lost
     cdef Py_ssize_t first
-    cdef int i, j, m, padded
+    cdef Py_ssize_t i, j, m, padded
     for j in range(4):
         sums[j] = 0.0
     for first from 0 <= first < job.classes by BLOCK:
@@ -389,9 +379,9 @@ cdef inline double distribution_from_probabilities(
     cdef double q[BLOCK]
     cdef double lanes[LANES]
     cdef double total = 0.0
-    cdef double most = 1.0 - job.eps
+    cdef double least, most = 1.0 - job.eps
     cdef Py_ssize_t first
-    cdef int i, j, m, padded
+    cdef Py_ssize_t i, j, m, padded
     for first from 0 <= first < job.classes by BLOCK:
         m = <int>min(<Py_ssize_t>BLOCK, job.classes - first)
         padded = (m + LANES - 1) // LANES * LANES
@@ -405,10 +395,11 @@ cdef inline double distribution_from_probabilities(
             lanes[j] = 0.0
         if job.loss == KL:
             for i in range(padded):
-                p[i] = term(q[i], log_wide(q[i] / clipped(p[i], job.eps, most)))
+                least = job.eps if p[i] < job.eps else p[i]
+                p[i] = term(q[i], log_wide(q[i] / (most if least > most else least)))
         else:
             for i in range(padded):
-                p[i] = term(q[i], -log_wide(clipped(p[i], job.eps, most)))
+                p[i] = term(q[i], minus_log(p[i], 1.0 - p[i], 0.0, job.eps))
         for i from 0 <= i < padded by LANES:
             for j in range(LANES):
                 lanes[j] += p[i + j]
@@ -474,7 +465,7 @@ cdef inline bint index_losses(
     cdef double p[ROWS]
     cdef Fault fault
     cdef Py_ssize_t index
-    cdef int i
+    cdef Py_ssize_t i
     if job.loss == CATEGORICAL_LOGITS:
         if job.classes <= TILE_CLASSES:
             tile_losses(job, start, rows, tag)
@@ -495,7 +486,7 @@ cdef inline bint index_losses(
             if not settle(job, rows, i, fault, start + i, rows.target[i], partial):
                 return False
     for i in range(rows.n):
-        rows.loss[i] = -log_wide(clipped(p[i], job.eps, 1.0 - job.eps))
+        rows.loss[i] = minus_log(p[i], 1.0 - p[i], 0.0, job.eps)
     return True
 
 
@@ -508,7 +499,8 @@ cdef inline bint distribution_losses(
     cdef double weight
     cdef Fault fault
     cdef Py_ssize_t index = -1
-    cdef int i, bad
+    cdef Py_ssize_t i
+    cdef int bad
     for i in range(rows.n):
         if not rows.kept[i]:
             continue
@@ -540,7 +532,7 @@ cdef inline bint row_block(
 ) noexcept nogil:
     """Up to ROWS rows; False where one holds a fault."""
     cdef Rows rows
-    cdef int i
+    cdef Py_ssize_t i
     cdef bint ok
     rows.n = n
     if not stage_rows(job, start, &rows, partial):

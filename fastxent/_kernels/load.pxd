@@ -10,7 +10,7 @@ from libc.string cimport memcpy
 
 from fastxent._kernels.job cimport (
     ABSENT, BFLOAT16, BOOL, FLOAT16, FLOAT32, FLOAT64, INT8, INT16, INT32, INT64,
-    UINT8, UINT16, UINT32, UINT64, Job, Kind, MAX_NDIM, Operand,
+    LANES, UINT8, UINT16, UINT32, UINT64, Job, Kind, MAX_NDIM, Operand,
 )
 
 ctypedef fused real:
@@ -87,7 +87,7 @@ cdef inline void move(
     const char* source, Py_ssize_t step, char* target, Py_ssize_t target_step, int n, word* unit
 ) noexcept nogil:
     """n elements of the unit's size from one stride to another, by memcpy: alignment is not asked."""
-    cdef int i
+    cdef Py_ssize_t i
     cdef word value
     for i in range(n):
         memcpy(&value, source + i * step, sizeof(word))
@@ -97,7 +97,7 @@ cdef inline void move(
 cdef inline void move_swapped(
     const char* source, Py_ssize_t step, char* target, Py_ssize_t target_step, int n, word* unit
 ) noexcept nogil:
-    cdef int i, b
+    cdef Py_ssize_t i, b
     cdef const char* element
     cdef char* place
     for i in range(n):
@@ -191,20 +191,20 @@ cdef inline const void* gather_classes(
 
 
 cdef inline void convert(const number* source, int n, real* target) noexcept nogil:
-    cdef int i
+    cdef Py_ssize_t i
     for i in range(n):
         target[i] = <real>source[i]
 
 
 cdef inline void widen_bfloat16(const uint16_t* source, int n, real* target) noexcept nogil:
-    cdef int i
+    cdef Py_ssize_t i
     for i in range(n):
         target[i] = <real>float_of_bits((<uint32_t>source[i]) << 16)
 
 
 cdef inline void widen_float16(const uint16_t* source, int n, real* target) noexcept nogil:
     """Exponents are rebased by an exact product with 2^112, which gets subnormals right as well."""
-    cdef int i
+    cdef Py_ssize_t i
     cdef uint32_t magnitude, sign
     cdef float finite, special
     for i in range(n):
@@ -294,7 +294,7 @@ cdef inline double load_one(const Operand* op, const char* place) noexcept nogil
 
 
 cdef inline void indices_of(const integer* source, int n, int64_t* target) noexcept nogil:
-    cdef int i
+    cdef Py_ssize_t i
     for i in range(n):
         # A uint64 of 2^63 or more turns negative, which no class is.
         target[i] = <int64_t>source[i]
@@ -325,7 +325,7 @@ cdef inline void load_indices(
 
 cdef inline bint only_bits(const integer* source, int n, real* target) noexcept nogil:
     """Integers to 0.0 and 1.0; False where another value is among them."""
-    cdef int i
+    cdef Py_ssize_t i
     cdef integer seen = 0
     for i in range(n):
         seen |= source[i]
@@ -336,14 +336,24 @@ cdef inline bint only_bits(const integer* source, int n, real* target) noexcept 
     return True
 
 
-cdef inline bint only_zero_or_one(const floating* source, int n, real* target) noexcept nogil:
-    """Floats that are exactly 0 or 1; False where another value is among them."""
-    cdef int i
-    cdef uint32_t other = 0
-    for i in range(n):
-        other |= 0 if source[i] == 0.0 or source[i] == 1.0 else 1
-        target[i] = <real>source[i]
-    return other == 0
+cdef inline bint only_zero_or_one(const floating* source, int n) noexcept nogil:
+    """Whether all of them are exactly 0 or 1."""
+    cdef floating lanes[LANES]
+    cdef floating off, sum_off = 0
+    cdef Py_ssize_t i, j
+    for j in range(LANES):
+        lanes[j] = 0
+    for i from 0 <= i <= n - LANES by LANES:
+        for j in range(LANES):
+            # x x - x is 0 for 0 and 1 alone, and NaN sticks in a sum.
+            off = source[i + j] * source[i + j] - source[i + j]
+            lanes[j] += -off if off < 0 else off
+    for i in range(n - n % LANES, n):
+        off = source[i] * source[i] - source[i]
+        sum_off += -off if off < 0 else off
+    for j in range(LANES):
+        sum_off += lanes[j]
+    return sum_off == 0
 
 
 cdef inline const real* hard_labels(
@@ -354,10 +364,15 @@ cdef inline const real* hard_labels(
     cdef const void* run = gather(job, op, start, n, scratch)
     cdef Kind kind = op.kind
     cdef bint hard
-    if kind == FLOAT32:
-        hard = only_zero_or_one(<const float*>run, n, buffer)
-    elif kind == FLOAT64:
-        hard = only_zero_or_one(<const double*>run, n, buffer)
+    if kind == FLOAT32 or kind == FLOAT64:
+        if kind == FLOAT32:
+            hard = only_zero_or_one(<const float*>run, n)
+        else:
+            hard = only_zero_or_one(<const double*>run, n)
+        if is_real(kind, buffer):
+            return <const real*>run if hard else NULL
+        if hard:
+            convert_kind(kind, run, n, buffer)
     elif kind == BOOL or kind == UINT8:
         hard = only_bits(<const uint8_t*>run, n, buffer)
     elif kind == INT8:
@@ -376,7 +391,7 @@ cdef inline const real* hard_labels(
         hard = only_bits(<const uint64_t*>run, n, buffer)
     else:
         convert_kind(kind, run, n, buffer)
-        hard = only_zero_or_one(<const real*>buffer, n, buffer)
+        hard = only_zero_or_one(<const real*>buffer, n)
     return buffer if hard else NULL
 
 

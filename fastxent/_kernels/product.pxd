@@ -24,7 +24,7 @@ cdef struct Product:    # of one chunk: mantissas in [1, 2^64), and the sum of t
 
 
 cdef inline void start_product(Product* product) noexcept nogil:
-    cdef int j
+    cdef Py_ssize_t j
     product.exponent = 0.0
     for j in range(LANES):
         product.mantissa[j] = 1.0
@@ -45,7 +45,7 @@ cdef inline bint multiply_likelihoods(
     cdef real low = 1.0, high = 0.0
     cdef double chosen, other
     cdef uint64_t bits, exponents = 0, wrong = 0
-    cdef int i, j, run
+    cdef Py_ssize_t i, j, run
     cdef int span = LANES * (NARROW_FACTORS if real is float else WIDE_FACTORS)
     for j in range(LANES):
         mantissa[j] = 1.0
@@ -89,7 +89,7 @@ cdef inline bint multiply_likelihoods(
 
 cdef inline void add_product(Product* product, Partial* partial) noexcept nogil:
     """Add -log of the product to the partial sum; the exponents' share is exact to 2^-84."""
-    cdef int j
+    cdef Py_ssize_t j
     for j in range(LANES):
         product.mantissa[j] = logn_wide(product.mantissa[j])
     add(-product.exponent * 0.693147180559663, &partial.total, &partial.total_lo)
@@ -102,7 +102,7 @@ cdef inline double log_one_plus(double* u) noexcept nogil:
 
     (1 + a)(1 + b) = 1 + (a + (b + ab)): relative accuracy is kept where all are tiny.
     """
-    cdef int j
+    cdef Py_ssize_t j
     for j in range(16):
         u[j] = u[j] + (u[j + 16] + u[j] * u[j + 16])
     for j in range(8):

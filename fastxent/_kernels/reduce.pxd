@@ -6,7 +6,7 @@ from fastxent._kernels.job cimport LANES, Partial
 
 cdef inline double fold(double* lanes) noexcept nogil:
     """The sum of the lanes, by halves."""
-    cdef int j
+    cdef Py_ssize_t j
     for j in range(16):
         lanes[j] += lanes[j + 16]
     for j in range(8):
@@ -39,7 +39,7 @@ cdef inline void add_losses(
     """
     cdef double sums[LANES]
     cdef double weights[LANES]
-    cdef int i, j
+    cdef Py_ssize_t i, j
     cdef int padded = (n + LANES - 1) // LANES * LANES
     for i in range(n, padded):
         loss[i] = 0.0
@@ -65,7 +65,7 @@ cdef inline void add_losses(
 
 cdef inline void apply_weights(double* loss, const double* weight, int n) noexcept nogil:
     """loss *= weight, where 0 * inf is 0 and NaN stays."""
-    cdef int i
+    cdef Py_ssize_t i
     cdef double product
     for i in range(n):
         product = loss[i] * weight[i]

@@ -1,0 +1,38 @@
+# exp and log in the type at hand: float32 lanes (math's "narrow") or float64 (its "wide").
+
+from fastxent._kernels.load cimport real
+from fastxent._kernels.math cimport (
+    _log_limits_narrow, _log_narrow2, decay_narrow, decay_wide, exp_narrow2, exp_wide2, log1p_narrow,
+    log1p_wide, log_wide2,
+)
+
+
+cdef inline real log_pair(real x, real lost) noexcept nogil:
+    """log(x + lost)."""
+    cdef real up, shift, least
+    if real is float:
+        least = 1.1754943508222875e-38
+        up = x * 16777216.0
+        shift = -24.0 if x < least else 0.0
+        return _log_limits_narrow(x, _log_narrow2(up if x < least else x, lost, shift))
+    else:
+        return log_wide2(x, lost)
+
+
+cdef inline real log1p_decay(real size) noexcept nogil:
+    """log(1 + e^-size), size >= 0."""
+    if real is float:
+        return log1p_narrow(decay_narrow(-size))
+    else:
+        return log1p_wide(decay_wide(-size))
+
+
+cdef inline real exp_of_difference(real x, real y) noexcept nogil:
+    """e^(x - y), the rounding error of the difference made good."""
+    cdef real d = x - y
+    cdef real part = d - x
+    cdef real lost = (x - (d - part)) - (y + part)
+    if real is float:
+        return exp_narrow2(d, lost)
+    else:
+        return exp_wide2(d, lost)
