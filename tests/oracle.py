@@ -1,0 +1,537 @@
+"""The contract, written slowly and once: every loss with every option, in NumPy's longdouble.
+
+Each function has the name and the signature of fastxent's and is what a reader can check against
+the contract by eye: elementwise first, reduced afterwards, no blocks, no products, no shortcuts.
+It raises ValueError where fastxent must, without the text. Beneath are the same formulas in mpmath
+at 40 digits, for one element at a time: what accuracy in ulps is measured against.
+
+What the contract leaves open is settled here:
+
+- a position that is left out (`where`, `ignore_index`, `nan_policy="omit"`) is 0 under
+  reduction="none", has gradient 0, and counts neither in the sum nor in the weight;
+- a weight of 0 times an infinite loss is 0, but a NaN stays a NaN;
+- a row of logits that are all -inf, or with several +inf and the target among them, has no
+  distribution: it is treated as a NaN score is.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import mpmath
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+LD = np.longdouble
+EXTENDED = np.finfo(LD).eps < 1e-18  # arm64 and MSVC have no longdouble of their own
+mp = mpmath.mp.clone()
+mp.dps = 40
+
+Array = NDArray[Any]
+
+
+class Position(NamedTuple):
+    """One entry per position (an element, or a row): all that the reductions need."""
+
+    loss: Array  # without its sample weight
+    share: Array | float  # of the denominator, without its sample weight
+    nan: Array
+    keep: Array
+    dtype: np.dtype[Any]
+
+
+class Reduction(NamedTuple):
+    sample_weight: ArrayLike | None = None
+    nan_policy: str = "raise"
+    reduction: str = "mean"
+    out: Any = None
+    workers: int = 1
+
+
+# ------------------------------------------------------------------------------ shared pieces
+
+
+def times(a: ArrayLike, b: ArrayLike) -> Array:
+    """Multiply, with 0·inf = 0."""
+    a, b = np.asarray(a, LD), np.asarray(b, LD)
+    void = ((a == 0) & np.isinf(b)) | (np.isinf(a) & (b == 0))
+    with np.errstate(all="ignore"):
+        return np.where(void, 0, a * b)
+
+
+def refuse(bad: Array | bool) -> None:
+    if np.any(bad):
+        raise ValueError("the contract forbids this")
+
+
+def wide(x: ArrayLike) -> Array:
+    """As longdouble; through float64, which every dtype, bfloat16 too, can become."""
+    a = np.asarray(x)
+    return a.astype(LD) if a.dtype.kind in "iub" else a.astype(np.float64).astype(LD)
+
+
+def score_dtype(x: ArrayLike) -> np.dtype[Any]:
+    dtype = np.asarray(x).dtype
+    return np.dtype(np.float64) if dtype.kind in "iub" else dtype
+
+
+def out_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return np.dtype(np.float64 if dtype == np.float64 else np.float32)
+
+
+def epsilon(eps: str | float, dtype: np.dtype[Any]) -> float:
+    if eps != "auto":
+        return float(eps)
+    known = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23, "float64": 2.0**-52}
+    return known[dtype.name]
+
+
+def mask(where: ArrayLike | None, shape: tuple[int, ...]) -> Array:
+    return np.broadcast_to(True if where is None else np.asarray(where), shape).copy()
+
+
+def sample_weights(weight: ArrayLike | None, shape: tuple[int, ...], keep: Array) -> Array:
+    """One per position, or one per leading index; what a mask leaves out is never looked at."""
+    if weight is None:
+        return np.ones(shape, LD)
+    w = wide(weight)
+    k = w.ndim
+    refuse(k == 0 or w.shape != shape[:k])
+    w = np.broadcast_to(w.reshape(w.shape + (1,) * (len(shape) - k)), shape)
+    refuse(keep & ~(w >= 0))
+    return np.where(keep, w, 0)
+
+
+def weights_of(at: Position, how: Reduction) -> tuple[Array, Array]:
+    """The sample weight of each position, and the mask of those that count."""
+    refuse(how.nan_policy == "raise" and (at.nan & at.keep).any())
+    weight = sample_weights(how.sample_weight, at.loss.shape, at.keep)
+    keep = at.keep & ~at.nan if how.nan_policy == "omit" else at.keep
+    return weight, keep
+
+
+def reduce(at: Position, how: Reduction) -> float | Array:
+    weight, keep = weights_of(at, how)
+    losses = np.where(at.nan, np.nan, times(weight, at.loss))
+    losses = np.where(keep, losses, 0)
+    with np.errstate(all="ignore"):
+        if how.reduction == "none":
+            return losses.astype(out_dtype(at.dtype))
+        if how.reduction == "sum":
+            return float(losses.sum())
+        return float(losses.sum() / denominator(at, weight, keep))
+
+
+def denominator(at: Position, weight: Array, keep: Array) -> Any:
+    return np.where(keep, weight * at.share, 0).sum(dtype=LD)
+
+
+def scale(at: Position, how: Reduction, slope: Array) -> Array:
+    """Bring the slope of each unweighted loss to that of the reduced value."""
+    weight, keep = weights_of(at, how)
+    extra = slope.ndim - weight.ndim  # the classes, last
+    spread = (...,) + (None,) * extra
+    with np.errstate(all="ignore"):
+        slope = np.where(at.nan[spread], np.nan, times(weight[spread], slope))
+        if how.reduction == "mean" and keep.any():
+            slope = slope / denominator(at, weight, keep)
+        return np.where(keep[spread], slope, 0).astype(out_dtype(at.dtype))
+
+
+# ------------------------------------------------------------------------------------- binary
+
+
+def binary_labels(
+    y_true: ArrayLike, shape: tuple[int, ...], keep: Array, smoothing: float
+) -> tuple[Array, Array]:
+    """Soft labels, smoothed, and where they were NaN."""
+    y = wide(y_true)
+    refuse(y.shape != shape or not 0 <= smoothing <= 1)
+    nan = np.isnan(y)
+    refuse(keep & ~nan & ((y < 0) | (y > 1)))
+    if np.asarray(y_true).dtype.kind in "iub":
+        refuse(keep & (y != 0) & (y != 1))
+    y = np.where(keep & ~nan, y, 0)
+    return y * (1 - LD(smoothing)) + LD(smoothing) / 2, nan
+
+
+def binary_cross_entropy(
+    y_true: ArrayLike,
+    y_proba: ArrayLike,
+    *,
+    where: ArrayLike | None = None,
+    label_smoothing: float = 0.0,
+    eps: str | float = "auto",
+    **how: Any,
+) -> float | Array:
+    p, dtype = wide(y_proba), score_dtype(y_proba)
+    keep, nan = mask(where, p.shape), np.isnan(p)
+    refuse(keep & ((p < 0) | (p > 1)))
+    y, nan_label = binary_labels(y_true, p.shape, keep, label_smoothing)
+    e = epsilon(eps, dtype)
+    p = np.clip(np.where(keep & ~nan, p, 0.5), LD(e), LD(1 - e))
+    with np.errstate(divide="ignore"):
+        loss = times(y, -np.log(p)) + times(1 - y, -np.log1p(-p))
+    return reduce(Position(loss, 1, nan | nan_label, keep, dtype), Reduction(**how))
+
+
+def softplus(z: Array) -> Array:
+    return np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
+
+
+def sigmoid(z: Array) -> Array:
+    e = np.exp(-np.abs(z))
+    return np.where(z >= 0, 1, e) / (1 + e)
+
+
+class Binary(NamedTuple):
+    at: Position
+    z: Array
+    hit: Array  # what the label weighs the positive outcome by
+    miss: Array
+
+
+def binary_logits(
+    y_true: ArrayLike,
+    logits: ArrayLike,
+    pos_weight: ArrayLike | None,
+    where: ArrayLike | None,
+    label_smoothing: float,
+) -> Binary:
+    z, dtype = wide(logits), score_dtype(logits)
+    keep, nan = mask(where, z.shape), np.isnan(z)
+    y, nan_label = binary_labels(y_true, z.shape, keep, label_smoothing)
+    positive = np.broadcast_to(wide(1.0 if pos_weight is None else pos_weight), z.shape)
+    refuse(keep & ~((positive > 0) & np.isfinite(positive)))
+    z = np.where(keep & ~nan, z, 0)
+    hit, miss = y * np.where(keep, positive, 1), 1 - y
+    loss = times(hit, softplus(-z)) + times(miss, softplus(z))
+    return Binary(Position(loss, 1, nan | nan_label, keep, dtype), z, hit, miss)
+
+
+def binary_cross_entropy_with_logits(
+    y_true: ArrayLike,
+    logits: ArrayLike,
+    *,
+    pos_weight: ArrayLike | None = None,
+    where: ArrayLike | None = None,
+    label_smoothing: float = 0.0,
+    **how: Any,
+) -> float | Array:
+    at = binary_logits(y_true, logits, pos_weight, where, label_smoothing).at
+    return reduce(at, Reduction(**how))
+
+
+def binary_cross_entropy_value_and_grad(
+    y_true: ArrayLike,
+    logits: ArrayLike,
+    *,
+    pos_weight: ArrayLike | None = None,
+    where: ArrayLike | None = None,
+    label_smoothing: float = 0.0,
+    **how: Any,
+) -> tuple[float | Array, Array]:
+    b = binary_logits(y_true, logits, pos_weight, where, label_smoothing)
+    slope = b.miss * sigmoid(b.z) - b.hit * sigmoid(-b.z)
+    return reduce(b.at, Reduction(**how)), scale(b.at, Reduction(**how), slope)
+
+
+def binary_cross_entropy_grad_hess(
+    y_true: ArrayLike,
+    logits: ArrayLike,
+    *,
+    pos_weight: ArrayLike | None = None,
+    where: ArrayLike | None = None,
+    label_smoothing: float = 0.0,
+    **how: Any,
+) -> tuple[Array, Array]:
+    b = binary_logits(y_true, logits, pos_weight, where, label_smoothing)
+    total = Reduction(**how, reduction="sum")
+    slope = b.miss * sigmoid(b.z) - b.hit * sigmoid(-b.z)
+    bend = (b.miss + b.hit) * sigmoid(b.z) * sigmoid(-b.z)
+    return scale(b.at, total, slope), scale(b.at, total, bend)
+
+
+# -------------------------------------------------------------------------------- categorical
+
+
+class Labels(NamedTuple):
+    q: Array  # a distribution per row, unsmoothed
+    nan: Array
+    keep: Array
+    indices: bool
+
+
+def class_labels(
+    y_true: ArrayLike, shape: tuple[int, ...], axis: int, keep: Array, ignore_index: int | None
+) -> Labels:
+    """`shape` is that of the scores, their classes last."""
+    y, classes = np.asarray(y_true), shape[-1]
+    if y.ndim == len(shape):
+        q = np.moveaxis(wide(y), axis, -1)
+        refuse(q.shape != shape or ignore_index is not None)
+        bad = (q < 0) | (q > 1)
+        refuse(keep[..., None] & bad)
+        return Labels(np.where(bad | np.isnan(q), 0, q), np.isnan(q).any(-1), keep, False)
+    refuse(y.shape != shape[:-1] or y.dtype.kind not in "iu")
+    if ignore_index is not None:
+        keep = keep & (y != ignore_index)
+    outside = (y < 0) | (y >= classes)
+    refuse(keep & outside)
+    index = np.where(outside, 0, y).astype(np.int64)
+    q = (np.arange(classes) == index[..., None]).astype(LD)
+    return Labels(q, np.zeros(shape[:-1], bool), keep, True)
+
+
+def class_weights(class_weight: Any, classes: int) -> Array:
+    if class_weight is None:
+        return np.ones(classes, LD)
+    if isinstance(class_weight, dict):
+        w = wide([class_weight.get(c, 1.0) for c in range(classes)])
+    else:
+        w = wide(class_weight)
+    refuse(w.shape != (classes,) or not (w >= 0).all())
+    return w
+
+
+def categorical(
+    labels: Labels, cost: Array, nan: Array, dtype: Any, class_weight: Any, smoothing: float
+) -> tuple[Position, Array]:
+    """`cost` is -log p of every class; also returns what each class's term is weighed by."""
+    refuse(not 0 <= smoothing <= 1)
+    classes = cost.shape[-1]
+    w = class_weights(class_weight, classes)
+    q = w * (labels.q * (1 - LD(smoothing)) + LD(smoothing) / classes)
+    loss = times(q, cost).sum(-1)
+    share = np.ones(loss.shape, LD) if class_weight is None else (w * labels.q).sum(-1)
+    return Position(loss, share, nan | labels.nan, labels.keep, dtype), q
+
+
+def categorical_cross_entropy(
+    y_true: ArrayLike,
+    y_proba: ArrayLike,
+    *,
+    axis: int = -1,
+    class_weight: Any = None,
+    ignore_index: int | None = None,
+    where: ArrayLike | None = None,
+    label_smoothing: float = 0.0,
+    eps: str | float = "auto",
+    **how: Any,
+) -> float | Array:
+    p, dtype = np.moveaxis(wide(y_proba), axis, -1), score_dtype(y_proba)
+    labels = class_labels(y_true, p.shape, axis, mask(where, p.shape[:-1]), ignore_index)
+    read = labels.keep[..., None]
+    if labels.indices and label_smoothing == 0:  # only the target's probability is read
+        read = read & (labels.q == 1)
+    refuse(read & ((p < 0) | (p > 1)))
+    nan = (read & np.isnan(p)).any(-1)
+    e = epsilon(eps, dtype)
+    p = np.clip(np.where(read & ~np.isnan(p), p, 0.5), LD(e), LD(1 - e))
+    with np.errstate(divide="ignore"):
+        cost = -np.log(p)
+    at, _ = categorical(labels, cost, nan, dtype, class_weight, label_smoothing)
+    return reduce(at, Reduction(**how))
+
+
+def log_softmax_cost(z: Array) -> tuple[Array, Array]:
+    """-log softmax, keeping the relative accuracy of tiny costs, and where there is none."""
+    top = z.max(-1, keepdims=True)
+    infinite = (z == np.inf).sum(-1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        below = np.where(z == top, 0, top - z)
+    first = np.arange(z.shape[-1]) == z.argmax(-1)[..., None]
+    rest = np.where(first, 0, np.exp(-below)).sum(-1, keepdims=True)
+    cost = below + np.log1p(rest)
+    undefined = (infinite > 1) & (z == np.inf) | (top == -np.inf)
+    return cost, undefined
+
+
+class Categorical(NamedTuple):
+    at: Position
+    q: Array
+    p: Array
+    rest: Array  # 1 - p
+    axis: int
+
+
+def categorical_logits(
+    y_true: ArrayLike,
+    logits: ArrayLike,
+    axis: int,
+    class_weight: Any,
+    ignore_index: int | None,
+    where: ArrayLike | None,
+    label_smoothing: float,
+) -> Categorical:
+    z, dtype = np.moveaxis(wide(logits), axis, -1), score_dtype(logits)
+    labels = class_labels(y_true, z.shape, axis, mask(where, z.shape[:-1]), ignore_index)
+    nan = np.isnan(z).any(-1)
+    z = np.where((labels.keep & ~nan)[..., None], z, 0)
+    cost, undefined = log_softmax_cost(z)
+    at, q = categorical(labels, cost, nan, dtype, class_weight, label_smoothing)
+    at = at._replace(nan=at.nan | (undefined & ((q > 0) | (z == -np.inf))).any(-1))
+    return Categorical(at, q, np.exp(-cost), -np.expm1(-cost), axis)
+
+
+def categorical_cross_entropy_with_logits(
+    y_true: ArrayLike,
+    logits: ArrayLike,
+    *,
+    axis: int = -1,
+    class_weight: Any = None,
+    ignore_index: int | None = None,
+    where: ArrayLike | None = None,
+    label_smoothing: float = 0.0,
+    **how: Any,
+) -> float | Array:
+    at = categorical_logits(
+        y_true, logits, axis, class_weight, ignore_index, where, label_smoothing
+    ).at
+    return reduce(at, Reduction(**how))
+
+
+def slopes(c: Categorical) -> Array:
+    """p·Σq - q; where a class holds all of Σq, as -(1-p)·q: nothing cancels."""
+    total = c.q.sum(-1, keepdims=True)
+    return np.where(c.q == total, -c.rest * c.q, c.p * total - c.q)
+
+
+def categorical_cross_entropy_value_and_grad(
+    y_true: ArrayLike,
+    logits: ArrayLike,
+    *,
+    axis: int = -1,
+    class_weight: Any = None,
+    ignore_index: int | None = None,
+    where: ArrayLike | None = None,
+    label_smoothing: float = 0.0,
+    **how: Any,
+) -> tuple[float | Array, Array]:
+    c = categorical_logits(y_true, logits, axis, class_weight, ignore_index, where, label_smoothing)
+    grad = scale(c.at, Reduction(**how), slopes(c))
+    return reduce(c.at, Reduction(**how)), np.moveaxis(grad, -1, axis)
+
+
+def categorical_cross_entropy_grad_hess(
+    y_true: ArrayLike,
+    logits: ArrayLike,
+    *,
+    axis: int = -1,
+    class_weight: Any = None,
+    ignore_index: int | None = None,
+    where: ArrayLike | None = None,
+    label_smoothing: float = 0.0,
+    **how: Any,
+) -> tuple[Array, Array]:
+    c = categorical_logits(y_true, logits, axis, class_weight, ignore_index, where, label_smoothing)
+    total = Reduction(**how, reduction="sum")
+    bend = c.q.sum(-1, keepdims=True) * c.p * c.rest
+    grad, hess = scale(c.at, total, slopes(c)), scale(c.at, total, bend)
+    return np.moveaxis(grad, -1, axis), np.moveaxis(hess, -1, axis)
+
+
+# ------------------------------------------------------------------------ Gaussian, entropy, KL
+
+
+def gaussian_nll(
+    y_true: ArrayLike,
+    mean: ArrayLike,
+    var: ArrayLike = 1.0,
+    *,
+    full: bool = False,
+    where: ArrayLike | None = None,
+    **how: Any,
+) -> float | Array:
+    y, m, dtype = wide(y_true), wide(mean), score_dtype(mean)
+    refuse(y.shape != m.shape)
+    v = np.broadcast_to(wide(var), m.shape)
+    keep, nan = mask(where, m.shape), np.isnan(y) | np.isnan(m) | np.isnan(v)
+    refuse(keep & (v <= 0))
+    y, m, v = (np.where(keep & ~nan, a, 1) for a in (y, m, v))
+    loss = ((y - m) ** 2 / v + np.log(v)) / 2
+    if full:
+        loss = loss + np.log(2 * LD(np.pi)) / 2
+    return reduce(Position(loss, 1, nan, keep, dtype), Reduction(**how))
+
+
+def entropy(
+    p: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None, **how: Any
+) -> float | Array:
+    return kl_divergence(p, np.ones(np.shape(p)), axis=axis, where=where, sign=-1, of=p, **how)
+
+
+def kl_divergence(
+    q: ArrayLike,
+    p: ArrayLike,
+    *,
+    axis: int = -1,
+    where: ArrayLike | None = None,
+    sign: int = 1,
+    of: ArrayLike | None = None,
+    **how: Any,
+) -> float | Array:
+    """Σ q log(q/p), exactly: no epsilon; 0·log 0 is 0."""
+    dtype = score_dtype(p if of is None else of)
+    a, b = np.moveaxis(wide(q), axis, -1), np.moveaxis(wide(p), axis, -1)
+    refuse(a.shape != b.shape)
+    keep = mask(where, a.shape[:-1])
+    refuse(keep[..., None] & ((a < 0) | (a > 1) | (b < 0) | (b > 1)))
+    nan = (np.isnan(a) | np.isnan(b)).any(-1)
+    usable = (keep & ~nan)[..., None]
+    a, b = np.where(usable, a, 0), np.where(usable, b, 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where(a == 0, 0, a * (np.log(a) - np.log(b)))
+    return reduce(Position(sign * terms.sum(-1), 1, nan, keep, dtype), Reduction(**how))
+
+
+# ----------------------------------------------------------- one element, at forty digits
+
+
+def exact(x: Any) -> Any:
+    return mp.mpf(float(x))
+
+
+def exact_binary(y: float, p: float, eps: float = 0.0) -> Any:
+    y, p = exact(y), min(max(exact(p), exact(eps)), exact(1 - eps))
+    return (-y * mp.log(p) if y else 0) + (-(1 - y) * mp.log1p(-p) if y != 1 else 0)
+
+
+def exact_binary_logits(y: float, z: float, pos_weight: float = 1.0) -> Any:
+    y, z = exact(y), exact(z)
+    return y * exact(pos_weight) * mp.log1p(mp.exp(-z)) + (1 - y) * mp.log1p(mp.exp(z))
+
+
+def exact_softmax(row: ArrayLike) -> list[Any]:
+    e = [mp.exp(exact(z)) for z in np.asarray(row)]
+    total = mp.fsum(e)
+    return [x / total for x in e]
+
+
+def exact_row_logits(target: int, row: ArrayLike) -> Any:
+    """-log softmax of the target: log1p of the other classes' odds against it."""
+    z = [exact(x) for x in np.asarray(row)]
+    odds = mp.fsum(mp.exp(x - z[target]) for c, x in enumerate(z) if c != target)
+    return mp.log1p(odds)
+
+
+def exact_binary_slope(y: float, z: float) -> Any:
+    """σ(z) - y, and its slope in turn."""
+    y, z = exact(y), exact(z)
+    return (1 - y) / (1 + mp.exp(-z)) - y / (1 + mp.exp(z))
+
+
+def exact_row_slopes(target: int, row: ArrayLike) -> list[Any]:
+    """softmax - onehot; the target's as minus the sum of the others: nothing cancels."""
+    p = exact_softmax(row)
+    others = mp.fsum(x for c, x in enumerate(p) if c != target)
+    return [-others if c == target else x for c, x in enumerate(p)]
+
+
+def ulps(got: ArrayLike, want: Any, dtype: Any) -> float:
+    """The largest distance of `got` from the exact values, in units of its own last place."""
+    worst = 0.0
+    for g, w in zip(np.ravel(got).tolist(), want, strict=True):
+        unit = np.spacing(np.asarray(abs(float(w)), dtype))
+        worst = max(worst, float(abs(exact(g) - w) / exact(unit)))
+    return worst
