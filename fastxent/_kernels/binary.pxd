@@ -12,7 +12,9 @@ from fastxent._kernels.job cimport (
     ABSENT, BAD_LABEL, BAD_SCALE, BAD_SCORE, BAD_WEIGHT, BINARY, BINARY_LOGITS,
     BLOCK, GAUSSIAN, Job, LANES, NAN_LABEL, NAN_OMIT, NAN_PROPAGATE, NAN_SCORE, NO_FAULT, Partial,
 )
-from fastxent._kernels.load cimport gather, hard_labels, load, real, store, view
+from fastxent._kernels.load cimport (
+    AHEAD, ahead, gather, hard_labels, load, prefetch_lanes, prefetch_part, real, store, view,
+)
 from fastxent._kernels.math cimport decay_narrow, decay_wide, log_wide
 from fastxent._kernels.product cimport (
     Product, add_product, log_one_plus, multiply_likelihoods, start_product,
@@ -62,7 +64,10 @@ cdef inline bint add_likelihoods(
     cdef const real* y = hard_labels(job, start, BLOCK, scratch, labels)
     if y == NULL:
         return False
-    return multiply_likelihoods(p, y, job.eps, product)
+    return multiply_likelihoods(
+        p, y, job.eps, ahead(&job.scores, start), ahead(&job.labels, start), job.labels.itemsize,
+        product,
+    )
 
 
 cdef inline bint add_softplus(
@@ -78,6 +83,8 @@ cdef inline bint add_softplus(
     cdef real zero = 0
     cdef double e, total
     cdef Py_ssize_t i, j
+    cdef const char* next_z = ahead(&job.scores, start)
+    cdef const char* next_y = ahead(&job.labels, start)
     cdef const real* z = view(job, &job.scores, start, BLOCK, scratch, scores)
     cdef const real* y = hard_labels(job, start, BLOCK, scratch, labels)
     if y == NULL:
@@ -91,6 +98,8 @@ cdef inline bint add_softplus(
         u[j] = 0.0
         linear[j] = 0.0
     for i from 0 <= i < BLOCK by LANES:
+        prefetch_lanes(next_z + i * job.scores.itemsize, job.scores.itemsize)
+        prefetch_lanes(next_y + i * job.labels.itemsize, job.labels.itemsize)
         for j in range(LANES):
             e = <double>decay[i + j]
             u[j] = u[j] + (e + u[j] * e)
@@ -177,6 +186,9 @@ cdef inline bint stage_block(
     cdef double low = 0.0 if job.loss == BINARY else -INFINITY
     cdef double high = 1.0 if job.loss == BINARY else INFINITY
     stage.weighted = job.weight.kind != ABSENT
+    prefetch_part(&job.scores, start + AHEAD, n)
+    prefetch_part(&job.labels, start + AHEAD, n)
+    prefetch_part(&job.weight, start + AHEAD, n)
     hard = hard_labels(job, start, n, stage.scratch, stage.label)
     stage.hard = hard != NULL
     if hard != stage.label:

@@ -20,7 +20,8 @@ from fastxent._kernels.job cimport (
     Operand, Partial, ROWS, TILE_CLASSES, UNDEFINED_ROW,
 )
 from fastxent._kernels.load cimport (
-    at, convert_kind, gather, gather_classes, is_real, load, load_indices, load_one, real, store, view_classes, walk,
+    AHEAD, ahead, at, convert_kind, gather, gather_classes, is_real, load, load_indices, load_one, prefetch_lanes, real, store,
+    view_classes, walk,
 )
 from fastxent._kernels.math cimport (
     decay_wide, decay_wide2, log1p_wide, log_wide,
@@ -83,7 +84,10 @@ cdef inline bint add_target_likelihoods(
     if not in_range(target, BLOCK, job.classes):
         return False
     target_scores(job, start, BLOCK, target, p)
-    return multiply_likelihoods(p, <const real*>NULL, job.eps, product)
+    return multiply_likelihoods(
+        p, <const real*>NULL, job.eps, <const char*>p, ahead(&job.labels, start),
+        job.labels.itemsize, product,
+    )
 
 
 # ---- staging and checking a block of rows ----------------------------------------------------
@@ -197,6 +201,7 @@ cdef inline double row_rest(
         for j in range(LANES):
             lanes[j] = 0.0
         for i from 0 <= i < padded by LANES:
+            prefetch_lanes(<const char*>(x + i + AHEAD), sizeof(real))
             for j in range(LANES):
                 lanes[j] += <double>power[i + j]
         add(fold(lanes), &hi, &lo)
