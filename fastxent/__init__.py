@@ -1,5 +1,6 @@
 """Cross-entropy of large batches on a CPU: at the speed of memory, the same bits everywhere."""
 
+from fastxent._groups import grouped
 from fastxent._log_loss import log_loss
 from fastxent._losses import (
     binary_cross_entropy,
@@ -11,14 +12,18 @@ from fastxent._losses import (
     kl_divergence,
 )
 from fastxent._simd import simd_level
+from fastxent._stream import LossAccumulator, bits_per_byte
 
 __all__ = [
+    "LossAccumulator",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "bits_per_byte",
     "categorical_cross_entropy",
     "categorical_cross_entropy_with_logits",
     "entropy",
     "gaussian_nll",
+    "grouped",
     "kl_divergence",
     "log_loss",
     "simd_level",
