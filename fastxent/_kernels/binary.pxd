@@ -1,9 +1,10 @@
 # Losses of one number per position: binary cross entropy, from probabilities and from logits, its
 # focal variant, and the Gaussian negative log-likelihood.
 #
-# Two roads. Full blocks of plain mean and sum go by products (product.pxd), at the speed of memory.
-# Everything else (weights, masks, soft labels, reduction="none", the last block, blocks that the
-# product declines) goes element by element in float64, and is where faults are found and named.
+# Three roads. Full blocks of a plain mean or sum go by products (product.pxd), at the speed of memory.
+# Full blocks with weights or reduction="none" take the logarithm of each element in the scores' own
+# type. The careful road takes everything else (masks, soft labels, options, the last block, whatever
+# the fast roads decline) in float64 buffers, and is where faults are found and named.
 
 from libc.math cimport INFINITY
 from libc.stdint cimport uint8_t
@@ -13,17 +14,19 @@ from fastxent._kernels.job cimport (
     BLOCK, GAUSSIAN, Job, LANES, NAN_LABEL, NAN_OMIT, NAN_PROPAGATE, NAN_SCORE, NO_FAULT, Partial,
 )
 from fastxent._kernels.load cimport (
-    AHEAD, ahead, gather, hard_labels, load, prefetch_lanes, prefetch_part, real, store, view,
+    AHEAD, ahead, gather, hard_labels, is_real, load, number, prefetch_lanes, prefetch_part, real, store, view,
 )
 from fastxent._kernels.math cimport decay_narrow, decay_wide, log_wide
 from fastxent._kernels.product cimport (
     Product, add_product, log_one_plus, multiply_likelihoods, start_product,
 )
-from fastxent._kernels.real cimport log1p_decay, log_pair
+from fastxent._kernels.real cimport (
+    log1p_decay, log1p_decay_finite, log_pair, log_pair_normal,
+)
 from fastxent._kernels.reduce cimport add, add_losses, apply_weights, fold
 
 cdef enum:
-    PART = 256      # positions of the careful road at a time: six buffers of float64 in L1
+    PART = 512      # positions of the careful road at a time: six buffers of float64 in L1
 
 cdef struct Stage:      # one block on its way: float64, whatever came in
     double score[PART]
@@ -38,18 +41,16 @@ cdef struct Stage:      # one block on its way: float64, whatever came in
     bint hard               # labels of 0 and 1 only
 
 
-# ---- the fast road ---------------------------------------------------------------------------
+# ---- the fast roads: hard labels, full blocks --------------------------------------------------
 
 
 cdef inline bint is_plain(const Job* job) noexcept nogil:
-    """Whether a full block may go by products."""
+    """Whether full blocks may take a fast road."""
     return (
-        not job.want_losses
-        and job.weight.kind == ABSENT
+        (job.loss == BINARY and job.eps >= 1.1754943508222875e-38 or job.loss == BINARY_LOGITS)
         and job.mask.kind == ABSENT
         and job.scale_by.kind == ABSENT
         and job.label_smoothing == 0.0
-        and job.grad.kind == ABSENT
     )
 
 
@@ -109,6 +110,118 @@ cdef inline bint add_softplus(
     if not total < INFINITY:
         return False
     add(total, &partial.total, &partial.total_lo)
+    return True
+
+
+cdef inline real minus_log(
+    real a, real complement, real lost, real eps, bint normal
+) noexcept nogil:
+    """-log of the probability a + lost, clipped to [eps, 1 - eps], given 1 - a as well.
+
+    That a is beyond 1 - eps is seen on its complement, which tells what lies closer to 1 than a
+    float can; 1 - eps itself goes along with its rounding error, too. `normal` promises that a is no
+    NaN and eps no subnormal.
+    """
+    cdef real one = 1, zero = 0
+    cdef real most = one - eps
+    cdef real most_lost = (one - most) - eps
+    lost = zero if a < eps else lost
+    a = eps if a < eps else a
+    lost = most_lost if complement < eps else lost
+    a = most if complement < eps else a
+    return -log_pair_normal(a, lost) if normal else -log_pair(a, lost)
+
+
+cdef inline void cast(const number* source, int n, real* target) noexcept nogil:
+    """To the type of the logarithms: a loop of its own, so that theirs has one width only."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        target[i] = <real>source[i]
+
+
+cdef inline bint all_between(const real* x, real low, real high) noexcept nogil:
+    """Whether a full block is in [low, high]; NaN is not."""
+    cdef real least[LANES]
+    cdef real most[LANES]
+    cdef real lost[LANES]
+    cdef real total = 0
+    cdef Py_ssize_t i, j
+    for j in range(LANES):
+        least[j] = x[j]
+        most[j] = x[j]
+        lost[j] = 0
+    for i from 0 <= i < BLOCK by LANES:
+        for j in range(LANES):
+            least[j] = x[i + j] if x[i + j] < least[j] else least[j]
+            most[j] = x[i + j] if x[i + j] > most[j] else most[j]
+            lost[j] += x[i + j] - x[i + j]      # NaN sticks, and that of infinity
+    for j in range(LANES):
+        low = low if least[j] >= low else INFINITY
+        high = high if most[j] <= high else -INFINITY
+        total += lost[j]
+    return low <= high and total == 0
+
+
+cdef inline bint direct_losses(
+    const Job* job, Py_ssize_t start, real* loss
+) noexcept nogil:
+    """The losses of a full block; False where labels are not hard or a score is out of the ordinary."""
+    cdef real labels[BLOCK]
+    cdef real scores[BLOCK]
+    cdef double scratch[BLOCK]
+    cdef const real* x
+    cdef const real* y
+    cdef real eps = <real>job.eps, one = 1, zero = 0
+    cdef real q, size
+    cdef Py_ssize_t i
+    prefetch_part(&job.scores, start + AHEAD, BLOCK)
+    prefetch_part(&job.labels, start + AHEAD, BLOCK)
+    x = view(job, &job.scores, start, BLOCK, scratch, scores)
+    y = hard_labels(job, start, BLOCK, scratch, labels)
+    if y == NULL or not all_between(
+        x, zero if job.loss == BINARY else -INFINITY, one if job.loss == BINARY else INFINITY
+    ):
+        return False
+    if job.loss == BINARY:
+        for i in range(BLOCK):
+            q = one - x[i]
+            loss[i] = minus_log(
+                x[i] if y[i] != zero else q,
+                q if y[i] != zero else x[i],
+                zero if y[i] != zero else (one - q) - x[i],
+                eps,
+                True,
+            )
+    else:
+        for i in range(BLOCK):
+            size = -x[i] if x[i] < zero else x[i]
+            loss[i] = log1p_decay_finite(size) + ((x[i] if x[i] > zero else zero) - x[i] * y[i])
+    return True
+
+
+cdef inline bint add_direct_losses(
+    const Job* job, Py_ssize_t start, Partial* partial, real* tag
+) noexcept nogil:
+    """Weigh, store and add the losses of a full block."""
+    cdef real narrow[BLOCK]
+    cdef double loss[BLOCK]
+    cdef double weight[BLOCK]
+    cdef double scratch[BLOCK]
+    cdef bint weighted = job.weight.kind != ABSENT
+    if job.want_losses and not weighted and job.out.direct and is_real(job.out.kind, tag):
+        return direct_losses(job, start, <real*>job.out.data + start)
+    if not direct_losses(job, start, narrow):
+        return False
+    cast(narrow, BLOCK, loss)
+    if weighted:
+        prefetch_part(&job.weight, start + AHEAD, BLOCK)
+        load(job, &job.weight, start, BLOCK, scratch, weight)
+        if not all_between(weight, 0.0, 1.7976931348623157e308):
+            return False
+        apply_weights(loss, weight, BLOCK)
+    if job.want_losses:
+        store(job, &job.out, start, BLOCK, loss)
+    add_losses(loss, weight if weighted else NULL, BLOCK, partial)
     return True
 
 
@@ -234,60 +347,58 @@ cdef inline double term(double factor, double value) noexcept nogil:
     return nothing if factor == 0.0 else product
 
 
-cdef inline real minus_log(real a, real complement, real lost, real eps) noexcept nogil:
-    """-log of the probability a + lost, clipped to [eps, 1 - eps], given 1 - a as well.
-
-    That a is beyond 1 - eps is seen on its complement, which tells what lies closer to 1 than a
-    float can; 1 - eps itself goes along with its rounding error, too.
-    """
-    cdef real one = 1, zero = 0
-    cdef real most = one - eps
-    cdef real most_lost = (one - most) - eps
-    lost = zero if a < eps else lost
-    a = eps if a < eps else a
-    lost = most_lost if complement < eps else lost
-    a = most if complement < eps else a
-    return -log_pair(a, lost)
-
-
 cdef inline void hard_probability_losses(Stage* stage, real eps) noexcept nogil:
     """-log of the probability of what happened."""
+    cdef real p[PART]
+    cdef real y[PART]
     cdef Py_ssize_t i
-    cdef real p, q, lost, one = 1, zero = 0
+    cdef real q, lost, one = 1, zero = 0
+    cast(stage.score, stage.n, p)
+    cast(stage.label, stage.n, y)
     for i in range(stage.n):
-        p = <real>stage.score[i]
-        q = one - p
-        lost = (one - q) - p
-        stage.loss[i] = <double>minus_log(
-            p if stage.label[i] != 0.0 else q,
-            q if stage.label[i] != 0.0 else p,
-            zero if stage.label[i] != 0.0 else lost,
+        q = one - p[i]
+        lost = (one - q) - p[i]
+        p[i] = minus_log(
+            p[i] if y[i] != zero else q,
+            q if y[i] != zero else p[i],
+            zero if y[i] != zero else lost,
             eps,
+            False,
         )
+    cast(p, stage.n, stage.loss)
 
 
 cdef inline void soft_probability_losses(Stage* stage, real eps) noexcept nogil:
     """-(y log p + (1 - y) log(1 - p))."""
+    cdef real p[PART]
+    cdef real other[PART]
     cdef Py_ssize_t i
-    cdef real p, q, one = 1, zero = 0
+    cdef real q, one = 1, zero = 0
+    cast(stage.score, stage.n, p)
     for i in range(stage.n):
-        p = <real>stage.score[i]
-        q = one - p
-        stage.loss[i] = term(
-            stage.label[i], <double>minus_log(p, q, zero, eps)
-        ) + term(1.0 - stage.label[i], <double>minus_log(q, p, (one - q) - p, eps))
+        q = one - p[i]
+        other[i] = minus_log(q, p[i], (one - q) - p[i], eps, False)
+        p[i] = minus_log(p[i], q, zero, eps, False)
+    for i in range(stage.n):
+        stage.loss[i] = term(stage.label[i], <double>p[i]) + term(
+            1.0 - stage.label[i], <double>other[i]
+        )
 
 
 cdef inline void logit_losses(Stage* stage, real* tag) noexcept nogil:
     """w y softplus(-z) + (1 - y) softplus(z), where softplus(z) = max(z, 0) + log(1 + e^-|z|)."""
+    cdef real rest[PART]
     cdef Py_ssize_t i
     cdef double z, size, positive, negative
+    cast(stage.score, stage.n, rest)
+    for i in range(stage.n):
+        rest[i] = log1p_decay(-rest[i] if rest[i] < 0 else rest[i])
     for i in range(stage.n):
         z = stage.score[i]
         size = -z if z < 0.0 else z
         positive = stage.scale[i] * stage.label[i]
         negative = 1.0 - stage.label[i]
-        stage.loss[i] = (positive + negative) * <double>log1p_decay(<real>size) + term(
+        stage.loss[i] = (positive + negative) * <double>rest[i] + term(
             negative if z > 0.0 else positive, size
         )
 
@@ -340,14 +451,16 @@ cdef inline bint careful_block(
 cdef inline bint fast_block(
     const Job* job, Py_ssize_t start, Product* product, Partial* partial, real* tag
 ) noexcept nogil:
-    """A full block by products; False, and nothing done, where that does not serve."""
+    """A full block on a fast road; False, and nothing done, where that does not serve."""
+    if job.want_losses or job.weight.kind != ABSENT:
+        if not add_direct_losses(job, start, partial, tag):
+            return False
+        partial.count += BLOCK
+        return True
     if job.loss == BINARY:
         if not add_likelihoods(job, start, product, tag):
             return False
-    elif job.loss == BINARY_LOGITS:
-        if not add_softplus(job, start, partial, tag):
-            return False
-    else:
+    elif not add_softplus(job, start, partial, tag):
         return False
     partial.count += BLOCK
     add(<double>BLOCK, &partial.weight, &partial.weight_lo)

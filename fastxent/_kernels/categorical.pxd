@@ -404,7 +404,7 @@ cdef inline double distribution_from_probabilities(
                 p[i] = term(q[i], log_wide(q[i] / (most if least > most else least)))
         else:
             for i in range(padded):
-                p[i] = term(q[i], minus_log(p[i], 1.0 - p[i], 0.0, job.eps))
+                p[i] = term(q[i], minus_log(p[i], 1.0 - p[i], 0.0, job.eps, False))
         for i from 0 <= i < padded by LANES:
             for j in range(LANES):
                 lanes[j] += p[i + j]
@@ -491,7 +491,7 @@ cdef inline bint index_losses(
             if not settle(job, rows, i, fault, start + i, rows.target[i], partial):
                 return False
     for i in range(rows.n):
-        rows.loss[i] = minus_log(p[i], 1.0 - p[i], 0.0, job.eps)
+        rows.loss[i] = minus_log(p[i], 1.0 - p[i], 0.0, job.eps, False)
     return True
 
 

@@ -389,7 +389,11 @@ cdef inline bint only_zero_or_one(const floating* source, int n) noexcept nogil:
     for i in range(n - n % LANES, n):
         off = source[i] * source[i] - source[i]
         sum_off += -off if off < 0 else off
-    for j in range(LANES):
+    for j in range(16):
+        lanes[j] += lanes[j + 16]
+    for j in range(8):
+        lanes[j] += lanes[j + 8]
+    for j in range(8):
         sum_off += lanes[j]
     return sum_off == 0
 

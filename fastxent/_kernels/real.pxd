@@ -3,7 +3,7 @@
 from fastxent._kernels.load cimport real
 from fastxent._kernels.math cimport (
     _log_limits_narrow, _log_narrow2, decay_narrow, decay_wide, exp_narrow2, exp_wide2, log1p_narrow,
-    log1p_wide, log_wide2,
+    log1p_wide, log_wide2, logn_narrow2, logn_wide2,
 )
 
 
@@ -17,6 +17,25 @@ cdef inline real log_pair(real x, real lost) noexcept nogil:
         return _log_limits_narrow(x, _log_narrow2(up if x < least else x, lost, shift))
     else:
         return log_wide2(x, lost)
+
+
+cdef inline real log_pair_normal(real x, real lost) noexcept nogil:
+    """log(x + lost) of a finite x > 0 that is not subnormal: a third cheaper."""
+    if real is float:
+        return logn_narrow2(x, lost)
+    else:
+        return logn_wide2(x, lost)
+
+
+cdef inline real log1p_decay_finite(real size) noexcept nogil:
+    """log(1 + e^-size), size >= 0 and finite."""
+    cdef real one = 1, decayed, total
+    if real is float:
+        decayed = decay_narrow(-size)
+    else:
+        decayed = decay_wide(-size)
+    total = one + decayed
+    return log_pair_normal(total, decayed - (total - one))
 
 
 cdef inline real log1p_decay(real size) noexcept nogil:
