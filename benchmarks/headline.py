@@ -1,0 +1,202 @@
+"""The figures that fastxent stands by: each measured by turns with what it is compared to.
+
+    python benchmarks/headline.py [part of a row's name ...] [--seconds 1.0] [--json FILE]
+
+`reading` is np.max over the arrays that the call reads. The goal is what is aimed at, the bar what
+has to hold. FASTXENT_SIMD forces a level. A row of which the peer, or fastxent's function, is
+absent says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from peers import PEERS
+from timing import Call, by_turns, reading
+from works import WORKS, Inputs
+
+import fastxent
+
+LARGE = 1 << 24
+TEN = (1 << 21) * 10
+THOUSAND = (1 << 14) * 1000
+VOCABULARY = 128 * 128256
+
+
+class Row(NamedTuple):
+    """A call, what it is compared to, and how the comparison ought to come out."""
+
+    work: str
+    size: int
+    against: str  # reading, np.multiply, writing, one worker, or one of the peers
+    goal: float
+    bar: float
+    dtype: str = "float32"
+
+    @property
+    def name(self) -> str:
+        return f"{self.work}, {self.dtype}, {self.size:,}"
+
+    @property
+    def slower(self) -> bool:
+        """Whether the figure is how much longer fastxent takes, rather than how much less."""
+        return self.against in ("reading", "np.multiply", "read and write")
+
+
+def labels(dtype: str) -> Iterator[Row]:
+    yield Row("BCE", LARGE, "reading", 1.05, 1.15, dtype)
+    yield Row("BCE, int8 labels", LARGE, "reading", 1.05, 1.5, dtype)
+    yield Row("BCE, bool labels", LARGE, "reading", 1.05, 1.25, dtype)
+    yield Row("BCE, int64 labels", LARGE, "reading", 1.05, 1.25, dtype)
+
+
+ROWS = [
+    *labels("float32"),
+    *labels("float64"),
+    Row("BCE, weights", LARGE, "reading", 1.5, 2.5),
+    Row("BCE, soft labels", LARGE, "reading", 1.5, 3.0),
+    Row("BCE of logits", LARGE, "reading", 1.6, 2.3),
+    Row("BCE, each", LARGE, "np.multiply", 1.2, 2.0),
+    Row("BCE of logits, each", LARGE, "np.multiply", 1.2, 2.0),
+    Row("CE of logits, 1,000 classes", THOUSAND, "reading", 1.8, 3.0),
+    Row("CE of logits, 128,256 classes", VOCABULARY, "reading", 1.8, 2.8),
+    Row("CE of logits, 10 classes", TEN, "reading", 2.5, 4.5),
+    Row("CE, 10 classes", TEN, "reading", 1.1, 1.5),
+    Row("BCE", 32, "torch", 3, 2),
+    Row("log_loss, int64 labels", LARGE, "scikit-learn log_loss", 250, 150),
+    Row("log_loss, bool labels", LARGE, "scikit-learn log_loss", 400, 250),
+    Row("log_loss, int8 labels", LARGE, "scikit-learn log_loss", 400, 250),
+    Row("log_loss, 10 classes", TEN, "scikit-learn log_loss", 60, 20),
+    Row("BCE", LARGE, "torch", 100, 50),
+    Row("BCE of logits", LARGE, "torch", 20, 12),
+    Row("CE of logits, 10 classes", TEN, "torch", 50, 25),
+    Row("CE of logits, 1,000 classes", THOUSAND, "torch", 10, 6),
+    Row("CE of logits, 128,256 classes", VOCABULARY, "torch", 12, 7),
+    Row("BCE of logits", LARGE, "one worker", 1.9, 1.6),
+    Row("CE, value and gradient, 1,000 classes", THOUSAND, "torch", 8, 5),
+    Row("CE, value and gradient, 1,000 classes", THOUSAND, "read and write", 1.5, 2.2),
+    Row("BCE, value and gradient", LARGE, "torch", 15, 10),
+]
+
+
+class Result(NamedTuple):
+    """What came out of a row: `figure` is in the words of the table, 15.2 times faster, say."""
+
+    row: Row
+    seconds: float
+    other: float
+    figure: float
+    rounds: int
+
+    @property
+    def verdict(self) -> str:
+        row, sign = self.row, 1 if self.row.slower else -1
+        if sign * self.figure <= sign * row.goal:
+            return "goal"
+        return "bar" if sign * self.figure <= sign * row.bar else "MISSED"
+
+
+def measure(row: Row, budget: float) -> Result:
+    """Raise ImportError or AttributeError where something is not there."""
+    work = WORKS[row.work]
+    inputs = work.inputs(row.size, row.dtype)
+    if row.against == "one worker":
+        call, other = work.call(inputs, workers=2), work.call(inputs, workers=1)
+    else:
+        call, other = in_place(row, inputs), OTHERS.get(row.against, peer)(row, inputs)
+    pair = by_turns(call, other, budget)
+    figure = pair.ratio if row.slower else 1 / pair.ratio
+    return Result(row, pair.seconds, pair.other, figure, pair.rounds)
+
+
+def in_place(row: Row, inputs: Inputs) -> Call:
+    """The call; against a pass that writes into an array, it writes into one as well."""
+    more = {"out": np.empty_like(inputs.scores)} if row.against == "read and write" else {}
+    return WORKS[row.work].call(inputs, **more)
+
+
+def peer(row: Row, inputs: Inputs) -> Call:
+    return PEERS[row.work][row.against](inputs)
+
+
+def multiply(_: Row, inputs: Inputs) -> Call:
+    y, scores, out = inputs.y, inputs.scores, np.empty_like(inputs.scores)
+    return lambda: np.multiply(y, scores, out=out)
+
+
+def read_and_write(_: Row, inputs: Inputs) -> Call:
+    scores, out = inputs.scores, np.empty_like(inputs.scores)
+    return lambda: np.negative(scores, out=out)
+
+
+OTHERS: dict[str, Callable[[Row, Inputs], Call]] = {
+    "reading": lambda _, inputs: reading(*inputs.read),
+    "np.multiply": multiply,
+    "read and write": read_and_write,
+}
+
+
+# ---- the table -----------------------------------------------------------------------------
+
+HEAD = ("work", "against", "ms", "its ms", "figure", "goal", "bar", "")
+LINE = "| {:52} | {:21} | {:>9} | {:>9} | {:>7} | {:>5} | {:>5} | {:6} |"
+
+
+def line(result: Result) -> str:
+    row = result.row
+    return LINE.format(
+        row.name,
+        row.against,
+        f"{result.seconds * 1e3:.4g}",
+        f"{result.other * 1e3:.4g}",
+        f"{result.figure:.3g}{'' if row.slower else '×'}",
+        f"{row.goal:g}",
+        f"{row.bar:g}",
+        result.verdict,
+    )
+
+
+def as_json(result: Result) -> dict[str, Any]:
+    return {
+        **result.row._asdict(),
+        "seconds": result.seconds,
+        "other_seconds": result.other,
+        "figure": round(result.figure, 4),
+        "rounds": result.rounds,
+        "verdict": result.verdict,
+    }
+
+
+def main() -> int:
+    """Print the table; return 1 where a bar was missed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help="rows of which the name contains one of these")
+    parser.add_argument("--seconds", type=float, default=1.0, help="to spend on each row")
+    parser.add_argument("--json", type=Path, help="write the figures there as well")
+    options = parser.parse_args()
+    print(f"fastxent on {fastxent.simd_level()}, numpy {np.__version__}, one thread\n")
+    print(LINE.format(*HEAD), LINE.format(*["---"] * len(HEAD)), sep="\n")
+    results = []
+    for row in ROWS:
+        if options.names and not any(n in f"{row.name} {row.against}" for n in options.names):
+            continue
+        try:
+            results.append(measure(row, options.seconds))
+        except (ImportError, AttributeError) as error:
+            print(f"| {row.name:52} | {row.against:21} | {type(error).__name__}: {error} |")
+        else:
+            print(line(results[-1]), flush=True)
+    if options.json:
+        table = {"level": fastxent.simd_level(), "rows": [as_json(r) for r in results]}
+        options.json.write_text(json.dumps(table, indent=1) + "\n", "utf-8")
+    return int(any(r.verdict == "MISSED" for r in results))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""Run every benchmark and write benchmarks/results/: the figures, tables of them, and charts.
+
+    python benchmarks/run.py [--results DIR] [pytest's arguments]
+
+A level is chosen when fastxent is imported, so each gets a process of its own. BENCH=full takes an
+hour or so instead of minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import report
+
+HERE = Path(__file__).parent
+LEVELS = ("baseline", "avx2", "avx512")
+# The tree's own fastxent has no compiled modules: it must not be found before the installed one.
+ENVIRONMENT = {**os.environ, "PYTHONSAFEPATH": "1"}
+
+
+def python(*arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH", "")]))
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        env={**ENVIRONMENT, "PYTHONPATH": path, **env},
+        text=True,
+        check=False,
+    )
+
+
+def runnable() -> Iterator[str]:
+    """The levels that were built and run here; for the others, Python says on stderr why not."""
+    for level in LEVELS:
+        if python("-c", "import fastxent", FASTXENT_SIMD=level).returncode == 0:
+            yield level
+        else:
+            print(f"{level} is left out: see above")
+
+
+def bench(file: str, arguments: list[str], **env: str) -> dict[str, Any]:
+    """Run one of the benchmark files; return what pytest-benchmark wrote."""
+    print(f"\n{file} {' '.join(env.values())}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder, "benchmark.json")
+        # No pytest.ini of the tests': its filters make errors of the peers' own warnings.
+        done = python(
+            *("-m", "pytest", HERE / file, "-q", "-c", os.devnull, "--rootdir", HERE),
+            *("--benchmark-json", written, "--benchmark-quiet", *arguments),
+            **env,
+        )
+        if done.returncode not in (0, 5):  # 5: nothing was selected
+            sys.exit(f"{file} failed")
+        return json.loads(written.read_text("utf-8") or "{}") if written.exists() else {}
+
+
+def figures(of: str, arguments: list[str], **env: str) -> Iterator[dict[str, Any]]:
+    """One record per benchmark, without what nobody reads again."""
+    for one in bench(f"bench_{of}.py", arguments, **env).get("benchmarks", ()):
+        stats = one["stats"]
+        yield {
+            "of": of,
+            **one["extra_info"],
+            "seconds": float(f"{stats['median']:.4g}"),
+            "iqr": float(f"{stats['iqr']:.2g}"),
+            "rounds": stats["rounds"],
+        }
+
+
+def machine() -> dict[str, str]:
+    """What the figures depend on, without the machine's name."""
+    code = "import fastxent, numpy; print(fastxent.simd_level(), numpy.__version__)"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    level, numpy = done.stdout.split()
+    return {
+        "cpu": cpu_name(),
+        "cpus": str(os.cpu_count()),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "numpy": numpy,
+        "level": level,
+        "mode": os.environ.get("BENCH", "short"),
+    }
+
+
+def cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text("utf-8").splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def main() -> None:
+    """Run all, and write all."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--results", type=Path, default=HERE / "results")
+    options, arguments = parser.parse_known_args()
+    options.results.mkdir(exist_ok=True, parents=True)
+    records: list[dict[str, Any]] = []
+    for level in runnable():
+        records += figures("losses", arguments, FASTXENT_SIMD=level)
+    records += [*figures("peers", arguments), *figures("workers", arguments)]
+    headline = options.results / "headline.json"
+    if not arguments:
+        python(HERE / "headline.py", "--json", headline)
+    one_a_line = ",\n".join(map(json.dumps, records))
+    found = f'{{"machine": {json.dumps(machine())},\n"figures": [\n{one_a_line}\n]}}\n'
+    (options.results / "figures.json").write_text(found, "utf-8")
+    report.write(options.results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""Two calls by turns: what else the machine does meets both alike, so their ratio holds."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Call = Callable[[], Any]
+LEAST = 50e-6  # seconds that are timed at a time: the clock's own cost is a thousandth of it
+
+
+class Pair(NamedTuple):
+    """Medians of two calls that were timed by turns; `ratio` is the median of the ratios."""
+
+    seconds: float
+    other: float
+    ratio: float
+    rounds: int
+
+
+def by_turns(call: Call, other: Call, budget: float = 1.0, rounds: int = 101) -> Pair:
+    """Time both until the budget (in seconds) or the rounds are spent, three times at least."""
+    calls, others = loops(call), loops(other)
+    ours: list[float] = []
+    theirs: list[float] = []
+    end = perf_counter() + budget
+    while len(ours) < 3 or (len(ours) < rounds and perf_counter() < end):
+        theirs.append(timed(other, others))
+        ours.append(timed(call, calls))
+    ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+    return Pair(statistics.median(ours), statistics.median(theirs), ratio, len(ours))
+
+
+def timed(call: Call, calls: int = 1) -> float:
+    """Seconds per call."""
+    start = perf_counter()
+    for _ in range(calls):
+        call()
+    return (perf_counter() - start) / calls
+
+
+def loops(call: Call) -> int:
+    """How many calls are long enough to be timed; one of them goes before, to warm up."""
+    call()
+    return max(1, round(LEAST / max(timed(call), 1e-7)))
+
+
+def reading(*arrays: np.ndarray[Any, Any]) -> Call:
+    """A call that does nothing but read: what no loss can be faster than, out of the caches."""
+    views = [a.view(f"i{a.itemsize}") if a.dtype.itemsize <= 2 else a for a in arrays]
+
+    def read() -> None:
+        for view in views:
+            np.max(view)
+
+    return read

@@ -1,0 +1,176 @@
+"""What is timed: `WORKS`, each a loss with made-up inputs of any size and dtype."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import fastxent
+
+Array = np.ndarray[Any, Any]
+
+
+class Inputs(NamedTuple):
+    """A call's arguments. `options` that are arrays are read as well."""
+
+    y: Array
+    scores: Array
+    options: dict[str, Any] = {}  # noqa: RUF012 - never changed
+
+    @property
+    def read(self) -> list[Array]:
+        """Every array that the call has to read."""
+        arrays = [self.y, self.scores] if self.y is not self.scores else [self.y]
+        return arrays + [self.options[k] for k in ("sample_weight",) if k in self.options]
+
+
+class Work(NamedTuple):
+    """One line of the tables."""
+
+    function: str  # of fastxent
+    make: Callable[[int, np.dtype[Any]], Inputs]  # number of scores, their dtype -> inputs
+    classes: int = 1
+    dtypes: tuple[str, ...] = ("float16", "bfloat16", "float32", "float64")
+
+    def inputs(self, size: int, dtype: str) -> Inputs:
+        """Inputs with about as many scores."""
+        return made(self.make, size, dtype)
+
+    def call(self, inputs: Inputs, **more: Any) -> Callable[[], Any]:
+        """The call itself, ready to be timed."""
+        function = getattr(fastxent, self.function)
+        y, scores, options = inputs.y, inputs.scores, {**inputs.options, **more}
+        if self.function == "entropy":
+            return lambda: function(scores, **options)
+        return lambda: function(y, scores, **options)
+
+    @property
+    def exists(self) -> bool:
+        """Whether this fastxent has it."""
+        return hasattr(fastxent, self.function)
+
+
+@functools.lru_cache(maxsize=1)
+def made(make: Callable[[int, np.dtype[Any]], Inputs], size: int, dtype: str) -> Inputs:
+    """The inputs, kept until others are asked for: making them takes longer than most calls."""
+    return make(size, dtype_of(dtype))
+
+
+def dtype_of(name: str) -> np.dtype[Any]:
+    """A dtype by its name, bfloat16 among them."""
+    if name != "bfloat16":
+        return np.dtype(name)
+    import ml_dtypes
+
+    return np.dtype(ml_dtypes.bfloat16)
+
+
+# ---- binary --------------------------------------------------------------------------------
+
+
+def logits(size: int) -> Array:
+    """Scores of a fair classifier: its mean loss is some 0.4."""
+    return np.random.default_rng(0).standard_normal(size, dtype=np.float32) * 2
+
+
+def binary(labels: str | None = None, *, of_logits: bool = False, **options: bool) -> Any:
+    """Make hard labels of one dtype (the scores' where None), soft ones, or weights besides."""
+
+    def make(size: int, dtype: np.dtype[Any]) -> Inputs:
+        rng = np.random.default_rng(1)
+        z = logits(size)
+        p = 1 / (1 + np.exp(-z))
+        hard = rng.random(size, dtype=np.float32) < p
+        y = hard.astype(labels or dtype)
+        if options.get("soft"):
+            y = (hard * np.float32(0.8) + 0.1 * rng.random(size, dtype=np.float32)).astype(dtype)
+        more: dict[str, Any] = {}
+        if options.get("weighted"):
+            more["sample_weight"] = rng.random(size, dtype=np.float32).astype(dtype)
+        if options.get("each"):
+            more["reduction"] = "none"
+            more["out"] = np.empty(size, np.float64 if dtype == np.float64 else np.float32)
+        return Inputs(y, (z if of_logits else p).astype(dtype), more)
+
+    return make
+
+
+def gaussian(size: int, dtype: np.dtype[Any]) -> Inputs:
+    mean = logits(size)
+    noise = np.random.default_rng(1).standard_normal(size, dtype=np.float32)
+    return Inputs((mean + noise).astype(dtype), mean.astype(dtype))
+
+
+# ---- categorical ---------------------------------------------------------------------------
+
+
+def rows(classes: int, *, of_logits: bool = False) -> Any:
+    """Make rows of classes, and the index of one class for each."""
+
+    def make(size: int, dtype: np.dtype[Any]) -> Inputs:
+        n = max(1, size // classes)
+        z = logits(n * classes).reshape(n, classes)
+        y = np.random.default_rng(1).integers(classes, size=n)
+        return Inputs(y, (z if of_logits else softmax(z)).astype(dtype))
+
+    return make
+
+
+def softmax(z: Array) -> Array:
+    e = np.exp(z)
+    e /= e.sum(-1, keepdims=True)
+    return e
+
+
+def two_distributions(size: int, dtype: np.dtype[Any]) -> Inputs:
+    n = max(1, size // 10)
+    p = softmax(logits(n * 10).reshape(n, 10)).astype(dtype)
+    return Inputs(p[::-1].copy(), p)
+
+
+def one_distribution(size: int, dtype: np.dtype[Any]) -> Inputs:
+    p = two_distributions(size, dtype).scores
+    return Inputs(p, p)
+
+
+# ---- the table -----------------------------------------------------------------------------
+
+BCE, CE = "binary_cross_entropy", "categorical_cross_entropy"
+BCE_Z, CE_Z = BCE + "_with_logits", CE + "_with_logits"
+GRAD, HESS = "_value_and_grad", "_grad_hess"
+SINGLE, REAL = ("float32",), ("float32", "float64")
+
+WORKS = {
+    "BCE": Work(BCE, binary()),
+    "BCE, bool labels": Work(BCE, binary("bool"), dtypes=REAL),
+    "BCE, int8 labels": Work(BCE, binary("int8"), dtypes=REAL),
+    "BCE, int64 labels": Work(BCE, binary("int64"), dtypes=REAL),
+    "BCE, soft labels": Work(BCE, binary(soft=True), dtypes=REAL),
+    "BCE, weights": Work(BCE, binary(weighted=True), dtypes=REAL),
+    "BCE, each": Work(BCE, binary(each=True), dtypes=REAL),
+    "BCE of logits": Work(BCE_Z, binary(of_logits=True)),
+    "BCE of logits, each": Work(BCE_Z, binary(of_logits=True, each=True), dtypes=REAL),
+    "CE, 10 classes": Work(CE, rows(10), 10),
+    "CE of logits, 10 classes": Work(CE_Z, rows(10, of_logits=True), 10),
+    "CE of logits, 1,000 classes": Work(CE_Z, rows(1000, of_logits=True), 1000),
+    "CE of logits, 128,256 classes": Work(CE_Z, rows(128256, of_logits=True), 128256),
+    "Gaussian NLL": Work("gaussian_nll", gaussian),
+    "entropy, 10 classes": Work("entropy", one_distribution, 10),
+    "KL divergence, 10 classes": Work("kl_divergence", two_distributions, 10),
+    "log_loss, bool labels": Work("log_loss", binary("bool"), dtypes=SINGLE),
+    "log_loss, int8 labels": Work("log_loss", binary("int8"), dtypes=SINGLE),
+    "log_loss, int64 labels": Work("log_loss", binary("int64"), dtypes=SINGLE),
+    "log_loss, 10 classes": Work("log_loss", rows(10), 10, dtypes=SINGLE),
+    "BCE, value and gradient": Work(BCE + GRAD, binary(of_logits=True), dtypes=REAL),
+    "BCE, gradient and Hessian": Work(BCE + HESS, binary(of_logits=True), dtypes=REAL),
+    "CE, value and gradient, 10 classes": Work(
+        CE + GRAD, rows(10, of_logits=True), 10, dtypes=REAL
+    ),
+    "CE, value and gradient, 1,000 classes": Work(
+        CE + GRAD, rows(1000, of_logits=True), 1000, dtypes=REAL
+    ),
+    "CE, gradient and Hessian, 10 classes": Work(CE + HESS, rows(10, of_logits=True), 10, REAL),
+}
