@@ -13,6 +13,7 @@ from fastxent._losses import (
 )
 from fastxent._simd import simd_level
 from fastxent._stream import LossAccumulator, bits_per_byte
+from fastxent._uncertainty import compare, score
 
 __all__ = [
     "LossAccumulator",
@@ -21,10 +22,12 @@ __all__ = [
     "bits_per_byte",
     "categorical_cross_entropy",
     "categorical_cross_entropy_with_logits",
+    "compare",
     "entropy",
     "gaussian_nll",
     "grouped",
     "kl_divergence",
     "log_loss",
+    "score",
     "simd_level",
 ]

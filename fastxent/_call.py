@@ -27,10 +27,6 @@ class Block(NamedTuple):
     weights: Array | None  # None: every weight is 1
     kept: Array | None  # None: all are
 
-    def weights_or_ones(self) -> Array:
-        """Zero where the loss does not count."""
-        return np.ones(len(self.losses)) if self.weights is None else self.weights
-
     def n_kept(self) -> int:
         """How many of them count."""
         return len(self.losses) if self.kept is None else int(np.count_nonzero(self.kept))
@@ -69,6 +65,12 @@ class Call:
     def __reduce__(self) -> tuple[Any, ...]:
         return Call, (self.loss.name, self.changed(), "")
 
+    def of(self, scores: str) -> Call:
+        """The same call, with another name for the scores: for the messages."""
+        call = Call.__new__(Call)
+        call.loss, call.options = self.loss._replace(scores=scores), self.options
+        return call
+
     def changed(self) -> dict[str, Any]:
         """The options that are not the defaults."""
         defaults = _defaults(self.loss)
@@ -76,7 +78,7 @@ class Call:
 
     def pair(self, y_true: Any, scores: Any) -> tuple[Any, Any]:
         """Truth and scores; the entropy of p, which is given once, has p for both."""
-        if (scores is None) != (self.loss is _options.ENTROPY):
+        if (scores is None) != (self.loss.name == _options.ENTROPY.name):
             needs = "p alone" if scores is not None else f"{self.loss.truth} and {self.loss.scores}"
             raise TypeError(f"{self.loss.name} is of {needs}")
         return y_true, y_true if scores is None else scores
@@ -88,7 +90,7 @@ class Call:
 
     def _kernel_options(self, batch: dict[str, Any]) -> dict[str, Any]:
         """As `_evaluate.sums` names them: what scales a loss is pos_weight, or the variance."""
-        if batch.get("var") is not None and self.loss is not _options.GAUSSIAN:
+        if batch.get("var") is not None and self.loss.name != _options.GAUSSIAN.name:
             raise TypeError(f"{self.loss.name} takes no var: it is gaussian_nll's")
         options = {**self.options, **{k: v for k, v in batch.items() if v is not None}}
         name = _scale_name(self.loss)
@@ -249,7 +251,7 @@ def _find(loss: Any) -> _options.Loss:
 
 
 def _scale_name(loss: _options.Loss) -> str | None:
-    if loss is _options.GAUSSIAN:
+    if loss.name == _options.GAUSSIAN.name:
         return "var"
     return "pos_weight" if "pos_weight" in loss.takes else None
 
@@ -258,7 +260,7 @@ def _defaults(loss: _options.Loss) -> dict[str, Any]:
     """The options that may be set once for all batches."""
     left_out = (*_PER_BATCH, "reduction", "out")
     defaults = {k: _options.DEFAULTS[k] for k in loss.takes if k not in left_out}
-    if loss is _options.GAUSSIAN:
+    if loss.name == _options.GAUSSIAN.name:
         defaults["var"] = 1.0
     return defaults
 

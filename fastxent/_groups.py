@@ -139,12 +139,16 @@ class Keys:
     Parameters
     ----------
     groups : array_like, list of hashable values, pandas Categorical or pyarrow DictionaryArray
+        Or None: then all losses are one group, whose number is None.
     shape : tuple of int
         Of the losses.
     """
 
     def __init__(self, groups: Any, shape: tuple[int, ...]) -> None:
         self.names: Any = None
+        self.values: Array | None = None
+        if groups is None:
+            return
         groups = getattr(groups, "array", groups) if hasattr(groups, "cat") else groups
         if hasattr(groups, "categories"):
             groups, self.names = groups.codes, groups.categories.tolist()
@@ -162,8 +166,10 @@ class Keys:
             )
         self.values = spread(array, shape)
 
-    def encode(self, cut: tuple[slice, ...], codes: Codes) -> Array:
+    def encode(self, cut: tuple[slice, ...], codes: Codes) -> Array | None:
         """Number the keys of one cut."""
+        if self.values is None:
+            return None
         return codes.encode(self.values[cut].ravel(), self.names)
 
 
@@ -180,7 +186,14 @@ def add_pairs(hi: Array, lo: Array, values: Array) -> None:
     lo += np.where(np.isnan(error), 0.0, error)  # an infinite sum has none
 
 
-def sum_pairs(values: Array, codes: Array, n_groups: int) -> tuple[Array, Array]:
+def sum_by(values: Array, codes: Array | None, n_groups: int) -> Array:
+    """The sums by group; of the one group where the codes are None."""
+    if codes is None:
+        return np.array([values.sum()])
+    return np.bincount(codes, values, n_groups)
+
+
+def _sum_pairs(values: Array, codes: Array | None, n_groups: int) -> tuple[Array, Array]:
     """The sums by group, as pairs.
 
     What is left of a value once it has been added to a large power of two, and that taken off
@@ -189,10 +202,16 @@ def sum_pairs(values: Array, codes: Array, n_groups: int) -> tuple[Array, Array]
     top = float(np.abs(values).max(initial=0.0))
     power = math.frexp(top)[1] + len(values).bit_length()
     if not 0.0 < top < math.inf or power > 1000:
-        return np.bincount(codes, values, n_groups), np.zeros(n_groups)
+        return sum_by(values, codes, n_groups), np.zeros(n_groups)
     large = math.ldexp(1.0, power)
     coarse = (values + large) - large
-    return np.bincount(codes, coarse, n_groups), np.bincount(codes, values - coarse, n_groups)
+    return sum_by(coarse, codes, n_groups), sum_by(values - coarse, codes, n_groups)
+
+
+def grown(sums: Array, n_groups: int) -> Array:
+    """Zeros for the groups that are new."""
+    missing = n_groups - sums.shape[-1]
+    return np.pad(sums, [(0, 0)] * (sums.ndim - 1) + [(0, missing)]) if missing else sums
 
 
 class GroupSums:
@@ -208,35 +227,37 @@ class GroupSums:
 
     __slots__ = ("codes", "counts", "pairs")
 
-    def __init__(self) -> None:
-        self.codes = Codes()
-        self.pairs = np.zeros((4, 0))
-        self.counts = np.zeros(0, np.int64)
+    def __init__(self, keys: Iterable[Any] = ()) -> None:
+        self.codes = Codes(keys)
+        self.pairs = np.zeros((4, len(self.codes)))
+        self.counts = np.zeros(len(self.codes), np.int64)
 
     def _grow(self) -> None:
         """Room for every key."""
-        missing = len(self.codes) - len(self.counts)
-        if missing:
-            self.pairs = np.pad(self.pairs, ((0, 0), (0, missing)))
-            self.counts = np.pad(self.counts, (0, missing))
+        self.pairs = grown(self.pairs, len(self.codes))
+        self.counts = grown(self.counts, len(self.codes))
 
     def update(self, call: Call, y_true: Any, scores: Any, groups: Any, **batch: Any) -> None:
         """Add one batch."""
         keys = None
         for block in call.blocks(y_true, scores, least=self.codes.__len__, **batch):
             keys = keys or Keys(groups, block.shape)
-            self._add(block, keys.encode(block.cut, self.codes))
+            self.add(block, keys.encode(block.cut, self.codes))
 
-    def _add(self, block: Block, codes: Array) -> None:
+    def add(self, block: Block, codes: Array | None) -> None:
+        """Add one block."""
         self._grow()
         n_groups = len(self.counts)
-        counts = np.bincount(codes if block.kept is None else codes[block.kept], None, n_groups)
+        if codes is None:
+            counts = np.array([block.n_kept()])
+        else:
+            counts = np.bincount(codes if block.kept is None else codes[block.kept], None, n_groups)
         self.counts += counts
-        self._add_pairs(0, *sum_pairs(block.losses, codes, n_groups))
+        self._add_pairs(0, *_sum_pairs(block.losses, codes, n_groups))
         if block.weights is None:
             self._add_pairs(2, counts.astype(np.float64), np.zeros(n_groups))
         else:
-            self._add_pairs(2, *sum_pairs(block.weights, codes, n_groups))
+            self._add_pairs(2, *_sum_pairs(block.weights, codes, n_groups))
 
     def _add_pairs(self, row: int, values: Array, low: Array) -> None:
         add_pairs(self.pairs[row], self.pairs[row + 1], values)
@@ -260,11 +281,24 @@ class GroupSums:
         total, weight = _whole(self.pairs[:2]), _whole(self.pairs[2:])
         return Sums(*total, *weight, int(self.counts.sum()))
 
+    def totals(self) -> Array:
+        """The sum of weight times loss by group."""
+        total: Array = self.pairs[0] + self.pairs[1]
+        return total
+
+    def weights(self) -> Array:
+        """The sum of the weights by group."""
+        weight: Array = self.pairs[2] + self.pairs[3]
+        return weight
+
+    def means(self) -> Array:
+        """The weighted means by group; nan where nothing counts."""
+        return divided(self.totals(), self.weights())
+
     def result(self) -> ByGroup[GroupRecord]:
         """Mean, sum, weight and count by group."""
-        total, weight = self.pairs[0] + self.pairs[1], self.pairs[2] + self.pairs[3]
-        mean = np.divide(total, weight, out=np.full(len(total), np.nan), where=weight != 0.0)
-        return ByGroup(GroupRecord, list(self.codes), mean, total, weight, self.counts.copy())
+        columns = (self.means(), self.totals(), self.weights(), self.counts.copy())
+        return ByGroup(GroupRecord, list(self.codes), *columns)
 
     def __getstate__(self) -> tuple[Any, ...]:
         return list(self.codes), self.pairs, self.counts
@@ -272,6 +306,13 @@ class GroupSums:
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         keys, self.pairs, self.counts = state
         self.codes = Codes(keys)
+
+
+def divided(a: Array, b: Array) -> Array:
+    """The quotients; nan where b is 0."""
+    quotients = np.full(len(a), np.nan)
+    np.divide(a, b, out=quotients, where=b != 0.0)
+    return quotients
 
 
 def _whole(pairs: Array) -> tuple[float, float]:
