@@ -9,7 +9,8 @@ What the contract leaves open is settled here:
 
 - a position that is left out (`where`, `ignore_index`, `nan_policy="omit"`) is 0 under
   reduction="none", has gradient 0, and counts neither in the sum nor in the weight;
-- a weight of 0 times an infinite loss is 0, but a NaN stays a NaN;
+- a weight of 0 times an infinite loss is 0, but a NaN stays a NaN; weights that sum to 0 are as
+  good as none: the mean is nan;
 - a row of logits that are all -inf, or with several +inf and the target among them, has no
   distribution: it is treated as a NaN score is.
 """
@@ -123,7 +124,8 @@ def reduce(at: Position, how: Reduction) -> float | Array:
 
 
 def denominator(at: Position, weight: Array, keep: Array) -> Any:
-    return np.where(keep, weight * at.share, 0).sum(dtype=LD)
+    """Σw; NaN where it is 0, as the mean over nothing is."""
+    return np.where(keep, weight * at.share, 0).sum(dtype=LD) or np.nan
 
 
 def scale(at: Position, how: Reduction, slope: Array) -> Array:
