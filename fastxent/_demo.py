@@ -87,7 +87,10 @@ def show_speed(rows: int, runs: int) -> None:
     p = rng.random(rows, dtype=np.float32)
     np.clip(p, 1e-6, 1 - 1e-6, out=p)
     y = (rng.random(rows, dtype=np.float32) < p).astype(np.float32)
-    print(f"\nA batch of {rows:,} rows, float32, one thread; the median of {runs} runs")
+    print(
+        f"\nA batch of {rows:,} rows, float32, one thread, {fastxent.simd_level()} kernels; "
+        f"median of {runs} runs"
+    )
     race("binary_cross_entropy", numpy_from_proba, y, p, runs)
     race("binary_cross_entropy_with_logits", numpy_from_logits, y, np.log(p / (1 - p)), runs)
 

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from fastxent import _losses
+from fastxent import _evaluate, _losses, _options
 from fastxent._log_loss_errors import check_parameters, explain
 from fastxent._log_loss_input import (
     UNSUMMED,
@@ -32,7 +31,9 @@ from fastxent._log_loss_input import (
     misordered,
 )
 
-_BLOCK = 1 << 17  # scores in a block: it is looked at up to four times, so it has to stay in L2
+# Scores in a block, whatever the labels: where they are cut, sums may differ in the last bit.
+_LONG_BLOCK = 1 << 19  # of one column, which only the kernel looks at
+_BLOCK = 1 << 17  # of rows, which are looked at four times and so have to stay in L2
 
 
 def log_loss(
@@ -114,18 +115,24 @@ def _score(
         raise ValueError("y_true, y_proba and sample_weight differ in length")
     remarks: list[str] = []
     classes = _classes(truth, labels, scores.classes, remarks)
-    loss = _loss(truth, scores)
-    totals, sums, summed = [], [], True
-    for rows in blocks(n, max(1, _BLOCK // scores.classes)):
+    found: list[_evaluate.Sums] = []
+    summed = True
+    for rows in blocks(n, _rows_per_block(scores)):
         y, p = truth[rows], scores.rows(rows)
         w = None if weights is None else _weights(weights[rows])
         summed &= scores.sum_to_one(p)
-        totals.append(_sum(loss, y if classes is None else encode(y, classes), p, w, scores.eps))
-        sums.append(len(y) if w is None else float(w.sum()))
-    weight = math.fsum(sums)
+        if classes is not None:
+            y = encode(y, classes)
+        found.append(_sums(y, p, w, scores.eps))
+    total = math.fsum(part for s in found for part in (s.total, s.total_lo))
+    weight = math.fsum(part for s in found for part in (s.weight, s.weight_lo))
     if weight == 0 and weights is not None and not weights.any():
         raise ValueError("all weights are 0")
-    return math.fsum(totals), weight, remarks if summed else [*remarks, UNSUMMED]
+    return total, weight, remarks if summed else [*remarks, UNSUMMED]
+
+
+def _rows_per_block(scores: Scores) -> int:
+    return _LONG_BLOCK if scores.array.ndim == 1 else max(1, _BLOCK // scores.classes)
 
 
 def _classes(truth: np.ndarray, labels: Any, columns: int, remarks: list[str]) -> np.ndarray | None:
@@ -143,47 +150,41 @@ def _classes(truth: np.ndarray, labels: Any, columns: int, remarks: list[str]) -
     return None if numbered else classes
 
 
-def _loss(truth: np.ndarray, scores: Scores) -> Callable[..., Any]:
-    if truth.ndim == 2:
-        return _indicator_cross_entropy
-    if scores.array.ndim == 1:
-        return _losses.binary_cross_entropy
-    return _losses.categorical_cross_entropy
+def _sums(y: np.ndarray, p: np.ndarray, w: np.ndarray | None, eps: float) -> _evaluate.Sums:
+    """Score one block."""
+    if y.ndim == 2:
+        return _unusual_sums(y, p, w, eps)
+    loss = _options.BINARY if p.ndim == 1 else _options.CATEGORICAL
+    try:
+        return _evaluate.sums(loss, y, p, sample_weight=w, eps=eps)[0]
+    except ValueError:
+        if w is None or not (w < 0).any():
+            raise
+        return _unusual_sums(y, p, w, eps)
 
 
-def _sum(
-    loss: Callable[..., Any], y: np.ndarray, p: np.ndarray, w: np.ndarray | None, eps: float
-) -> float:
-    if w is None or w.min() >= 0:
-        return float(loss(y, p, sample_weight=w, eps=eps, reduction="sum"))
-    # The losses refuse a negative weight; scikit-learn does not.
-    each = loss(y, p.astype(np.float64), eps=eps, reduction="none")
-    return float((each * w).sum())
+def _unusual_sums(y: np.ndarray, p: np.ndarray, w: np.ndarray | None, eps: float) -> _evaluate.Sums:
+    """Score one block that the losses refuse and scikit-learn does not.
+
+    That are negative weights and label indicators, of which a row may hold several labels or none.
+    """
+    if not is_probability(p):
+        raise ValueError("y_proba holds something that is no probability")
+    if w is not None and not np.isfinite(w.sum()):
+        raise ValueError("sample_weight holds NaN or infinity")
+    p = np.clip(p, eps, 1 - eps).astype(np.float64)
+    if y.ndim == 2:
+        terms = np.log(p if p.ndim == 2 else np.stack([1 - p, p], axis=1))
+        each = -(y * terms).sum(axis=1)
+    elif p.ndim == 1:
+        each = _losses.binary_cross_entropy(y, p, eps=0, reduction="none")
+    else:
+        each = _losses.categorical_cross_entropy(y, p, eps=0, reduction="none")
+    w = np.ones(len(each)) if w is None else w
+    return _evaluate.Sums(float((each * w).sum()), 0.0, float(w.sum()), 0.0, len(each))
 
 
 def _weights(block: np.ndarray) -> np.ndarray:
     if block.dtype.kind not in "biuf":
         raise TypeError("sample_weight holds no numbers")
-    w = block.astype(np.float64, copy=False)
-    if not np.isfinite(w.sum()):
-        raise ValueError("sample_weight holds NaN or infinity")
-    return w
-
-
-def _indicator_cross_entropy(
-    y: np.ndarray,
-    p: np.ndarray,
-    *,
-    sample_weight: np.ndarray | None = None,
-    eps: float,
-    reduction: str,
-) -> Any:
-    """Cross-entropy against a label indicator: a row may hold several labels, or none."""
-    if not is_probability(p):
-        raise ValueError("y_proba holds something that is no probability")
-    if p.ndim == 1:
-        p = np.stack([1 - p, p], axis=1)
-    each = -(y * np.log(np.clip(p, eps, 1 - eps), dtype=np.float64)).sum(axis=1)
-    if sample_weight is not None:
-        each *= sample_weight
-    return each if reduction == "none" else each.sum()
+    return block.astype(np.float64, copy=False)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+_IN_CACHE = 1 << 16  # labels that are compared with each class while they are in L2
 _FEW = 16  # up to so many classes, comparing with each in turn beats a binary search
 _MATRIX = (
     "np.matrix is not supported. Please convert to a numpy array with np.asarray. For more "
@@ -134,9 +135,10 @@ def encode(block: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """Return the place of each label among the sorted `classes`, -1 for one that is not there."""
     if len(classes) <= _FEW:
         codes = np.full(len(block), -1, dtype=np.int8)
-        for code, label in enumerate(classes):
-            same = np.asarray(block == label, dtype=bool)
-            codes += same.view(np.int8) * np.int8(code + 1)
+        for rows in blocks(len(block), _IN_CACHE):
+            for code, label in enumerate(classes):
+                same = np.asarray(block[rows] == label, dtype=bool).view(np.int8)
+                codes[rows] += same if code == 0 else np.multiply(same, code + 1, dtype=np.int8)
         return codes
     places = np.minimum(np.searchsorted(classes, block), len(classes) - 1)
     places[classes[places] != block] = -1
