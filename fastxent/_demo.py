@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--rows", type=int, default=10_000_000, help="rows of the large batch (default 10000000)"
     )
     parser.add_argument(
-        "--runs", type=int, default=5, help="runs of each, of which the median counts (default 5)"
+        "--runs", type=int, default=9, help="runs of each, of which the median counts (default 9)"
     )
     options = parser.parse_args(arguments)
     agree = show_predictions()
@@ -88,8 +88,8 @@ def show_speed(rows: int, runs: int) -> None:
     np.clip(p, 1e-6, 1 - 1e-6, out=p)
     y = (rng.random(rows, dtype=np.float32) < p).astype(np.float32)
     print(
-        f"\nA batch of {rows:,} rows, float32, one thread, {fastxent.simd_level()} kernels; "
-        f"median of {runs} runs"
+        f"\n{rows:,} rows, float32, {fastxent.simd_level()} kernels, one thread: "
+        f"the median of {runs} runs"
     )
     race("binary_cross_entropy", numpy_from_proba, y, p, runs)
     race("binary_cross_entropy_with_logits", numpy_from_logits, y, np.log(p / (1 - p)), runs)
