@@ -1,0 +1,209 @@
+"""Losses of Dask arrays and data frames: one accumulator per block, added up as a tree.
+
+Needs ``dask[array]``, and ``dask[dataframe]`` for data frames: the extra ``fastxent[dask]``.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import operator
+from collections.abc import Iterator
+from typing import Any
+
+import dask.array as da
+import numpy as np
+from dask.delayed import Delayed, delayed
+
+from fastxent import _checks
+from fastxent._call import Call
+from fastxent._columns import Columns
+from fastxent._stream import LossAccumulator
+
+__all__ = ["accumulate", "accumulate_frame"]
+
+#: Accumulators that are added up in one task.
+_FAN_IN = 16
+
+Chunks = tuple[tuple[float, ...], ...]
+
+
+def accumulate(
+    loss: Any,
+    y_true: Any,
+    scores: Any = None,
+    *,
+    sample_weight: Any = None,
+    where: Any = None,
+    groups: Any = None,
+    var: Any = None,
+    **options: Any,
+) -> Delayed:
+    """Accumulate the losses of Dask arrays, lazily.
+
+    Parameters
+    ----------
+    loss : callable or str
+        One of the losses of fastxent, or its name.
+    y_true, scores : dask.array.Array or array_like
+        As the loss takes them, in any chunks. The others are cut like the scores; where chunks are
+        of unknown size there must be as many of each. `fastxent.entropy` takes one array.
+    sample_weight, where, groups, var : dask.array.Array or array_like, optional
+        As `LossAccumulator.update` takes them.
+    **options
+        The options of `LossAccumulator`.
+
+    Returns
+    -------
+    dask.delayed.Delayed
+        Of a `LossAccumulator`. What is asked of it is lazy, too: ``.result()`` is the weighted mean
+        over everything, never a mean of means.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import fastxent.dask
+    >>> y = da.from_array([1, 0, 1], chunks=2)
+    >>> p = da.from_array([0.9, 0.2, 0.5], chunks=(1, 2))
+    >>> acc = fastxent.dask.accumulate("binary_cross_entropy", y, p)
+    >>> round(acc.result().compute(), 6)
+    0.34055
+    """
+    empty = LossAccumulator(loss, **options)
+    call = Call(loss, options, "accumulate")
+    call.pair(y_true, scores)
+    truth, first = da.asarray(y_true), da.asarray(y_true if scores is None else scores)
+    axis = -1
+    if call.loss.rows:
+        axis = _checks.class_axis(first, call.options["axis"], call.loss.scores)
+        first = first.rechunk({axis: -1})
+    cuts = first.chunks if axis < 0 else first.chunks[:axis] + first.chunks[axis + 1 :]
+    per_row = axis >= 0 and truth.ndim == first.ndim
+    arrays = {"y_true": _cut(truth, call.loss.truth, first.chunks if per_row else cuts)}
+    if scores is not None:
+        arrays["scores"] = first.to_delayed()
+    per_loss = {"sample_weight": sample_weight, "where": where, "groups": groups, "var": var}
+    for name, array in per_loss.items():
+        if array is not None:
+            arrays[name] = _cut(da.asarray(array), name, cuts)
+    shape = tuple(map(len, cuts))
+    update = delayed(_update, pure=False)
+    parts = (
+        update(empty, place, {k: _at(place, a, shape, axis) for k, a in arrays.items()})
+        for place in np.ndindex(shape)
+    )
+    return _summed(empty, parts)
+
+
+def accumulate_frame(
+    loss: Any,
+    frame: Any,
+    y_true: str | list[str],
+    scores: str | list[str] | None = None,
+    *,
+    sample_weight: str | None = None,
+    where: str | None = None,
+    groups: str | None = None,
+    var: str | None = None,
+    **options: Any,
+) -> Delayed:
+    """Accumulate the losses of a Dask data frame, lazily.
+
+    Parameters
+    ----------
+    loss : callable or str
+        One of the losses of fastxent, or its name.
+    frame : dask.dataframe.DataFrame
+    y_true, scores : str or list of str
+        The columns; several are the classes, in this order.
+    sample_weight, where, groups, var : str, optional
+        The columns that are the arguments of `LossAccumulator.update`.
+    **options
+        The options of `LossAccumulator`.
+
+    Returns
+    -------
+    dask.delayed.Delayed
+        Of a `LossAccumulator`, as from `accumulate`; its ``groups()`` has the means by group.
+
+    Examples
+    --------
+    >>> import dask.dataframe as dd, pandas as pd
+    >>> import fastxent.dask
+    >>> table = pd.DataFrame({"y": [1, 0, 1], "p": [0.9, 0.2, 0.5], "country": ["ch", "at", "ch"]})
+    >>> acc = fastxent.dask.accumulate_frame(
+    ...     "binary_cross_entropy", dd.from_pandas(table, npartitions=2), "y", "p", groups="country"
+    ... )
+    >>> round(acc.compute().groups()["ch"].mean, 6)
+    0.399254
+    """
+    empty = LossAccumulator(loss, **options)
+    columns = Columns(y_true, scores, sample_weight, where, groups, var)
+    parts = frame[columns.needed(frame.columns)].to_delayed()
+    update = delayed(_update_columns, pure=False)
+    return _summed(empty, (update(empty, n, part, columns) for n, part in enumerate(parts)))
+
+
+def _cut(array: Any, name: str, cuts: Chunks) -> Any:
+    """The blocks of an array, cut like the losses along the dimensions that it has."""
+    wanted = cuts[: array.ndim]
+    known = not np.isnan(sum(map(sum, wanted + array.chunks)))
+    if len(wanted) < array.ndim or (known and array.shape != tuple(map(sum, wanted))):
+        shape = tuple(map(sum, cuts))
+        raise ValueError(f"{name} has shape {array.shape}, but shape {shape} is needed")
+    if known:
+        return array.rechunk(wanted).to_delayed()
+    if array.numblocks != tuple(map(len, wanted)):
+        raise ValueError(
+            f"{name} has {array.numblocks} chunks where {tuple(map(len, wanted))} are needed, and "
+            f"sizes that are not known: call compute_chunk_sizes() on it and on the scores"
+        )
+    return array.to_delayed()
+
+
+def _at(place: tuple[int, ...], blocks: Any, shape: tuple[int, ...], axis: int) -> Any:
+    """The block at that place; classes are in one piece."""
+    if blocks.ndim > len(shape):
+        place = (*place[:axis], 0, *place[axis:])
+    return blocks[place[: blocks.ndim]]
+
+
+def _update(empty: LossAccumulator, place: Any, arguments: dict[str, Any]) -> LossAccumulator:
+    accumulator = copy.copy(empty)
+    try:
+        accumulator.update(**arguments)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"in block {place}: {error}") from error
+    return accumulator
+
+
+def _update_columns(
+    empty: LossAccumulator, number: int, part: Any, columns: Columns
+) -> LossAccumulator:
+    accumulator = copy.copy(empty)
+    if not len(part):
+        return accumulator  # whatever its dtypes
+    try:
+        accumulator.update(**columns.taken(lambda name: _column(part, name)))
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"in partition {number}: {error}") from error
+    return accumulator
+
+
+def _column(part: Any, name: str | list[str]) -> Any:
+    """A categorical column as it is, with its codes."""
+    column = part[name]
+    return column if hasattr(column, "cat") else column.to_numpy()
+
+
+def _add(parts: list[LossAccumulator]) -> LossAccumulator:
+    return functools.reduce(operator.add, parts)
+
+
+def _summed(empty: LossAccumulator, parts: Iterator[Delayed]) -> Delayed:
+    """The sum as a tree, whose shape depends on the number of parts alone."""
+    add = delayed(_add, pure=False)
+    row = [*parts] or [delayed(empty)]
+    while len(row) > 1:
+        row = [add(row[i : i + _FAN_IN]) for i in range(0, len(row), _FAN_IN)]
+    return row[0]

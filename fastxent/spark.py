@@ -1,0 +1,112 @@
+"""Losses of Spark data frames: one accumulator per partition, in Python workers fed by Arrow.
+
+Needs pyspark and pyarrow: the extra ``fastxent[spark]``, on the driver and on the executors.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+import pickle
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from fastxent._columns import Columns
+from fastxent._stream import LossAccumulator
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+__all__ = ["accumulate"]
+
+
+def accumulate(
+    loss: Any,
+    frame: DataFrame,
+    y_true: str | list[str],
+    scores: str | list[str] | None = None,
+    *,
+    sample_weight: str | None = None,
+    where: str | None = None,
+    groups: str | None = None,
+    var: str | None = None,
+    **options: Any,
+) -> LossAccumulator:
+    """Accumulate the losses of a Spark data frame: one job, one row back for each partition.
+
+    Parameters
+    ----------
+    loss : callable or str
+        One of the losses of fastxent, or its name.
+    frame : pyspark.sql.DataFrame
+    y_true, scores : str or list of str
+        The columns. Several are the classes, in this order, and so is one column of arrays: what
+        ``pyspark.ml.functions.vector_to_array`` makes of a column of vectors. A null is a NaN.
+    sample_weight, where, groups, var : str, optional
+        The columns that are the arguments of `LossAccumulator.update`. Null is a group, too.
+    **options
+        The options of `LossAccumulator`.
+
+    Returns
+    -------
+    LossAccumulator
+        Over all rows: its ``result()`` is the weighted mean, never a mean of means, and its
+        ``groups()`` has the means by group.
+
+    Examples
+    --------
+    >>> import fastxent.spark
+    >>> frame = spark.createDataFrame(
+    ...     [(1, 0.9, "ch"), (0, 0.2, "at"), (1, 0.5, "ch")], "y int, p double, country string"
+    ... )  # doctest: +SKIP
+    >>> acc = fastxent.spark.accumulate(
+    ...     "binary_cross_entropy", frame, "y", "p", groups="country"
+    ... )  # doctest: +SKIP
+    >>> acc.result(), acc.groups()["ch"].mean  # doctest: +SKIP
+    (0.3405504158439941, 0.399253848054509)
+    """
+    empty = LossAccumulator(loss, **options)
+    columns = Columns(y_true, scores, sample_weight, where, groups, var)
+    needed = frame.select(*(f"`{name}`" for name in columns.needed(frame.columns)))
+    partials = needed.mapInArrow(functools.partial(_partial, empty, columns), "partial binary")
+    parts = (pickle.loads(row.partial) for row in partials.collect())
+    return functools.reduce(operator.add, parts, empty)
+
+
+def _partial(
+    empty: LossAccumulator, columns: Columns, batches: Iterable[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """In a worker: the accumulator of one partition."""
+    accumulator, rows = empty + empty, 0
+    for batch in batches:
+        if not batch.num_rows:
+            continue
+        try:
+            accumulator.update(**_arguments(columns, batch))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"in the batch at row {rows} of a partition: {error}") from error
+        rows += batch.num_rows
+    yield pa.RecordBatch.from_pydict({"partial": [pickle.dumps(accumulator)]})
+
+
+def _arguments(columns: Columns, batch: pa.RecordBatch) -> dict[str, Any]:
+    arguments = columns.taken(functools.partial(_array, batch))
+    if columns.groups is not None:
+        arguments["groups"] = batch.column(columns.groups).dictionary_encode()
+    return arguments
+
+
+def _array(batch: pa.RecordBatch, name: str | list[str]) -> Any:
+    """A column as a vector, several as a matrix, one of lists as a matrix too."""
+    if not isinstance(name, str):
+        return np.column_stack([_array(batch, one) for one in name])
+    column = batch.column(name)
+    if not pa.types.is_list(column.type):
+        return column.to_numpy(zero_copy_only=False)
+    lengths = column.value_lengths().to_numpy(zero_copy_only=False)
+    if np.any(lengths != lengths[0]):
+        raise ValueError(f"the arrays in column {name!r} are not all of one length")
+    return column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
