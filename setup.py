@@ -35,6 +35,8 @@ ABI3 = not (sysconfig.get_config_var("Py_GIL_DISABLED") or wanted("FASTXENT_NO_A
 # result, and lets a choice between two values be vectorised.
 COMPILE = "-O3 -g0 -DNDEBUG -fwrapv -fvisibility=hidden -Wall -Wextra".split()
 COMPILE += "-ffp-contract=off -fno-math-errno -fno-trapping-math".split()
+# gcc stops inlining in long functions, and a call in a loop cannot be vectorised.
+COMPILE += ["--param=large-function-insns=50000", "--param=large-stack-frame=200000"]
 LINK = ["-Wl,-s"] if sys.platform == "linux" else []
 if SANITIZE:
     LINK = ["-fsanitize=address,undefined"]

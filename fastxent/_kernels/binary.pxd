@@ -467,13 +467,20 @@ cdef inline bint fast_block(
     return True
 
 
+cdef inline bint are_hard(const Job* job, Py_ssize_t start) noexcept nogil:
+    """Whether the labels of a full block are 0 and 1 only."""
+    cdef double labels[BLOCK]
+    cdef double scratch[BLOCK]
+    return hard_labels(job, start, BLOCK, scratch, labels) != NULL
+
+
 cdef inline void run_positions(
     const Job* job, Py_ssize_t start, Py_ssize_t stop, Partial* partial, real* tag
 ) noexcept nogil:
     """One chunk of a loss of one number per position.
 
-    Logarithms in the scores' own type are for single losses and for sums of many; a short rest
-    and a block that the product declines get float64.
+    Logarithms in the scores' own type are for single losses and for sums of many; a short rest,
+    and a block whose product was declined (losses so small that it would not do), get float64.
     """
     cdef Product product
     cdef int n
@@ -483,7 +490,7 @@ cdef inline void run_positions(
     while start < stop:
         n = <int>min(<Py_ssize_t>BLOCK, stop - start)
         if not (plain and n == BLOCK and fast_block(job, start, &product, partial, tag)):
-            if job.want_losses or (n == BLOCK and not plain):
+            if job.want_losses or (n == BLOCK and not (plain and are_hard(job, start))):
                 ok = careful_block(job, start, n, partial, tag)
             else:
                 ok = careful_block(job, start, n, partial, <double*>NULL)

@@ -20,7 +20,7 @@ from fastxent._kernels.job cimport (
     Operand, Partial, ROWS, TILE_CLASSES, UNDEFINED_ROW,
 )
 from fastxent._kernels.load cimport (
-    AHEAD, ahead, at, convert_kind, gather, gather_classes, is_real, load, load_indices, load_one, prefetch_lanes, real, store,
+    AHEAD, ahead, at, convert_kind, gather, gather_classes, is_real, load, load_indices, load_one, prefetch_lanes, prefetch_part, real, store,
     view_classes, walk,
 )
 from fastxent._kernels.math cimport (
@@ -29,7 +29,7 @@ from fastxent._kernels.math cimport (
 from fastxent._kernels.product cimport (
     Product, add_product, multiply_likelihoods, start_product,
 )
-from fastxent._kernels.real cimport exp_of_difference
+from fastxent._kernels.real cimport exp_of_difference, log1p_all
 from fastxent._kernels.reduce cimport add, add_losses, apply_weights, fold
 
 cdef struct Rows:       # one block of rows on its way
@@ -148,6 +148,39 @@ cdef inline bint stage_rows(
 # ---- class indices against logits ------------------------------------------------------------
 
 
+cdef inline bint is_evenly_spaced(const Job* job, const Operand* op, const real* tag) noexcept nogil:
+    """Whether the rows are of the kernels' type, aligned, and at one moderate stride."""
+    return (
+        job.ndim == 1
+        and is_real(op.kind, tag)
+        and not op.swapped
+        and (<size_t>op.data | <size_t>op.stride[0] | <size_t>op.class_stride) % sizeof(real) == 0
+        and -(1 << 24) < op.stride[0] < 1 << 24
+    )
+
+
+cdef inline void load_class(
+    const Job* job, Py_ssize_t start, int n, Py_ssize_t k, void* scratch, real* x
+) noexcept nogil:
+    """The scores of class k of n rows."""
+    cdef const Operand* op = &job.scores
+    cdef const real* place
+    cdef int i, step
+    if is_evenly_spaced(job, op, x):
+        # Indices of 32 bits: what a vector gather takes.
+        place = <const real*>(op.data + start * op.stride[0] + k * op.class_stride)
+        step = <int>(op.stride[0] // <Py_ssize_t>sizeof(real))
+        if n == ROWS:
+            for i in range(ROWS):
+                x[i] = place[i * step]
+        else:
+            for i in range(n):
+                x[i] = place[i * step]
+        return
+    walk(job, &job.scores, start, k * job.scores.class_stride, n, <char*>scratch, False)
+    convert_kind(job.scores.kind, scratch, n, x)
+
+
 cdef inline void tile_losses(const Job* job, Py_ssize_t start, Rows* rows, real* tag) noexcept nogil:
     """Rows of few classes: class after class, SIMD over the rows."""
     cdef real target[ROWS]
@@ -155,9 +188,12 @@ cdef inline void tile_losses(const Job* job, Py_ssize_t start, Rows* rows, real*
     cdef real label[ROWS]
     cdef double rest[ROWS]
     cdef real zero = 0
-    cdef real k_real
+    cdef real k_real, power
     cdef Py_ssize_t i, k
     cdef int n = rows.n
+    # Two blocks on; exact where the rows are one run, harmless where not.
+    cdef const char* next_rows = job.scores.data + (start + 2 * ROWS) * job.scores.stride[0]
+    prefetch_part(&job.labels, start + 4 * ROWS, ROWS)
     target_scores(job, start, n, rows.target, target)
     for i in range(n, ROWS):
         target[i] = 0
@@ -166,15 +202,16 @@ cdef inline void tile_losses(const Job* job, Py_ssize_t start, Rows* rows, real*
         label[i] = <real>rows.target[i] if i < n else 0
         rest[i] = 0.0
     for k in range(<int>job.classes):
-        walk(job, &job.scores, start, k * job.scores.class_stride, n, <char*>rows.scratch, False)
-        convert_kind(job.scores.kind, rows.scratch, n, x)
+        prefetch_lanes(next_rows + 2 * k * LANES * <Py_ssize_t>sizeof(real), 2 * sizeof(real))
+        load_class(job, start, n, k, rows.scratch, x)
         k_real = <real>k
         for i in range(ROWS):
-            rest[i] += <double>(
-                zero if label[i] == k_real else exp_of_difference(x[i], target[i])
-            )
-    for i in range(n):
-        rows.loss[i] = log1p_wide(rest[i])
+            power = exp_of_difference(x[i], target[i])
+            x[i] = zero if label[i] == k_real else power
+        for i in range(ROWS):
+            rest[i] += <double>x[i]
+    log1p_all(rest, ROWS)
+    memcpy(rows.loss, rest, ROWS * sizeof(double))
 
 
 cdef inline double row_rest(
@@ -219,8 +256,7 @@ cdef inline void long_row_losses(
         rows.loss[i] = row_rest(
             job, at(job, &job.scores, start + i), rows.target[i], target[i], rows.scratch
         )
-    for i in range(rows.n):
-        rows.loss[i] = log1p_wide(rows.loss[i])
+    log1p_all(rows.loss, rows.n)
 
 
 cdef inline double careful_row(

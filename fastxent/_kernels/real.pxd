@@ -55,3 +55,10 @@ cdef inline real exp_of_difference(real x, real y) noexcept nogil:
         return exp_narrow2(d, lost)
     else:
         return exp_wide2(d, lost)
+
+
+cdef inline void log1p_all(double* u, Py_ssize_t n) noexcept nogil:
+    """u = log(1 + u). A function of its own: in the midst of a long one gcc gives up on inlining."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        u[i] = log1p_wide(u[i])
