@@ -18,7 +18,7 @@ class Sums(NamedTuple):
     total_lo: float
     weight: float
     weight_lo: float
-    count: int
+    count: int  # type: ignore[assignment] # hides a method of tuples, on purpose
 
     def mean(self) -> float:
         """The weighted mean; nan over nothing."""
