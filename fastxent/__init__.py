@@ -1,5 +1,7 @@
 """Cross-entropy of large batches on a CPU: at the speed of memory, the same bits everywhere."""
 
+from fastxent._kernels.engine import version as __version__
+
 from fastxent._groups import grouped
 from fastxent._log_loss import log_loss
 from fastxent._losses import (
@@ -11,12 +13,13 @@ from fastxent._losses import (
     gaussian_nll,
     kl_divergence,
 )
-from fastxent._simd import simd_level
+from fastxent._simd import show_config, simd_level
 from fastxent._stream import LossAccumulator, bits_per_byte
 from fastxent._uncertainty import compare, score
 
 __all__ = [
     "LossAccumulator",
+    "__version__",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "bits_per_byte",
@@ -29,5 +32,6 @@ __all__ = [
     "kl_divergence",
     "log_loss",
     "score",
+    "show_config",
     "simd_level",
 ]

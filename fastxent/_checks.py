@@ -15,8 +15,8 @@ from fastxent._options import NAN_POLICIES, REDUCTIONS, Loss
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 _BOOL = np.dtype(np.bool_)
 
-#: Machine epsilon by dtype: what eps="auto" means.
-_EPSILONS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+#: Machine epsilon by dtype.char: what eps="auto" means. ml_dtypes' bfloat16 has an "E".
+_EPSILONS = {"d": 2.0**-52, "f": 2.0**-23, "e": 2.0**-10, "E": 2.0**-7}
 
 # The numbers of Fault in job.pxd.
 _NAN_SCORE, _NAN_LABEL, _BAD_SCORE, _BAD_LABEL, _BAD_WEIGHT, _BAD_SCALE, _UNDEFINED_ROW = range(1, 8)
@@ -59,7 +59,7 @@ def _advice(value: Any) -> str:
 
 def is_bfloat16(array: np.ndarray) -> bool:
     """Whether the dtype is ml_dtypes' bfloat16."""
-    return array.dtype.itemsize == 2 and array.dtype.name == "bfloat16"
+    return array.dtype.kind == "V" and array.dtype.name == "bfloat16"
 
 
 def as_scores(value: Any, name: str) -> np.ndarray:
@@ -263,7 +263,7 @@ def epsilon(eps: Any, scores: np.ndarray) -> float:
     if isinstance(eps, str):
         if eps != "auto":
             raise ValueError(f'eps={eps!r} is unknown: use "auto" or a number')
-        return _EPSILONS[scores.dtype.name]
+        return _EPSILONS[scores.dtype.char]
     value = float(eps)
     if not 0.0 <= value < 0.5:
         raise ValueError(f"eps={value} is not in [0, 0.5)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +27,7 @@ class Sums(NamedTuple):
         return (self.total + self.total_lo) / weight if weight else float("nan")
 
 
-def sums(
+def _totals(
     loss: Loss,
     y_true: Any,
     y_scores: Any,
@@ -44,8 +45,8 @@ def sums(
     out: Any = None,
     want_losses: bool = False,
     workers: Any = 1,
-) -> tuple[Sums, np.ndarray | None]:
-    """Sum one batch, and write its losses where they are wanted.
+) -> tuple[tuple[Any, ...], np.ndarray | None]:
+    """Sum one batch, and write its losses where they are wanted: the fields of `Sums`, and those.
 
     `scale` is pos_weight, or the variance of a Gaussian. The options are those of the public
     functions; whether a loss takes them is settled by the signatures of those.
@@ -78,7 +79,8 @@ def sums(
         else:
             inputs = (scores, labels, weight, mask, scales)
             out = _checks.as_output(out, "out", shape, dtype, inputs)
-    bfloat16 = _checks.is_bfloat16(scores) + 2 * _checks.is_bfloat16(labels)
+    # as_scores and as_labels let no other dtype of that kind pass.
+    bfloat16 = (scores.dtype.kind == "V") + 2 * (labels.dtype.kind == "V")
     task = Task(
         loss.kernel,
         _checks.nan_policy_number(nan_policy),
@@ -97,20 +99,35 @@ def sums(
         ignore_index,
         classes,
     )
-    _workers.run(task, workers if workers == 1 else _checks.workers_wanted(workers))
+    if workers == 1:
+        task.run(0, task.chunks)
+    else:
+        _workers.run(task, _checks.workers_wanted(workers))
     result = task.sums()
     if len(result) == 3:
         arrays = {"scores": scores, "labels": labels, "weight": weight, "scale": scales}
         _checks.fault(loss, *result, axis, arrays)
-    return Sums._make(result), out
+    return result, out
 
 
-def reduced(loss: Loss, y_true: Any, y_scores: Any, *, reduction: Any, out: Any, **options: Any) -> Any:
+def sums(
+    loss: Loss, y_true: Any, y_scores: Any, **options: Any
+) -> tuple[Sums, np.ndarray | None]:
+    """Sum one batch, and write its losses where they are wanted; options as of `_totals`."""
+    found, losses = _totals(loss, y_true, y_scores, **options)
+    return Sums._make(found), losses
+
+
+def reduced(
+    loss: Loss, y_true: Any, y_scores: Any, *, reduction: Any, out: Any = None, **options: Any
+) -> Any:
     """The mean, the sum, or the losses themselves."""
+    if reduction == "mean" and out is None:
+        (total, total_lo, weight, weight_lo, _), _ = _totals(loss, y_true, y_scores, **options)
+        weight += weight_lo
+        return (total + total_lo) / weight if weight else math.nan
     _checks.check_reduction(reduction, out)
-    found, losses = sums(
-        loss, y_true, y_scores, want_losses=reduction == "none", out=out, **options
-    )
     if reduction == "none":
-        return losses
-    return found.mean() if reduction == "mean" else found.total + found.total_lo
+        return _totals(loss, y_true, y_scores, want_losses=True, out=out, **options)[1]
+    (total, total_lo, *_), _ = _totals(loss, y_true, y_scores, **options)
+    return total + total_lo

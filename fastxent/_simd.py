@@ -45,3 +45,21 @@ def simd_level() -> str:
     True
     """
     return _LEVEL
+
+
+def show_config() -> None:
+    """Print what was built and what runs: for a bug report.
+
+    Examples
+    --------
+    >>> import fastxent
+    >>> fastxent.show_config()  # doctest: +ELLIPSIS
+    fastxent    ...
+    SIMD level  ...
+    """
+    print(f"fastxent    {engine.version}")
+    print(f"SIMD level  {_LEVEL} (runnable here: {', '.join(engine.runnable())})")
+    print(f"compiler    {engine.compiler}")
+    for level, flags in engine.built.items():
+        print(f"  {level:10}{flags}")
+    print(f"numpy       {np.__version__}")

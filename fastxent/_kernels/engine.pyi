@@ -1,5 +1,9 @@
 from typing import Any
 
+version: str
+compiler: str
+built: dict[str, str]
+
 def runnable() -> tuple[str, ...]: ...
 def use(capsule: object) -> None: ...
 

@@ -31,6 +31,30 @@ cdef extern from *:
     #endif
     """
     void cpu_init "FASTXENT_CPU_INIT"() noexcept
+
+cdef extern from *:
+    """
+    #ifndef FASTXENT_BUILD_INFO
+    #define FASTXENT_BUILD_INFO ""
+    #define FASTXENT_VERSION "0"
+    #endif
+    #if defined(__clang__)
+    #define FASTXENT_COMPILER __VERSION__
+    #elif defined(__GNUC__)
+    #define FASTXENT_COMPILER "gcc " __VERSION__
+    #elif defined(_MSC_VER)
+    #define FASTXENT_TEXT_(number) #number
+    #define FASTXENT_TEXT(number) FASTXENT_TEXT_(number)
+    #define FASTXENT_COMPILER "MSVC " FASTXENT_TEXT(_MSC_FULL_VER)
+    #else
+    #define FASTXENT_COMPILER "unknown"
+    #endif
+    """
+    const char* BUILD_INFO "FASTXENT_BUILD_INFO"
+    const char* VERSION "FASTXENT_VERSION"
+    const char* COMPILER "FASTXENT_COMPILER"
+
+cdef extern from *:
     bint AVX2_RUNS "FASTXENT_AVX2_RUNS"
     bint AVX512_RUNS "FASTXENT_AVX512_RUNS"
 
@@ -42,6 +66,12 @@ cdef enum:
     OPERANDS = 8
 
 cdef Table* table = NULL
+
+
+version = VERSION.decode("ascii")
+compiler = COMPILER.decode("ascii")
+# level -> the compiler's flags
+built = dict(part.split(": ", 1) for part in BUILD_INFO.decode("ascii").split("; ") if part)
 
 
 def runnable() -> tuple:
