@@ -300,22 +300,20 @@ cdef inline void load(
 cdef inline const real* view(
     const Job* job, const Operand* op, Py_ssize_t start, int n, void* scratch, real* buffer
 ) noexcept nogil:
-    """n positions to read from: the array itself where it has the kernels' type."""
-    cdef const void* run = gather(job, op, start, n, scratch)
+    """n positions to read from: the array itself, or the buffer; the scratch is free again."""
     if is_real(op.kind, buffer):
-        return <const real*>run
-    convert_kind(op.kind, run, n, buffer)
+        return <const real*>gather(job, op, start, n, buffer)
+    convert_kind(op.kind, gather(job, op, start, n, scratch), n, buffer)
     return buffer
 
 
 cdef inline const real* view_classes(
     const Operand* op, const char* row, Py_ssize_t first, int n, void* scratch, real* buffer
 ) noexcept nogil:
-    """n classes of a row to read from."""
-    cdef const void* run = gather_classes(op, row, first, n, scratch)
+    """n classes of a row to read from: the array itself, or the buffer."""
     if is_real(op.kind, buffer):
-        return <const real*>run
-    convert_kind(op.kind, run, n, buffer)
+        return <const real*>gather_classes(op, row, first, n, buffer)
+    convert_kind(op.kind, gather_classes(op, row, first, n, scratch), n, buffer)
     return buffer
 
 
@@ -403,8 +401,10 @@ cdef inline const real* hard_labels(
 ) noexcept nogil:
     """n binary labels as 0.0 and 1.0, or NULL where a label is anything else (soft, bad, NaN)."""
     cdef const Operand* op = &job.labels
-    cdef const void* run = gather(job, op, start, n, scratch)
     cdef Kind kind = op.kind
+    cdef const void* run = gather(
+        job, op, start, n, <void*>buffer if is_real(kind, buffer) else scratch
+    )
     cdef bint hard
     if kind == FLOAT32 or kind == FLOAT64:
         if kind == FLOAT32:
