@@ -73,7 +73,7 @@ def wide(x: ArrayLike) -> Array:
 
 def score_dtype(x: ArrayLike) -> np.dtype[Any]:
     dtype = np.asarray(x).dtype
-    return np.dtype(np.float64) if dtype.kind in "iub" else dtype
+    return np.dtype(np.float64) if dtype.kind in "iub" else dtype.newbyteorder("=")
 
 
 def out_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -157,6 +157,16 @@ def binary_labels(
     return y * (1 - LD(smoothing)) + LD(smoothing) / 2, nan
 
 
+def clipped_costs(p: Array, eps: float) -> tuple[Array, Array]:
+    """-log p and -log(1-p) for p in [eps, 1-eps], exactly: 1-eps is never rounded to 1."""
+    e = LD(eps)
+    low, top = p < e, 1 - p < e
+    p = np.where(low, e, p)
+    with np.errstate(divide="ignore"):
+        hit, miss = -np.log(p), -np.log1p(-p)
+        return np.where(top, -np.log1p(-e), hit), np.where(top, -np.log(e), miss)
+
+
 def binary_cross_entropy(
     y_true: ArrayLike,
     y_proba: ArrayLike,
@@ -170,10 +180,9 @@ def binary_cross_entropy(
     keep, nan = mask(where, p.shape), np.isnan(p)
     refuse(keep & ((p < 0) | (p > 1)))
     y, nan_label = binary_labels(y_true, p.shape, keep, label_smoothing)
-    e = epsilon(eps, dtype)
-    p = np.clip(np.where(keep & ~nan, p, 0.5), LD(e), LD(1 - e))
-    with np.errstate(divide="ignore"):
-        loss = times(y, -np.log(p)) + times(1 - y, -np.log1p(-p))
+    p = np.where(keep & ~nan, p, 0.5)
+    hit, miss = clipped_costs(p, epsilon(eps, dtype))
+    loss = times(y, hit) + times(1 - y, miss)
     return reduce(Position(loss, 1, nan | nan_label, keep, dtype), Reduction(**how))
 
 
@@ -328,10 +337,8 @@ def categorical_cross_entropy(
         read = read & (labels.q == 1)
     refuse(read & ((p < 0) | (p > 1)))
     nan = (read & np.isnan(p)).any(-1)
-    e = epsilon(eps, dtype)
-    p = np.clip(np.where(read & ~np.isnan(p), p, 0.5), LD(e), LD(1 - e))
-    with np.errstate(divide="ignore"):
-        cost = -np.log(p)
+    p = np.where(read & ~np.isnan(p), p, 0.5)
+    cost, _ = clipped_costs(p, epsilon(eps, dtype))
     at, _ = categorical(labels, cost, nan, dtype, class_weight, label_smoothing)
     return reduce(at, Reduction(**how))
 
@@ -495,7 +502,7 @@ def exact(x: Any) -> Any:
 
 
 def exact_binary(y: float, p: float, eps: float = 0.0) -> Any:
-    y, p = exact(y), min(max(exact(p), exact(eps)), exact(1 - eps))
+    y, p = exact(y), min(max(exact(p), exact(eps)), 1 - exact(eps))
     return (-y * mp.log(p) if y else 0) + (-(1 - y) * mp.log1p(-p) if y != 1 else 0)
 
 

@@ -33,7 +33,7 @@ class Case:
     def __repr__(self) -> str:
         def brief(x: Any) -> str:
             if isinstance(x, np.ndarray) and x.size > 12:
-                return f"<{x.dtype.str} {x.shape}>"
+                return f"<{x.dtype.str} {x.shape} strides {x.strides}>"
             return f"{x!r}"
 
         options = "".join(f", {k}={brief(v)}" for k, v in self.options.items())

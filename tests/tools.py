@@ -118,7 +118,7 @@ def python(
     package, tests = Path(fastxent.__file__).parents[1], Path(__file__).parent
     path = os.pathsep.join([str(package), str(tests), os.environ.get("PYTHONPATH", "")])
     return subprocess.run(
-        [sys.executable, "-W", "error", "-c", code, *args],
+        [sys.executable, "-P", "-W", "error", "-c", code, *args],
         env={**os.environ, **env, "PYTHONPATH": path},
         capture_output=True,
         text=True,
