@@ -1,6 +1,6 @@
 """The figures that fastxent stands by: each measured by turns with what it is compared to.
 
-    python benchmarks/headline.py [part of a row's name ...] [--seconds 1.0] [--json FILE]
+    python benchmarks/headline.py [part of a row's name ...] [--seconds 1] [--strict] [--json FILE]
 
 `reading` is np.max over the arrays that the call reads. The goal is what is aimed at, the bar what
 has to hold. FASTXENT_SIMD forces a level. A row of which the peer, or fastxent's function, is
@@ -174,11 +174,12 @@ def as_json(result: Result) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Print the table; return 1 where a bar was missed."""
+    """Print the table; with --strict, return 1 where a bar was missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="rows of which the name contains one of these")
     parser.add_argument("--seconds", type=float, default=1.0, help="to spend on each row")
     parser.add_argument("--json", type=Path, help="write the figures there as well")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 where a bar is missed")
     options = parser.parse_args()
     print(f"fastxent on {fastxent.simd_level()}, numpy {np.__version__}, one thread\n")
     print(LINE.format(*HEAD), LINE.format(*["---"] * len(HEAD)), sep="\n")
@@ -195,7 +196,7 @@ def main() -> int:
     if options.json:
         table = {"level": fastxent.simd_level(), "rows": [as_json(r) for r in results]}
         options.json.write_text(json.dumps(table, indent=1) + "\n", "utf-8")
-    return int(any(r.verdict == "MISSED" for r in results))
+    return int(options.strict and any(r.verdict == "MISSED" for r in results))
 
 
 if __name__ == "__main__":

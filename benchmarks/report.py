@@ -11,45 +11,87 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-
-mpl.use("svg")
-import matplotlib.pyplot as plt
+import charts
 
 Record = dict[str, Any]
 
-CHARTED = (  # of the peers' works, those that the README shows
-    "BCE",
-    "BCE of logits",
-    "CE of logits, 10 classes",
-    "CE of logits, 1,000 classes",
-)
 LEVELS = ("baseline", "avx2", "avx512")
-OURS, THEIRS, FLOOR = "#c2410c", "#94a3b8", "#0f766e"
-STYLE = {
-    "font.size": 9,
-    "font.family": "sans-serif",
-    "svg.hashsalt": "fastxent",  # the same figures give the same file
-    "svg.fonttype": "none",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-}
+SLOWER = ("reading", "np.multiply", "read and write")  # the figure is how much longer we take
+RESULTS = Path(__file__).parent / "results"
+README = Path(__file__).parents[1] / "README.md"
 
 
 def write(folder: Path) -> None:
-    """Write results.md, peers.svg and levels.svg beside the figures."""
-    found = json.loads((folder / "figures.json").read_text("utf-8"))
-    headline = folder / "headline.json"
-    rows = json.loads(headline.read_text("utf-8"))["rows"] if headline.exists() else []
+    """Write results.md, peers.svg and levels.svg beside the figures, and those of README.md."""
+    found = read(folder, "figures")
     figures = found["figures"]
-    text = "\n".join(page(found["machine"], figures, rows))
+    text = "\n".join(page(found["machine"], figures, read(folder, "headline")["rows"]))
     (folder / "results.md").write_text(text + "\n", "utf-8")
-    with mpl.rc_context(STYLE):
-        peers_chart([f for f in figures if f["of"] == "peers"], folder / "peers.svg")
-        levels_chart([f for f in figures if f["of"] == "losses"], folder / "levels.svg")
+    charts.peers([f for f in figures if f["of"] == "peers"], folder / "peers.svg")
+    charts.levels([f for f in figures if f["of"] == "losses"], folder / "levels.svg")
+    if folder.resolve() == RESULTS:
+        README.write_text(readme(README.read_text("utf-8")), "utf-8")
+
+
+def read(folder: Path, name: str) -> Any:
+    return json.loads((folder / f"{name}.json").read_text("utf-8"))
+
+
+# ---- README --------------------------------------------------------------------------------
+
+
+def readme(text: str) -> str:
+    """README.md with the figures that are in results/."""
+    machine = read(RESULTS, "figures")["machine"]
+    parts = {
+        "speed": speed(machine, read(RESULTS, "headline")),
+        "accuracy": accuracy(read(RESULTS, "accuracy")),
+    }
+    for name, lines in parts.items():
+        before, mark, rest = text.partition(f"<!-- {name}: written by benchmarks/report.py -->\n")
+        _, end, after = rest.partition("<!-- end -->")
+        text = "".join([before, mark, *(f"{line}\n" for line in lines), end, after])
+    return text
+
+
+def speed(machine: Record, headline: Record) -> Iterator[str]:
+    rows = headline["rows"]
+    yield "![Time per score of fastxent and its peers](benchmarks/results/peers.svg)\n"
+    yield f"Measured on one thread of {machine['cpu']} ({headline['level']}), Python"
+    yield f"{machine['python']}, NumPy {machine['numpy']}. Reading is `np.max` over the same arrays;"
+    yield "each pair is timed by turns, and the median of the ratios is taken."
+    yield "`python benchmarks/headline.py` measures these again, `make bench` all of"
+    yield "[the results](benchmarks/results/results.md).\n"
+    memory = [r for r in rows if r["against"] in SLOWER]
+    yield from table(
+        ("against memory", "scores", "ms", "times as long as", ""),
+        (
+            [name(r), f"{r['size']:,}", ms(r["seconds"]), r["against"], f"{r['figure']:.3g}"]
+            for r in memory
+        ),
+    )
+    yield ""
+    yield from table(
+        ("against others", "scores", "ms", "faster than", ""),
+        (
+            [name(r), f"{r['size']:,}", ms(r["seconds"]), r["against"], f"{r['figure']:.3g}×"]
+            for r in rows
+            if r not in memory
+        ),
+    )
+
+
+def name(r: Record) -> str:
+    return r["work"] if r["dtype"] == "float32" else f"{r['work']}, {r['dtype']}"
+
+
+def accuracy(found: Record) -> Iterator[str]:
+    rows = found["rows"]
+    yield f"Relative error of the mean of {found['size']:,} scores, and the worst of the losses one"
+    yield "by one in units of its last place, against mpmath at 40 digits. Sure are scores of a"
+    yield "classifier that is right and knows it. `python benchmarks/accuracy.py` measures these"
+    yield "again.\n"
+    yield from table(rows[0], (row.values() for row in rows))
 
 
 # ---- tables --------------------------------------------------------------------------------
@@ -61,12 +103,11 @@ def page(machine: Record, figures: list[Record], headline: list[Record]) -> Iter
     yield "Made by `make bench`; do not edit. " + "; ".join(f"{k} {v}" for k, v in machine.items())
     yield "\n`× reading` is how often `np.max` could have read the same arrays, timed by turns with"
     yield "the call; the median of the ratios. One thread unless it says otherwise.\n"
-    if headline:
-        yield "## Against memory and peers: what is aimed at, and what has to hold\n"
-        yield from table(
-            ("work", "dtype", "scores", "against", "ms", "its ms", "measured", "goal", "bar"),
-            (headline_row(r) for r in headline),
-        )
+    yield "## Against memory and peers: what is aimed at, and what has to hold\n"
+    yield from table(
+        ("work", "dtype", "scores", "against", "ms", "its ms", "measured", "goal", "bar"),
+        (headline_row(r) for r in headline),
+    )
     for title, of, shape in (
         ("Every loss, dtype, size and level", "losses", losses_rows),
         ("Against the peers", "peers", peers_rows),
@@ -87,7 +128,7 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
 
 
 def headline_row(r: Record) -> list[str]:
-    times = "" if r["against"] in ("reading", "np.multiply", "read and write") else "×"
+    times = "" if r["against"] in SLOWER else "×"
     return [
         r["work"],
         r["dtype"],
@@ -154,103 +195,5 @@ def ms(seconds: float) -> str:
     return f"{seconds * 1e3:.3g}"
 
 
-# ---- charts --------------------------------------------------------------------------------
-
-
-def peers_chart(figures: list[Record], to: Path) -> None:
-    """Time per score of each peer, log scale, and the time to read the same bytes."""
-    single = [f for f in figures if f["dtype"] == "float32" and f["work"] in CHARTED]
-    works = [w for w in CHARTED if any(f["work"] == w for f in single)]
-    if not works:
-        return
-    groups = []
-    for work in works:
-        of_work = [f for f in single if f["work"] == work]
-        largest = max(f["size"] for f in of_work)
-        groups.append(
-            sorted((f for f in of_work if f["size"] == largest), key=lambda f: f["seconds"])
-        )
-    heights = [len(g) + 1.2 for g in groups]
-    figure, axes = plt.subplots(
-        len(works),
-        sharex=True,
-        squeeze=False,
-        figsize=(7.6, 0.2 * sum(heights) + 0.7),
-        height_ratios=heights,
-        layout="constrained",
-    )
-    for ax, group in zip(axes[:, 0], groups, strict=True):
-        bars(ax, group)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="upper right", frameon=False)
-    axes[-1, 0].set_xlabel("nanoseconds per score, one thread (log scale; less is better)")
-    save(figure, to)
-
-
-def bars(ax: Any, group: list[Record]) -> None:
-    size = group[0]["size"]
-    nanoseconds = [f["seconds"] / size * 1e9 for f in group]
-    colors = [OURS if f["who"] == "fastxent" else THEIRS for f in group]
-    places = range(len(group))
-    ax.barh(places, nanoseconds, color=colors, height=0.72)
-    for place, ns in zip(places, nanoseconds, strict=True):
-        ax.annotate(
-            f"{ns:.2g} ns" if ns < 10 else f"{ns:.0f} ns",
-            (ns, place),
-            xytext=(3, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=7.5,
-        )
-    floors = [f["seconds"] / f["ratio"] / size * 1e9 for f in group]
-    floor = sorted(floors)[len(floors) // 2]
-    ax.axvline(floor, color=FLOOR, linestyle="--", linewidth=1.3, label="reading the same bytes")
-    ax.set_xscale("log")
-    ax.set_xlim(0.05, 400)
-    ax.set_yticks(places, [f["who"] for f in group])
-    ax.invert_yaxis()
-    ax.tick_params(axis="y", length=0)
-    ax.set_title(f"{group[0]['work']}: {size / 1e6:.1f} million float32 scores")
-
-
-def levels_chart(figures: list[Record], to: Path) -> None:
-    """Time per score over the size, for each level, and the time to read the same bytes."""
-    single = [f for f in figures if f["dtype"] == "float32" and f["work"] in CHARTED]
-    works = [w for w in CHARTED if any(f["work"] == w for f in single)]
-    if not works:
-        return
-    figure, axes = plt.subplots(
-        1, len(works), sharey=True, squeeze=False, figsize=(10, 3), layout="constrained"
-    )
-    for ax, work in zip(axes[0], works, strict=True):
-        of_work = [f for f in single if f["work"] == work]
-        for level, color in zip(LEVELS, ("#94a3b8", "#3b82f6", OURS), strict=True):
-            points = sorted((f["size"], f["seconds"]) for f in of_work if f["level"] == level)
-            ax.plot(
-                [n for n, _ in points],
-                [s / n * 1e9 for n, s in points],
-                marker="o",
-                markersize=3,
-                color=color,
-                label=level,
-            )
-        floor = sorted((f["size"], f["seconds"] / f["ratio"]) for f in of_work)
-        sizes = sorted({n for n, _ in floor})
-        least = [min(s for n, s in floor if n == size) / size * 1e9 for size in sizes]
-        ax.plot(sizes, least, color=FLOOR, linestyle="--", linewidth=1.3, label="reading")
-        ax.set_xscale("log", base=2)
-        ax.set_yscale("log")
-        ax.set_title(work)
-        ax.set_xlabel("scores")
-    axes[0, 0].set_ylabel("nanoseconds per score (log scale)")
-    axes[0, -1].legend(frameon=False)
-    save(figure, to)
-
-
-def save(figure: Any, to: Path) -> None:
-    figure.savefig(to, metadata={"Date": None}, facecolor="white")
-    plt.close(figure)
-
-
 if __name__ == "__main__":
-    write(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "results")
+    write(Path(sys.argv[1]) if len(sys.argv) > 1 else RESULTS)

@@ -109,9 +109,11 @@ def main() -> None:
     for level in runnable():
         records += figures("losses", arguments, FASTXENT_SIMD=level)
     records += [*figures("peers", arguments), *figures("workers", arguments)]
-    headline = options.results / "headline.json"
-    if not arguments:
-        python(HERE / "headline.py", "--json", headline)
+    for script in ("headline", "accuracy"):
+        print(f"\n{script}.py", flush=True)
+        done = python(HERE / f"{script}.py", "--json", options.results / f"{script}.json")
+        if done.returncode:
+            sys.exit(f"{script}.py failed")
     one_a_line = ",\n".join(map(json.dumps, records))
     found = f'{{"machine": {json.dumps(machine())},\n"figures": [\n{one_a_line}\n]}}\n'
     (options.results / "figures.json").write_text(found, "utf-8")

@@ -1,0 +1,172 @@
+"""What is written is true: README's code and tables, the docstrings, the stubs."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+import fastxent
+from fastxent import _docs, _options, _types
+
+ROOT = Path(__file__).parents[1]
+PUBLIC = [getattr(fastxent, name) for name in fastxent.__all__]
+FUNCTIONS = [f for f in PUBLIC if inspect.isfunction(f)]
+LOSSES = {loss.name: loss for loss in _options.LOSSES}
+GRADIENTS = ("_value_and_grad", "_grad_hess")
+
+
+def readme() -> str:
+    path = ROOT / "README.md"
+    if not path.exists():
+        pytest.skip("no README.md: the tests run apart from the sources")
+    return path.read_text("utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    found = re.findall(rf"^```{language}\n(.*?)^```", readme(), re.DOTALL | re.MULTILINE)
+    assert found
+    return found
+
+
+# ------------------------------------------------------------------------------------- README
+
+
+def test_readme_code():
+    """Every block runs, in one namespace, and a number after an expression is its value."""
+    names: dict[str, object] = {}
+    values = [value for block in blocks("python") for value in run(block, names)]
+    assert len(values) >= 5
+
+
+def run(block: str, names: dict[str, object]) -> list[float]:
+    """The values that were promised."""
+    lines, promised = block.splitlines(), []
+    for node in ast.parse(block).body:
+        code = ast.get_source_segment(block, node)
+        comment = lines[node.end_lineno - 1][node.end_col_offset :].strip(" #")
+        number = re.match(r"-?\d+(\.\d+)?(e-?\d+)?$", comment)
+        if number and isinstance(node, ast.Expr):
+            promised.append(float(number[0]))
+            places = len(number[1] or ".") - 1
+            assert round(eval(code, names), places) == promised[-1], code
+        else:
+            exec(code, names)
+    return promised
+
+
+def test_readme_commands():
+    """The targets of make that it names are there."""
+    targets = set(re.findall(r"make ([a-z-]+)", readme()))
+    assert {"demo", "test", "bench"} <= targets
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    known = set(re.findall(r"^([a-z-]+(?: [a-z-]+)*):", makefile, re.MULTILINE))
+    assert targets <= {target for line in known for target in line.split()}
+
+
+def test_readme_paths():
+    """The files that it names are there."""
+    paths = re.findall(r"\]\(([^):#]+)\)|`(?:python )?((?:\w+/)+\w+\.\w+)`", readme())
+    missing = [p for pair in paths for p in pair if p and not (ROOT / p).exists()]
+    assert len(paths) > 3 and not missing
+
+
+def test_readme_options():
+    """Its two tables are those of fastxent._options."""
+    rows = [[c.strip() for c in line.strip("|").split("|")] for line in readme().splitlines()]
+    letters = {row[0]: row[1] for row in rows if len(row) == 3 and re.fullmatch("[A-Z]+", row[0])}
+    names = {letter: re.match(r"`(\w+)\(", call)[1] for letter, call in letters.items()}
+    assert list(names.values()) == [loss.name for loss in _options.LOSSES]
+    head = next(row for row in rows if row[:2] == ["option", "default"])
+    assert head[2:-1] == list(names)
+    table = {row[0].strip("`"): row for row in rows if len(row) == len(head) and "`" in row[1]}
+    assert list(table) == list(_options.DEFAULTS)
+    for option, default in _options.DEFAULTS.items():
+        row = table[option]
+        assert ast.literal_eval(row[1].strip("`")) == default
+        taken = [names[letter] for letter, mark in zip(head[2:-1], row[2:-1], strict=True) if mark]
+        assert taken == [name for name, loss in LOSSES.items() if option in loss.takes], option
+
+
+# --------------------------------------------------------------------------------- docstrings
+
+
+@pytest.mark.parametrize("module", sorted({f.__module__ for f in PUBLIC if callable(f)}))
+def test_examples(module):
+    result = doctest.testmod(importlib.import_module(module), verbose=False)
+    assert result.attempted > 0 and result.failed == 0
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
+def test_docstring_has_every_parameter(function):
+    doc = inspect.getdoc(function)
+    section = re.search(r"^Parameters\n-+\n(.*?)(^\w+\n-+\n|\Z)", doc, re.DOTALL | re.MULTILINE)
+    parameters = inspect.signature(function).parameters
+    if not parameters:
+        return
+    heads = re.findall(r"^([*\w][*\w, ]*?)(?: : .*)?$", section[1], re.MULTILINE)
+    named = [name.strip(" *") for head in heads for name in head.split(",")]
+    assert named == list(parameters)
+    assert "Examples\n--------" in doc
+    assert "{default}" not in doc and max(map(len, doc.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("loss", _options.LOSSES, ids=lambda loss: loss.name)
+def test_signature_is_the_option_table(loss):
+    defaults = {name: value for name, value in _options.DEFAULTS.items() if name in loss.takes}
+    names = [loss.name, *(loss.name.replace("_with_logits", g) for g in GRADIENTS)]
+    functions = [getattr(fastxent, n) for n in names if hasattr(fastxent, n)]
+    for function in functions:
+        parameters = inspect.signature(function).parameters.values()
+        options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        assert options == defaults
+        assert list(options) == list(defaults)
+        positional = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
+        given = list(dict.fromkeys([loss.truth, loss.scores]))
+        assert positional[: len(given)] == given
+
+
+def test_every_option_is_described():
+    described = {key.rpartition(".")[2] for key in _docs.ARGUMENTS}
+    assert set(_options.DEFAULTS) <= described
+    for option, default in _options.DEFAULTS.items():
+        kind, _ = _docs.ARGUMENTS[option]
+        assert "optional" in kind if default is None else "{default}" in kind
+
+
+def test_types_are_the_options():
+    assert get_args(_types.Reduction) == _options.REDUCTIONS
+    assert get_args(_types.NanPolicy) == _options.NAN_POLICIES
+
+
+# -------------------------------------------------------------------------------------- types
+
+
+def test_stubs_are_up_to_date():
+    tool = ROOT / "tools" / "write_stubs.py"
+    if not tool.exists():
+        pytest.skip("no tools: the tests run apart from the sources")
+    done = subprocess.run([sys.executable, tool, "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_marked_as_typed():
+    assert Path(fastxent.__file__).with_name("py.typed").exists()
+
+
+def test_types_of_calls():
+    """mypy --strict finds what types_sample.py says, no more and no less."""
+    pytest.importorskip("mypy", reason="no mypy: types are not checked")
+    sample = Path(__file__).with_name("types_sample.py")
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir"]
+    null = [importlib.import_module("os").devnull, "--warn-unused-ignores", sample]
+    done = subprocess.run([*command, *null], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout

@@ -1,0 +1,32 @@
+"""Code that uses fastxent, for mypy: `test_docs.py` checks it, and nothing runs it."""
+
+from typing import Any, assert_type
+
+import numpy as np
+
+import fastxent
+from fastxent._types import Array
+
+y = np.array([0, 1])
+p = np.array([0.2, 0.7])
+
+# A mean or a sum is a float, losses are an array.
+assert_type(fastxent.binary_cross_entropy(y, p), float)
+assert_type(fastxent.binary_cross_entropy([0, 1], [0.2, 0.7], reduction="sum"), float)
+assert_type(fastxent.binary_cross_entropy(y, p, reduction="none"), Array)
+assert_type(fastxent.binary_cross_entropy(y, p, reduction="none", out=np.empty(2)), Array)
+assert_type(fastxent.categorical_cross_entropy_with_logits(y, p, class_weight={0: 2.0}), float)
+assert_type(fastxent.gaussian_nll(p, p, 2.0, full=True), float)
+assert_type(fastxent.entropy(p, axis=np.intp(0)), float)
+assert_type(fastxent.log_loss(["a", "b"], p), float)
+
+# What is wrong is an error before it runs.
+fastxent.binary_cross_entropy(y, p, out=np.empty(2))  # type: ignore[call-overload]
+fastxent.binary_cross_entropy(y, p, reduction="max")  # type: ignore[call-overload]
+fastxent.binary_cross_entropy(y, p, pos_weight=2.0)  # type: ignore[call-overload]
+fastxent.binary_cross_entropy(y, p, nan_policy="ignore")  # type: ignore[call-overload]
+
+
+def any_reduction(reduction: Any) -> None:
+    """Where the reduction is not known, nor is the type."""
+    fastxent.binary_cross_entropy(y, p, reduction=reduction)
