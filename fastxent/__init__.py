@@ -1,8 +1,7 @@
 """Cross-entropy of large batches on a CPU: at the speed of memory, the same bits everywhere."""
 
-from fastxent._kernels.engine import version as __version__
-
 from fastxent._groups import grouped
+from fastxent._kernels.engine import version as __version__
 from fastxent._log_loss import log_loss
 from fastxent._losses import (
     binary_cross_entropy,

@@ -19,7 +19,9 @@ _BOOL = np.dtype(np.bool_)
 _EPSILONS = {"d": 2.0**-52, "f": 2.0**-23, "e": 2.0**-10, "E": 2.0**-7}
 
 # The numbers of Fault in job.pxd.
-_NAN_SCORE, _NAN_LABEL, _BAD_SCORE, _BAD_LABEL, _BAD_WEIGHT, _BAD_SCALE, _UNDEFINED_ROW = range(1, 8)
+_NAN_SCORE, _NAN_LABEL, _BAD_SCORE, _BAD_LABEL, _BAD_WEIGHT, _BAD_SCALE, _UNDEFINED_ROW = range(
+    1, 8
+)
 
 
 # ---- arrays ----------------------------------------------------------------------------------
@@ -182,7 +184,9 @@ def as_class_weight(value: Any, classes: int) -> np.ndarray:
         for key, weight in value.items():
             index = operator.index(key)
             if not 0 <= index < classes:
-                raise ValueError(f"class_weight names class {index}, but there are {classes} classes")
+                raise ValueError(
+                    f"class_weight names class {index}, but there are {classes} classes"
+                )
             weights[index] = weight
     else:
         weights = np.ascontiguousarray(value, dtype=np.float64)
@@ -336,7 +340,9 @@ def fault(
     if code == _BAD_SCALE:
         name = "var" if "full" in loss.takes else "pos_weight"
         least = "above" if name == "var" else "of at least"
-        raise ValueError(f"{_element(name, arrays['scale'], index)} is not a finite number {least} 0")
+        raise ValueError(
+            f"{_element(name, arrays['scale'], index)} is not a finite number {least} 0"
+        )
     raise ValueError(
         f"{loss.scores}{list(index)} has no finite maximum (only -inf, or several +inf): no "
         f'distribution, so no loss; pass nan_policy="propagate" for nan, "omit" to leave it out'
@@ -360,9 +366,7 @@ def _nan_advice() -> str:
     return ' is not a number: mend it, or pass nan_policy="propagate" or "omit", or where='
 
 
-def _label_advice(
-    loss: Loss, code: int, labels: np.ndarray, scores: np.ndarray, axis: int
-) -> str:
+def _label_advice(loss: Loss, code: int, labels: np.ndarray, scores: np.ndarray, axis: int) -> str:
     if code == _NAN_LABEL:
         return _nan_advice()
     if loss.rows and labels.ndim != scores.ndim:
@@ -374,4 +378,3 @@ def _label_advice(
     if labels.dtype.kind in "iub":
         return " is not a label: use 0 or 1"
     return " is outside [0, 1]: a label is 0, 1, or a probability between"
-

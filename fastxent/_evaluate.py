@@ -27,7 +27,7 @@ class Sums(NamedTuple):
         return (self.total + self.total_lo) / weight if weight else float("nan")
 
 
-def _totals(
+def _totals(  # noqa: C901  # one line for each option that is there
     loss: Loss,
     y_true: Any,
     y_scores: Any,
@@ -110,9 +110,7 @@ def _totals(
     return result, out
 
 
-def sums(
-    loss: Loss, y_true: Any, y_scores: Any, **options: Any
-) -> tuple[Sums, np.ndarray | None]:
+def sums(loss: Loss, y_true: Any, y_scores: Any, **options: Any) -> tuple[Sums, np.ndarray | None]:
     """Sum one batch, and write its losses where they are wanted; options as of `_totals`."""
     found, losses = _totals(loss, y_true, y_scores, **options)
     return Sums._make(found), losses

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from fastxent._kernels.engine import Task
@@ -13,8 +15,26 @@ _LEAST_PER_WORKER = 1 << 18
 #: Parts per worker: enough that one slow core does not hold up the others.
 _PARTS = 4
 
-_pools: dict[int, ThreadPoolExecutor] = {}
-_lock = threading.Lock()
+
+class _Pools:
+    """The pools by their size, and the lock under which they are made."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.by_size: dict[int, ThreadPoolExecutor] = {}
+
+    def get(self, size: int) -> ThreadPoolExecutor:
+        """Make the pool on its first use."""
+        with self.lock:
+            if size not in self.by_size:
+                self.by_size[size] = ThreadPoolExecutor(size, "fastxent")
+            return self.by_size[size]
+
+
+_pools = _Pools()
+if hasattr(os, "register_at_fork"):
+    # In a forked child the threads of the parent's pools do not exist, and its lock may be held.
+    os.register_at_fork(after_in_child=_pools.__init__)  # type: ignore[misc]
 
 
 def available() -> int:
@@ -42,7 +62,7 @@ def _run_in_pool(task: Task, workers: int) -> None:
     """Parts in a row, the last of them on the caller's thread; all have ended when this returns."""
     parts = min(_PARTS * workers, task.chunks)
     bounds = [task.chunks * part // parts for part in range(parts + 1)]
-    remaining = iter(zip(bounds, bounds[1:], strict=False))
+    remaining = itertools.pairwise(bounds)
     turn = threading.Lock()
 
     def work() -> None:
@@ -61,26 +81,12 @@ def _run_in_pool(task: Task, workers: int) -> None:
             helper.result()
 
 
-def _start(work: object, helpers: int) -> list[Future[None]]:
+def _start(work: Callable[[], None], helpers: int) -> list[Future[None]]:
     """As many helpers as can be had: none once the interpreter is shutting down."""
     started: list[Future[None]] = []
     try:
-        with _lock:
-            pool = _pools.get(helpers)
-            if pool is None:
-                pool = _pools[helpers] = ThreadPoolExecutor(helpers, "fastxent")
-        started.extend(pool.submit(work) for _ in range(helpers))  # type: ignore[arg-type]
+        pool = _pools.get(helpers)
+        started.extend(pool.submit(work) for _ in range(helpers))
     except RuntimeError:
         pass  # the caller's thread does all of it
     return started
-
-
-def _forget() -> None:
-    """In a forked child the pools' threads do not exist."""
-    global _lock
-    _lock = threading.Lock()
-    _pools.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)

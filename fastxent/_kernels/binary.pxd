@@ -14,7 +14,8 @@ from fastxent._kernels.job cimport (
     BLOCK, GAUSSIAN, Job, LANES, NAN_LABEL, NAN_OMIT, NAN_PROPAGATE, NAN_SCORE, NO_FAULT, Partial,
 )
 from fastxent._kernels.load cimport (
-    AHEAD, ahead, gather, hard_labels, is_real, load, number, prefetch_lanes, prefetch_part, real, store, view,
+    AHEAD, ahead, gather, hard_labels, is_real, load, number, prefetch_lanes, prefetch_part, real,
+    store, view,
 )
 from fastxent._kernels.math cimport decay_narrow, decay_wide, log_wide
 from fastxent._kernels.product cimport (

@@ -20,7 +20,8 @@ from fastxent._kernels.job cimport (
     Operand, Partial, ROWS, TILE_CLASSES, UNDEFINED_ROW,
 )
 from fastxent._kernels.load cimport (
-    AHEAD, ahead, at, convert_kind, gather, gather_classes, is_real, load, load_indices, load_one, prefetch_lanes, prefetch_part, real, store,
+    AHEAD, ahead, at, convert_kind, gather, gather_classes, is_real, load, load_indices, load_one,
+    prefetch_lanes, prefetch_part, real, store,
     view_classes, walk,
 )
 from fastxent._kernels.math cimport (

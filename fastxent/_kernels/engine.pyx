@@ -11,7 +11,7 @@ from libc.stdlib cimport free, malloc
 
 from fastxent._kernels.job cimport (
     ABSENT, BFLOAT16, BOOL, CATEGORICAL, CATEGORICAL_LOGITS, FLOAT16, FLOAT32, FLOAT64, INT8, INT16,
-    INT32, INT64, Job, KL, Kind, Loss, MAX_NDIM, NO_FAULT, NanPolicy, Operand, Partial, ROWS, Table,
+    INT32, INT64, Job, KL, Kind, Loss, NO_FAULT, NanPolicy, Operand, Partial, Table,
     UINT8, UINT16, UINT32, UINT64,
 )
 from fastxent._kernels.reduce cimport add

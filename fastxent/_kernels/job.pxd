@@ -8,7 +8,7 @@ from libc.stdint cimport int64_t
 cdef extern from *:
     """
     #if defined(FASTXENT_FORBID_AVX) && defined(__AVX__)
-    #error "The baseline is being compiled with AVX: take -march=native out of CFLAGS, or set FASTXENT_ALLOW_NATIVE=1"
+    #error "AVX in the baseline: take -march=native out of CFLAGS, or FASTXENT_ALLOW_NATIVE=1"
     #endif
     #if defined(__FAST_MATH__)
     #error "-ffast-math breaks the promise of the same bits everywhere: take it out of CFLAGS"
