@@ -123,7 +123,8 @@ class Codes(dict[Any, int]):
         offsets = (wide - low).astype(np.intp)
         present = np.flatnonzero(np.bincount(offsets))
         numbers = np.zeros(high - low + 1, np.intp)
-        numbers[present] = self._numbers((present + low).astype(values.dtype), names)
+        keys = (present.astype(wide.dtype) + low).astype(values.dtype)
+        numbers[present] = self._numbers(keys, names)
         return numbers[offsets]
 
     def _numbers(self, present: Array, names: Any) -> Array:

@@ -104,6 +104,7 @@ class _Spread:
     @np.errstate(invalid="ignore", over="ignore", divide="ignore")
     def standard_error(self, mean: Array) -> Array:
         """Of the means; nan for fewer than two losses."""
+        self._grow(len(mean))
         self._shift(mean)
         correction = np.where(self.n > 1.0, self.n / (self.n - 1.0), np.nan)
         return divided(np.sqrt(correction * np.maximum(self.ee, 0.0)), self.weight)
