@@ -22,7 +22,7 @@ from fastxent._kernels.product cimport (
     Product, add_product, log_one_plus, multiply_likelihoods, start_product,
 )
 from fastxent._kernels.real cimport (
-    log1p_decay, log1p_decay_finite, log_pair, log_pair_normal,
+    log1p_decay, log1p_decay_finite, log_normal, log_pair, log_pair_normal,
 )
 from fastxent._kernels.reduce cimport add, add_losses, apply_weights, fold
 
@@ -197,6 +197,56 @@ cdef inline bint direct_losses(
         for i in range(BLOCK):
             size = -x[i] if x[i] < zero else x[i]
             loss[i] = log1p_decay_finite(size) + ((x[i] if x[i] > zero else zero) - x[i] * y[i])
+    return True
+
+
+cdef inline bint add_soft_losses(
+    const Job* job, Py_ssize_t start, Product* product, Partial* partial, real* tag
+) noexcept nogil:
+    """Add a full block of probabilities with soft labels of their own type; False where not done.
+
+    With m the smaller of p and 1 - p, and v the label's share of it,
+    -y log p - (1 - y) log(1 - p) = -log(1 - m) + v log((1 - m) / m): the first term goes into the
+    product, one logarithm is left, and no term is negative.
+    """
+    cdef real scores[BLOCK]
+    cdef real labels[BLOCK]
+    cdef real rest[BLOCK]
+    cdef double most[BLOCK]
+    cdef double scratch[BLOCK]
+    cdef double lanes[LANES]
+    cdef real eps = <real>job.eps, one = 1, zero = 0, half = 0.5
+    cdef real q, share
+    cdef const real* p
+    cdef const real* y
+    cdef Py_ssize_t i, j
+    if not is_real(job.labels.kind, tag) or one - eps == one:
+        return False
+    p = view(job, &job.scores, start, BLOCK, scratch, scores)
+    y = view(job, &job.labels, start, BLOCK, scratch, labels)
+    if not all_between(p, zero, one) or not all_between(y, zero, one):
+        return False
+    prefetch_part(&job.scores, start + AHEAD, BLOCK)
+    prefetch_part(&job.labels, start + AHEAD, BLOCK)
+    for i in range(BLOCK):
+        q = one - p[i]
+        share = y[i] if q > half else one - y[i]
+        q = p[i] if q > half else q
+        q = eps if q < eps else q
+        scores[i] = q
+        rest[i] = share * log_normal((one - q) / q)
+    for i in range(BLOCK):
+        most[i] = 1.0 - <double>scores[i]
+    if not multiply_likelihoods(
+        most, <const double*>NULL, 0.0, <const char*>most, <const char*>most, 1, product
+    ):
+        return False
+    for j in range(LANES):
+        lanes[j] = 0.0
+    for i from 0 <= i < BLOCK by LANES:
+        for j in range(LANES):
+            lanes[j] += <double>rest[i + j]
+    add(fold(lanes), &partial.total, &partial.total_lo)
     return True
 
 
@@ -459,7 +509,9 @@ cdef inline bint fast_block(
         partial.count += BLOCK
         return True
     if job.loss == BINARY:
-        if not add_likelihoods(job, start, product, tag):
+        if not add_likelihoods(job, start, product, tag) and not add_soft_losses(
+            job, start, product, partial, tag
+        ):
             return False
     elif not add_softplus(job, start, partial, tag):
         return False

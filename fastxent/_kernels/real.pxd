@@ -3,7 +3,8 @@
 from fastxent._kernels.load cimport real
 from fastxent._kernels.math cimport (
     _log_limits_narrow, _log_narrow2, decay_narrow, decay_wide, exp_narrow2, exp_wide2, log1p_narrow,
-    log1p_wide, log_wide2, logn_narrow2, logn_wide2,
+    log1p_wide, log_wide2, logn_narrow, logn_narrow2,
+    logn_wide, logn_wide2,
 )
 
 
@@ -25,6 +26,14 @@ cdef inline real log_pair_normal(real x, real lost) noexcept nogil:
         return logn_narrow2(x, lost)
     else:
         return logn_wide2(x, lost)
+
+
+cdef inline real log_normal(real x) noexcept nogil:
+    """log x of a finite x > 0 that is not subnormal."""
+    if real is float:
+        return logn_narrow(x)
+    else:
+        return logn_wide(x)
 
 
 cdef inline real log1p_decay_finite(real size) noexcept nogil:
