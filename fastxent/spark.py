@@ -70,14 +70,21 @@ def accumulate(
     """
     empty = LossAccumulator(loss, **options)
     columns = Columns(y_true, scores, sample_weight, where, groups, var)
-    needed = frame.select(*(f"`{name}`" for name in columns.needed(frame.columns)))
-    partials = needed.mapInArrow(functools.partial(_partial, empty, columns), "partial binary")
+    names = columns.needed(frame.columns)
+    # Spark cannot map columns that have a dot in their names.
+    quoted = (name.replace("`", "``") for name in names)
+    needed = frame.selectExpr(*(f"`{name}` as c{i}" for i, name in enumerate(quoted)))
+    work = functools.partial(_partial, empty, columns, names)
+    partials = needed.mapInArrow(work, "partial binary")
     parts = (pickle.loads(row.partial) for row in partials.collect())
     return functools.reduce(operator.add, parts, empty)
 
 
 def _partial(
-    empty: LossAccumulator, columns: Columns, batches: Iterable[pa.RecordBatch]
+    empty: LossAccumulator,
+    columns: Columns,
+    names: list[str],
+    batches: Iterable[pa.RecordBatch],
 ) -> Iterator[pa.RecordBatch]:
     """In a worker: the accumulator of one partition."""
     accumulator, rows = empty + empty, 0
@@ -85,7 +92,8 @@ def _partial(
         if not batch.num_rows:
             continue
         try:
-            accumulator.update(**_arguments(columns, batch))
+            named = pa.RecordBatch.from_arrays(batch.columns, names)
+            accumulator.update(**_arguments(columns, named))
         except (TypeError, ValueError) as error:
             raise type(error)(f"in the batch at row {rows} of a partition: {error}") from error
         rows += batch.num_rows
