@@ -19,7 +19,7 @@ def cases() -> Iterator[tuple[str, str, int, str]]:
     for name, peers in PEERS.items():
         for dtype in DTYPES:
             for size in SIZES:
-                if dtype in WORKS[name].dtypes and size >= WORKS[name].classes:
+                if dtype in WORKS[name].dtypes and WORKS[name].fits(size):
                     yield from ((name, dtype, size, who) for who in ("fastxent", *peers))
 
 

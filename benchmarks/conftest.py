@@ -26,11 +26,10 @@ def measure(benchmark: Any) -> Measure:
     def run(call: Call, inputs: Inputs, other: Call | None = None, **about: Any) -> Any:
         other = other or reading(*inputs.read)
         others: list[float] = []
-        n, m = loops(call), loops(other)
-        spent = n * timed(call) + m * timed(other)
+        (n, seconds), (m, more) = loops(call), loops(other)
         budget, most = (1.0, 200) if FULL else (0.12, 50)
-        rounds = int(min(max(budget / spent, 3), most))
-        benchmark.pedantic(
+        rounds = int(min(max(budget / (seconds + more), 3), most))
+        result = benchmark.pedantic(
             call, rounds=rounds, iterations=n, teardown=lambda: others.append(timed(other, m))
         )
         ours = benchmark.stats.stats.data
@@ -38,7 +37,7 @@ def measure(benchmark: Any) -> Measure:
         benchmark.extra_info.update(
             about, level=fastxent.simd_level(), size=inputs.scores.size, ratio=round(ratio, 4)
         )
-        return call()
+        return result
 
     return run
 

@@ -294,7 +294,6 @@ PEERS: dict[str, dict[str, Callable[[Inputs], Call]]] = {
     },
     "CE, 10 classes": {
         "NumPy": numpy_categorical,
-        "scikit-learn log_loss": sklearn_log_loss,
         "torch": torch_nll,
     },
     "CE of logits, 10 classes": _CE_LOGITS,

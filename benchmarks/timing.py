@@ -11,6 +11,7 @@ import numpy as np
 
 Call = Callable[[], Any]
 LEAST = 50e-6  # seconds that are timed at a time: the clock's own cost is a thousandth of it
+SLOW = 0.3  # seconds of a call that needs no warming up
 
 
 class Pair(NamedTuple):
@@ -24,7 +25,7 @@ class Pair(NamedTuple):
 
 def by_turns(call: Call, other: Call, budget: float = 1.0, rounds: int = 101) -> Pair:
     """Time both until the budget (in seconds) or the rounds are spent, three times at least."""
-    calls, others = loops(call), loops(other)
+    calls, others = loops(call)[0], loops(other)[0]
     ours: list[float] = []
     theirs: list[float] = []
     end = perf_counter() + budget
@@ -43,10 +44,13 @@ def timed(call: Call, calls: int = 1) -> float:
     return (perf_counter() - start) / calls
 
 
-def loops(call: Call) -> int:
-    """How many calls are long enough to be timed; one of them goes before, to warm up."""
-    call()
-    return max(1, round(LEAST / max(timed(call), 1e-7)))
+def loops(call: Call) -> tuple[int, float]:
+    """How many calls are long enough to be timed, and the seconds that these take."""
+    seconds = timed(call)
+    if seconds < SLOW:  # the first call was to warm up
+        seconds = timed(call)
+    calls = max(1, round(LEAST / max(seconds, 1e-7)))
+    return calls, calls * seconds
 
 
 def reading(*arrays: np.ndarray[Any, Any]) -> Call:

@@ -34,6 +34,7 @@ class Work(NamedTuple):
     make: Callable[[int, np.dtype[Any]], Inputs]  # number of scores, their dtype -> inputs
     classes: int = 1
     dtypes: tuple[str, ...] = ("float16", "bfloat16", "float32", "float64")
+    least: int = 1  # scores below which there is no such call
 
     def inputs(self, size: int, dtype: str) -> Inputs:
         """Inputs with about as many scores."""
@@ -51,6 +52,10 @@ class Work(NamedTuple):
     def exists(self) -> bool:
         """Whether this fastxent has it."""
         return hasattr(fastxent, self.function)
+
+    def fits(self, size: int) -> bool:
+        """Whether there is a whole row of that many scores, and every label."""
+        return size >= max(self.classes, self.least)
 
 
 @functools.lru_cache(maxsize=1)
@@ -71,9 +76,12 @@ def dtype_of(name: str) -> np.dtype[Any]:
 # ---- binary --------------------------------------------------------------------------------
 
 
+@functools.lru_cache(maxsize=2)
 def logits(size: int) -> Array:
-    """Scores of a fair classifier: its mean loss is some 0.4."""
-    return np.random.default_rng(0).standard_normal(size, dtype=np.float32) * 2
+    """Scores of a fair classifier: its mean loss is some 0.5."""
+    z = np.random.default_rng(0).standard_normal(size, dtype=np.float32) * 2
+    z.flags.writeable = False
+    return z
 
 
 def binary(labels: str | None = None, *, of_logits: bool = False, **options: bool) -> Any:
@@ -163,7 +171,7 @@ WORKS = {
     "log_loss, bool labels": Work("log_loss", binary("bool"), dtypes=SINGLE),
     "log_loss, int8 labels": Work("log_loss", binary("int8"), dtypes=SINGLE),
     "log_loss, int64 labels": Work("log_loss", binary("int64"), dtypes=SINGLE),
-    "log_loss, 10 classes": Work("log_loss", rows(10), 10, dtypes=SINGLE),
+    "log_loss, 10 classes": Work("log_loss", rows(10), 10, SINGLE, least=1000),
     "BCE, value and gradient": Work(BCE + GRAD, binary(of_logits=True), dtypes=REAL),
     "BCE, gradient and Hessian": Work(BCE + HESS, binary(of_logits=True), dtypes=REAL),
     "CE, value and gradient, 10 classes": Work(
