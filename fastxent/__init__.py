@@ -1,5 +1,11 @@
 """Cross-entropy of large batches on a CPU: at the speed of memory, the same bits everywhere."""
 
+from fastxent._gradients import (
+    binary_cross_entropy_grad_hess,
+    binary_cross_entropy_value_and_grad,
+    categorical_cross_entropy_grad_hess,
+    categorical_cross_entropy_value_and_grad,
+)
 from fastxent._groups import grouped
 from fastxent._kernels.engine import version as __version__
 from fastxent._log_loss import log_loss
@@ -20,9 +26,13 @@ __all__ = [
     "LossAccumulator",
     "__version__",
     "binary_cross_entropy",
+    "binary_cross_entropy_grad_hess",
+    "binary_cross_entropy_value_and_grad",
     "binary_cross_entropy_with_logits",
     "bits_per_byte",
     "categorical_cross_entropy",
+    "categorical_cross_entropy_grad_hess",
+    "categorical_cross_entropy_value_and_grad",
     "categorical_cross_entropy_with_logits",
     "compare",
     "entropy",

@@ -141,6 +141,24 @@ ARGUMENTS = {
         "ndarray, optional",
         'Where the losses of ``reduction="none"`` are written: of their shape and dtype.',
     ),
+    "value_and_grad.out": (
+        "ndarray, optional",
+        """
+        Where the gradient is written: of the scores' shape and dtype. It may be the scores' own
+        array; that is read once before, so that an error leaves it as it was.
+        """,
+    ),
+    "grad_hess.out": (
+        "tuple of two ndarray, optional",
+        "Where the results are written: of the scores' shape and dtype.",
+    ),
+    "grad_hess.sample_weight": (
+        "array-like, optional",
+        """
+        A weight for each loss, or for each leading index of the losses; 0 or more. Both results are
+        multiplied by it.
+        """,
+    ),
     "workers": (
         "int, default {default}",
         "Threads to use; -1 is every CPU that the process may use. The result has the same bits.",
@@ -156,6 +174,22 @@ RETURNS = {
             The mean (nan over nothing) or the sum (0.0 over nothing), summed in float64 or better
             whatever the input. With ``reduction="none"`` an array in the dtype of the scores,
             float32 for half precision.
+        """,
+    "value_and_grad": """
+        Returns
+        -------
+        value : float or ndarray
+            As the loss without its gradient returns it.
+        grad : ndarray
+            In the scores' shape and dtype, float32 for half precision: the gradient of the value,
+            or with ``reduction="none"`` of each loss. It is 0 where an element does not count.
+        """,
+    "grad_hess": """
+        Returns
+        -------
+        grad, hess : ndarray
+            In the scores' shape and dtype, float32 for half precision; 0 where an element does not
+            count.
         """,
 }
 
@@ -175,7 +209,7 @@ def documented(loss: Loss, returns: str = "value") -> Callable[[Function], Funct
 
     def complete(function: Function) -> Function:
         if function.__doc__:  # python -OO leaves none
-            sections = [parameters(loss, function), dedent(RETURNS[returns]), dedent(RAISES)]
+            sections = [parameters(loss, function, returns), dedent(RETURNS[returns]), dedent(RAISES)]
             intro, heading, rest = dedent(function.__doc__).partition("\nExamples\n")
             notes = intro.find("\nNotes\n")
             cut = len(intro) if notes < 0 else notes + 1
@@ -186,21 +220,21 @@ def documented(loss: Loss, returns: str = "value") -> Callable[[Function], Funct
     return complete
 
 
-def parameters(loss: Loss, function: Callable[..., Any]) -> str:
+def parameters(loss: Loss, function: Callable[..., Any], returns: str = "value") -> str:
     """The section Parameters, in the order of the signature."""
     code, defaults = function.__code__, function.__kwdefaults__ or {}
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     lines = ["Parameters", "----------"]
     for name in names:
-        kind, text = argument(loss, name)
+        kind, text = argument(loss, name, returns)
         lines.append(f"{name} : {kind.replace('{default}', str(defaults.get(name)))}")
         lines.extend(f"    {line}" for line in dedent(text).splitlines())
     return "\n".join(lines)
 
 
-def argument(loss: Loss, name: str) -> tuple[str, str]:
+def argument(loss: Loss, name: str, returns: str = "value") -> tuple[str, str]:
     """The most particular entry of the table."""
-    keys = (f"{loss.name}.{name}", f"rows.{name}" if loss.rows else name, name)
+    keys = (f"{returns}.{name}", f"{loss.name}.{name}", f"rows.{name}" if loss.rows else name, name)
     return next(ARGUMENTS[key] for key in keys if key in ARGUMENTS)
 
 

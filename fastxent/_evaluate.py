@@ -44,12 +44,14 @@ def _totals(  # noqa: C901  # one line for each option that is there
     nan_policy: Any = "raise",
     out: Any = None,
     want_losses: bool = False,
+    slopes: Any = None,
     workers: Any = 1,
 ) -> tuple[tuple[Any, ...], np.ndarray | None]:
     """Sum one batch, and write its losses where they are wanted: the fields of `Sums`, and those.
 
     `scale` is pos_weight, or the variance of a Gaussian. The options are those of the public
-    functions; whether a loss takes them is settled by the signatures of those.
+    functions; whether a loss takes them is settled by the signatures of those. `slopes` makes, or
+    checks, the arrays of the derivatives.
     """
     scores = _checks.as_scores(y_scores, loss.scores)
     labels = _checks.as_labels(y_true, loss.truth)
@@ -79,6 +81,9 @@ def _totals(  # noqa: C901  # one line for each option that is there
         else:
             inputs = (scores, labels, weight, mask, scales)
             out = _checks.as_output(out, "out", shape, dtype, inputs)
+    outputs: tuple[Any, ...] = ()
+    if slopes is not None:
+        outputs = slopes.operands(scores, shape, (scores, labels, weight, mask, scales))
     # as_scores and as_labels let no other dtype of that kind pass.
     bfloat16 = (scores.dtype.kind == "V") + 2 * (labels.dtype.kind == "V")
     task = Task(
@@ -98,6 +103,7 @@ def _totals(  # noqa: C901  # one line for each option that is there
         full,
         ignore_index,
         classes,
+        *outputs,
     )
     if workers == 1:
         task.run(0, task.chunks)

@@ -14,5 +14,6 @@ reduce       sums in lanes and pairs
 product      sums of logarithms as products
 binary       losses of one number per position
 categorical  losses of one row per position
+gradient     derivatives, written after a chunk's losses
 chunk        the entry
 """

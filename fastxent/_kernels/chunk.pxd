@@ -2,7 +2,10 @@
 
 from fastxent._kernels.binary cimport run_positions
 from fastxent._kernels.categorical cimport run_rows
-from fastxent._kernels.job cimport CATEGORICAL, CATEGORICAL_LOGITS, FLOAT64, Job, KL, NO_FAULT, Partial
+from fastxent._kernels.gradient cimport write_gradients
+from fastxent._kernels.job cimport (
+    ABSENT, CATEGORICAL, CATEGORICAL_LOGITS, FLOAT64, Job, KL, NO_FAULT, Partial,
+)
 
 
 cdef inline void run_chunk(const Job* job, Py_ssize_t number, Partial* partial) noexcept nogil:
@@ -27,3 +30,9 @@ cdef inline void run_chunk(const Job* job, Py_ssize_t number, Partial* partial) 
         run_rows(job, start, stop, partial, <float*>NULL)
     else:
         run_positions(job, start, stop, partial, <float*>NULL)
+    if job.grad.kind == ABSENT or partial.fault != NO_FAULT:
+        return
+    if job.scores.kind == FLOAT64:
+        write_gradients(job, start, stop, partial, <double*>NULL)
+    else:
+        write_gradients(job, start, stop, partial, <float*>NULL)

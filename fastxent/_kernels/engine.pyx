@@ -198,6 +198,10 @@ cdef class Task:
     full : bool
     ignore_index : int or None
     class_weight : contiguous ndarray of float64, or None
+    grad, hess : ndarray or None
+        Outputs in the scores' shape.
+    scale : float
+        What the loss's derivatives are multiplied by.
     """
 
     cdef Job job
@@ -211,7 +215,8 @@ cdef class Task:
     def __cinit__(
         self, int loss, int nan_policy, cnp.ndarray scores not None, cnp.ndarray labels not None,
         int axis, bint index_labels, int bfloat16, weight, mask, scale_by, out, double eps,
-        double label_smoothing, bint full, ignore_index, class_weight,
+        double label_smoothing, bint full, ignore_index, class_weight, grad=None, hess=None,
+        double scale=1.0,
     ):
         cdef Job* job = &self.job
         cdef int d
@@ -222,6 +227,7 @@ cdef class Task:
         job.full = full
         job.eps = eps
         job.label_smoothing = label_smoothing
+        job.scale = scale
         job.has_ignore = ignore_index is not None
         job.ignore_index = 0 if ignore_index is None else <int64_t>ignore_index
         self.arrays = [class_weight]
@@ -244,6 +250,8 @@ cdef class Task:
         self.take(mask, -1, False, &job.mask)
         self.take(scale_by, -1, False, &job.scale_by)
         self.take(out, -1, False, &job.out)
+        self.take(grad, axis, False, &job.grad)
+        self.take(hess, axis, False, &job.hess)
         coalesce(job, self.ops, self.n_ops)
         job.chunk = chunk_length(job)
         self.chunks = (job.positions + job.chunk - 1) // job.chunk

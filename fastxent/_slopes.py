@@ -1,0 +1,100 @@
+"""How gradients are asked for: their memory, what they are divided by, and in which order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastxent import _checks
+from fastxent._evaluate import sums
+from fastxent._options import Loss
+
+Array = np.ndarray[Any, Any]
+
+
+class Slopes:
+    """The arrays that derivatives are written to, once the inputs are known.
+
+    Parameters
+    ----------
+    outs : sequence of ndarray or None
+        For the gradient, and the Hessian's diagonal where that is wanted; None: to be made.
+    weight : float or None
+        What the gradient is divided by; None: the number of losses.
+    """
+
+    def __init__(self, outs: tuple[Any, ...], names: tuple[str, ...], weight: float | None) -> None:
+        self.outs = outs
+        self.names = names
+        self.weight = weight
+        self.arrays: list[Array] = []
+
+    def operands(
+        self, scores: Array, losses: tuple[int, ...], inputs: tuple[Any, ...]
+    ) -> tuple[Any, ...]:
+        """The last arguments of a Task: gradient, Hessian and scale."""
+        dtype = _checks.output_dtype(scores)
+        for out, name in zip(self.outs, self.names, strict=True):
+            if out is None:
+                out = np.empty_like(scores, dtype, "K", subok=False)  # noqa: PLW2901
+            else:
+                _checks.as_output(out, name, scores.shape, dtype, inputs)
+            if any(np.shares_memory(out, array) for array in self.arrays):
+                raise ValueError("out[0] and out[1] overlap: each result needs memory of its own")
+            self.arrays.append(out)
+        count = float(np.prod(losses)) if self.weight is None else self.weight
+        grad, hess = (*self.arrays, None)[:2]
+        return grad, hess, 1.0 / count if count else 1.0
+
+
+def value_and_grad(
+    loss: Loss, y_true: Any, logits: Any, *, reduction: Any, out: Any, **options: Any
+) -> tuple[Any, Array]:
+    """The loss, and its gradient by the logits."""
+    _checks.check_reduction(reduction, None)
+    weight: float | None = 1.0
+    if reduction == "mean":
+        weight = None
+        if is_weighted(options):
+            found, _ = sums(loss, y_true, logits, **options)
+            weight = found.weight + found.weight_lo
+    if out is not None and overwrites(out, y_true, logits, options):
+        # What is bad has to be found before anything is overwritten.
+        sums(loss, y_true, logits, **options)
+    slopes = Slopes((out,), ("out",), weight)
+    found, losses = sums(
+        loss, y_true, logits, want_losses=reduction == "none", slopes=slopes, **options
+    )
+    if reduction == "none":
+        assert losses is not None
+        return losses, slopes.arrays[0]
+    value = found.mean() if reduction == "mean" else found.total + found.total_lo
+    return value, slopes.arrays[0]
+
+
+def grad_hess(
+    loss: Loss, y_true: Any, logits: Any, *, out: Any, **options: Any
+) -> tuple[Array, Array]:
+    """The gradient of each loss, and the diagonal of its Hessian."""
+    outs = (None, None) if out is None else tuple(out)
+    if len(outs) != 2:
+        raise ValueError(f"out has {len(outs)} arrays: pass two, for the gradient and the Hessian")
+    if any(overwrites(o, y_true, logits, options) for o in outs if o is not None):
+        sums(loss, y_true, logits, **options)
+    slopes = Slopes(outs, ("out[0]", "out[1]"), 1.0)
+    sums(loss, y_true, logits, slopes=slopes, **options)
+    grad, hess = slopes.arrays
+    return grad, hess
+
+
+def is_weighted(options: dict[str, Any]) -> bool:
+    """Whether the weights may sum to anything but the number of losses."""
+    weights = ("sample_weight", "where", "class_weight", "ignore_index")
+    return options["nan_policy"] == "omit" or any(options.get(w) is not None for w in weights)
+
+
+def overwrites(out: Any, y_true: Any, logits: Any, options: dict[str, Any]) -> bool:
+    """Whether the output is also an input."""
+    inputs = (y_true, logits, *(options.get(name) for name in ("sample_weight", "where", "scale")))
+    return any(a is not None and np.may_share_memory(out, np.asarray(a)) for a in inputs)
