@@ -21,15 +21,10 @@ _PER_BATCH = ("sample_weight", "where")
 class Block(NamedTuple):
     """Some of the losses, flat: loss times weight, the weight, and which of them count."""
 
-    shape: tuple[int, ...]  # of all losses
     cut: tuple[slice, ...]
     losses: Array
     weights: Array | None  # None: every weight is 1
     kept: Array | None  # None: all are
-
-    def n_kept(self) -> int:
-        """How many of them count."""
-        return len(self.losses) if self.kept is None else int(np.count_nonzero(self.kept))
 
 
 class Call:
@@ -98,43 +93,36 @@ class Call:
             options["scale"] = options.pop(name)
         return options
 
-    def blocks(
-        self,
-        y_true: Any,
-        scores: Any,
-        least: Callable[[], int] = lambda: BLOCK,
-        **batch: Any,
-    ) -> Iterator[Block]:
-        """The losses in float64, block by block, in memory that does not grow with their number.
-
-        Parameters
-        ----------
-        y_true, scores : array_like
-        least : callable
-            How long the next block is to be, at least.
-        **batch
-            sample_weight, where, var.
-
-        Yields
-        ------
-        Block
-        """
-        given = self.pair(y_true, scores)
-        elements = _Elements(self, *given, self._kernel_options(batch))
-        try:
-            for cut in cuts(elements.shape, least):
-                yield elements.block(cut)
-        except ValueError:
-            # The place that it names is one in the block. The kernels look again, at everything.
-            self.sums(y_true, scores, **batch)
-            raise
+    def elements(self, y_true: Any, scores: Any, **batch: Any) -> Elements:
+        """One batch, whose losses are wanted one by one."""
+        options = self._kernel_options(batch)
+        return Elements(
+            self.loss,
+            options,
+            self.pair(y_true, scores),
+            lambda: self.sums(y_true, scores, **batch),
+        )
 
 
-class _Elements:
-    """Arrays of one batch that can be cut alike."""
+class Elements:
+    """The arrays of one batch, which can be cut alike.
 
-    def __init__(self, call: Call, y_true: Any, scores: Any, options: dict[str, Any]) -> None:
-        loss = self.loss = call.loss
+    Parameters
+    ----------
+    loss : Loss
+    options : dict
+        As `_evaluate.sums` takes them.
+    pair : tuple
+        Truth and scores.
+    fault : callable
+        Raises what the kernels find wrong with the whole batch.
+    """
+
+    def __init__(
+        self, loss: _options.Loss, options: dict[str, Any], pair: Any, fault: Callable[[], Any]
+    ) -> None:
+        y_true, scores = pair
+        self.loss, self.fault = loss, fault
         self.scores = _checks.as_scores(scores, loss.scores)
         self.labels = _checks.as_labels(y_true, loss.truth)
         self.axis, self.indices = -1, False
@@ -166,7 +154,26 @@ class _Elements:
             options["nan_policy"] = "propagate"
         self.options = options
 
-    def block(self, cut: tuple[slice, ...]) -> Block:
+    def blocks(self, least: Callable[[], int] = lambda: BLOCK) -> Iterator[Block]:
+        """The losses in float64, block by block, in memory that does not grow with their number.
+
+        Parameters
+        ----------
+        least : callable
+            How long the next block is to be, at least.
+
+        Yields
+        ------
+        Block
+        """
+        try:
+            for cut in cuts(self.shape, least):
+                yield self._block(cut)
+        except ValueError:
+            self.fault()  # the place that the error names is one in the block
+            raise
+
+    def _block(self, cut: tuple[slice, ...]) -> Block:
         """The losses of one cut."""
         with_classes = cut
         if self.axis >= 0:
@@ -188,7 +195,7 @@ class _Elements:
         if self.omits and kept is not None:
             losses = np.where(kept, losses, 0.0)
         flat = (None if a is None else a.ravel() for a in (weights, kept))
-        return Block(self.shape, cut, losses.ravel(), *flat)
+        return Block(cut, losses.ravel(), *flat)
 
     def _kept(self, labels: Array, losses: Array, mask: Array | None) -> Array | None:
         """Which losses count."""

@@ -1,4 +1,4 @@
-"""Sums by group: the keys get numbers as they are seen, and arrays hold the sums by number."""
+"""Sums by group: the keys of a batch get numbers, and arrays hold the sums by number."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from fastxent._evaluate import Sums
 
 Record = TypeVar("Record", bound=tuple[Any, ...])
 
-#: Integer keys that lie within so many of each other are counted, not sorted.
-_TABLE = 1 << 17
+#: Integer keys are numbers as they are, unless they lie too far apart.
+_DENSE = 1 << 20
+#: So few groups are summed in several lanes: an addition need not wait for the one before.
+_FEW, _LANES = 32, 8
 
 
 class GroupRecord(NamedTuple):
@@ -104,74 +106,143 @@ class Codes(dict[Any, int]):
         """The key's number, if it has one."""
         return self._nan if key != key else self.get(key)  # noqa: PLR0124
 
-    def encode(self, values: Array, names: Any = None) -> Array:
-        """Number the elements of a flat array; where there are names, they are places in those."""
-        if values.dtype.kind in "iub" and values.size:
-            return self._encode_integers(values, names)
+    def encode(self, values: Array) -> Array:
+        """Number the elements of a flat array."""
+        if values.dtype.kind in "iub":
+            present, places = np.unique(values, return_inverse=True)
+            return self.encode(present.astype(object))[places]
         items = list(values) if values.dtype.kind in "mM" else values.tolist()
         try:
             return np.fromiter(map(self.__getitem__, items), np.intp, len(items))
         except TypeError as error:
             raise TypeError(f"groups holds what cannot be a key: {error}") from None
 
-    def _encode_integers(self, values: Array, names: Any) -> Array:
-        low, high = int(values.min()), int(values.max())
-        if high - low >= _TABLE:
-            present, places = np.unique(values, return_inverse=True)
-            return self._numbers(present, names)[places]
-        wide = values.astype(np.uint64 if values.dtype.kind == "u" else np.int64)
-        offsets = (wide - low).astype(np.intp)
-        present = np.flatnonzero(np.bincount(offsets))
-        numbers = np.zeros(high - low + 1, np.intp)
-        keys = (present.astype(wide.dtype) + low).astype(values.dtype)
-        numbers[present] = self._numbers(keys, names)
-        return numbers[offsets]
 
-    def _numbers(self, present: Array, names: Any) -> Array:
-        keys = present.tolist()
-        if names is not None:
-            keys = [None if k < 0 else names[k] for k in keys]
-        return np.array([self[k] for k in keys], np.intp)
+class Bins:
+    """The groups of one block, as numbers below `n`; None where all losses are one group."""
+
+    __slots__ = ("_laned", "codes", "n")
+
+    def __init__(self, codes: Array | None, n: int) -> None:
+        self.codes, self.n = codes, n
+        self._laned = codes
+        if codes is not None and n <= _FEW:
+            self._laned = codes * _LANES
+            whole = len(codes) // _LANES * _LANES
+            self._laned[:whole].reshape(-1, _LANES)[...] += np.arange(_LANES)
+
+    def _sum(self, codes: Array, values: Array | None) -> Array:
+        if self.n > _FEW:
+            return np.bincount(codes, values, self.n)
+        lanes = np.bincount(codes, values, self.n * _LANES).reshape(self.n, _LANES)
+        return np.asarray(lanes.sum(1))
+
+    def sum(self, values: Array) -> Array:
+        """The sums by group."""
+        return np.array([values.sum()]) if self._laned is None else self._sum(self._laned, values)
+
+    def count(self, which: Array | None, length: int) -> Array:
+        """How many there are by group, of those in a mask."""
+        if self._laned is None:
+            return np.array([length if which is None else np.count_nonzero(which)])
+        return self._sum(self._laned if which is None else self._laned[which], None)
+
+    def sum_pairs(self, values: Array) -> tuple[Array, Array]:
+        """The sums by group, as pairs.
+
+        What is left of a value once it has been added to a large power of two, and that taken off
+        again, has so few bits that no sum of such rounds; the rest is so small that its sum may.
+        """
+        top = max(float(values.max(initial=0.0)), -float(values.min(initial=0.0)))
+        power = math.frexp(top)[1] + len(values).bit_length()
+        if not 0.0 < top < math.inf or power > 1000:
+            return self.sum(values), np.zeros(self.n)
+        large = math.ldexp(1.0, power)
+        coarse = values + large
+        coarse -= large
+        return self.sum(coarse), self.sum(values - coarse)
 
 
 class Keys:
     """The groups of one batch: a key per loss, or per leading index of the losses.
 
+    Its length is how many groups there may be, as far as is known.
+
     Parameters
     ----------
     groups : array_like, list of hashable values, pandas Categorical or pyarrow DictionaryArray
-        Or None: then all losses are one group, whose number is None.
+        Or None: then all losses are one group, whose key is None.
     shape : tuple of int
         Of the losses.
     """
 
+    __slots__ = ("_codes", "_length", "_low", "_names", "_values")
+
     def __init__(self, groups: Any, shape: tuple[int, ...]) -> None:
-        self.names: Any = None
-        self.values: Array | None = None
+        self._values: Array | None = None
+        self._names: Any = None
+        self._codes: Codes | None = None  # where the keys are not numbers from `_low` on
+        self._low, self._length = 0, 1
         if groups is None:
             return
-        groups = getattr(groups, "array", groups) if hasattr(groups, "cat") else groups
-        if hasattr(groups, "categories"):
-            groups, self.names = groups.codes, groups.categories.tolist()
-        elif hasattr(groups, "dictionary"):
-            groups, self.names = groups.indices, groups.dictionary.to_pylist()
-            groups = groups.fill_null(-1) if groups.null_count else groups
-        if isinstance(groups, (list, tuple)):
-            array = np.fromiter(groups, object, len(groups))  # nothing is converted
-        else:
-            array = np.asarray(groups)
+        array, self._names = _array_and_names(groups)
         if array.shape != shape[: array.ndim] or not array.ndim:
             raise ValueError(
                 f"groups has shape {array.shape}, but the losses have shape {shape}: give one "
                 f"key per loss, or one per leading index"
             )
-        self.values = spread(array, shape)
+        self._values = spread(array, shape)
+        if array.dtype.kind in "iub" and array.size:
+            self._low = int(array.min())
+            self._length = int(array.max()) - self._low + 1
+        if array.dtype.kind not in "iub" or self._length > min(_DENSE, 1024 + array.size):
+            self._codes = Codes()
 
-    def encode(self, cut: tuple[slice, ...], codes: Codes) -> Array | None:
-        """Number the keys of one cut."""
-        if self.values is None:
-            return None
-        return codes.encode(self.values[cut].ravel(), self.names)
+    def __len__(self) -> int:
+        return self._length if self._codes is None else len(self._codes)
+
+    def bins(self, cut: tuple[slice, ...]) -> Bins:
+        """The groups of one cut."""
+        if self._values is None:
+            return Bins(None, 1)
+        values = self._values[cut].ravel()
+        if self._codes is not None:
+            codes = self._codes.encode(values)
+        elif values.dtype == np.uint64:
+            codes = (values - np.uint64(self._low)).astype(np.intp)
+        else:
+            codes = np.subtract(values, self._low, dtype=np.intp)
+        return Bins(codes, len(self))
+
+    def used(self, counts: Array) -> tuple[Array, list[Any]]:
+        """The numbers of the groups in which something counts, and their keys."""
+        if self._values is None:
+            return np.zeros(1, np.intp), [None]
+        at = np.flatnonzero(counts)
+        if self._codes is not None:
+            seen = list(self._codes)
+            keys = [seen[i] for i in at.tolist()]
+        else:
+            keys = [i + self._low for i in at.tolist()]
+        if self._names is not None:
+            keys = [None if k < 0 else self._names[k] for k in keys]
+        elif self._values.dtype == np.bool_:
+            keys = [bool(k) for k in keys]
+        return at, keys
+
+
+def _array_and_names(groups: Any) -> tuple[Array, list[Any] | None]:
+    """An array of keys; or of places in a list of names, in which -1 stands for None."""
+    if hasattr(groups, "cat"):  # a pandas Series
+        groups = groups.array
+    if hasattr(groups, "categories"):
+        return np.asarray(groups.codes), groups.categories.tolist()
+    if hasattr(groups, "dictionary"):
+        places = groups.indices.fill_null(-1) if groups.null_count else groups.indices
+        return np.asarray(places), groups.dictionary.to_pylist()
+    if isinstance(groups, (list, tuple)):
+        return np.fromiter(groups, object, len(groups)), None  # nothing is converted
+    return np.asarray(groups), None
 
 
 # ---- sums ------------------------------------------------------------------------------------
@@ -187,100 +258,55 @@ def add_pairs(hi: Array, lo: Array, values: Array) -> None:
     lo += np.where(np.isnan(error), 0.0, error)  # an infinite sum has none
 
 
-def sum_by(values: Array, codes: Array | None, n_groups: int) -> Array:
-    """The sums by group; of the one group where the codes are None."""
-    if codes is None:
-        return np.array([values.sum()])
-    return np.bincount(codes, values, n_groups)
-
-
-def _sum_pairs(values: Array, codes: Array | None, n_groups: int) -> tuple[Array, Array]:
-    """The sums by group, as pairs.
-
-    What is left of a value once it has been added to a large power of two, and that taken off
-    again, has so few bits that no sum of such rounds; the rest is so small that its sum may.
-    """
-    top = float(np.abs(values).max(initial=0.0))
-    power = math.frexp(top)[1] + len(values).bit_length()
-    if not 0.0 < top < math.inf or power > 1000:
-        return sum_by(values, codes, n_groups), np.zeros(n_groups)
-    large = math.ldexp(1.0, power)
-    coarse = (values + large) - large
-    return sum_by(coarse, codes, n_groups), sum_by(values - coarse, codes, n_groups)
-
-
-def grown(sums: Array, n_groups: int) -> Array:
+def grown(sums: Array, n: int) -> Array:
     """Zeros for the groups that are new."""
-    missing = n_groups - sums.shape[-1]
-    return np.pad(sums, [(0, 0)] * (sums.ndim - 1) + [(0, missing)]) if missing else sums
+    missing = n - sums.shape[-1]
+    return np.pad(sums, [(0, 0)] * (sums.ndim - 1) + [(0, missing)]) if missing > 0 else sums
 
 
-class GroupSums:
-    """Sums by group, and the numbers of the groups' keys.
+def divided(a: Array, b: Array) -> Array:
+    """The quotients; nan where b is 0."""
+    quotients = np.full(len(a), np.nan)
+    np.divide(a, b, out=quotients, where=b != 0.0)
+    return quotients
+
+
+class Totals:
+    """The sums of a batch, by the number of the group.
 
     Attributes
     ----------
-    codes : Codes
     pairs : ndarray of shape (4, groups)
         total, its low part, weight, its low part.
     counts : ndarray of shape (groups,)
     """
 
-    __slots__ = ("codes", "counts", "pairs")
+    __slots__ = ("counts", "pairs")
 
-    def __init__(self, keys: Iterable[Any] = ()) -> None:
-        self.codes = Codes(keys)
-        self.pairs = np.zeros((4, len(self.codes)))
-        self.counts = np.zeros(len(self.codes), np.int64)
+    def __init__(self, n: int) -> None:
+        self.pairs = np.zeros((4, n))
+        self.counts = np.zeros(n, np.int64)
 
-    def _grow(self) -> None:
-        """Room for every key."""
-        self.pairs = grown(self.pairs, len(self.codes))
-        self.counts = grown(self.counts, len(self.codes))
-
-    def update(self, call: Call, y_true: Any, scores: Any, groups: Any, **batch: Any) -> None:
-        """Add one batch."""
-        keys = None
-        for block in call.blocks(y_true, scores, least=self.codes.__len__, **batch):
-            keys = keys or Keys(groups, block.shape)
-            self.add(block, keys.encode(block.cut, self.codes))
-
-    def add(self, block: Block, codes: Array | None) -> None:
+    def add(self, block: Block, bins: Bins) -> None:
         """Add one block."""
-        self._grow()
-        n_groups = len(self.counts)
-        if codes is None:
-            counts = np.array([block.n_kept()])
-        else:
-            counts = np.bincount(codes if block.kept is None else codes[block.kept], None, n_groups)
+        self.pairs, self.counts = grown(self.pairs, bins.n), grown(self.counts, bins.n)
+        counts = bins.count(block.kept, len(block.losses))
         self.counts += counts
-        self._add_pairs(0, *_sum_pairs(block.losses, codes, n_groups))
+        self._add_pairs(0, *bins.sum_pairs(block.losses))
         if block.weights is None:
-            self._add_pairs(2, counts.astype(np.float64), np.zeros(n_groups))
+            self._add_pairs(2, counts.astype(np.float64), np.zeros(bins.n))
         else:
-            self._add_pairs(2, *_sum_pairs(block.weights, codes, n_groups))
+            self._add_pairs(2, *bins.sum_pairs(block.weights))
 
     def _add_pairs(self, row: int, values: Array, low: Array) -> None:
         add_pairs(self.pairs[row], self.pairs[row + 1], values)
         add_pairs(self.pairs[row], self.pairs[row + 1], low)
 
-    def merged(self, other: GroupSums) -> GroupSums:
-        """Both together; neither changes."""
-        result = GroupSums()
-        for sums in (self, other):
-            at = np.array([result.codes[key] for key in sums.codes], np.intp)
-            result._grow()
-            pairs = result.pairs[:, at]
-            for i in range(4):
-                add_pairs(pairs[i & 2], pairs[i & 2 | 1], sums.pairs[i])
-            result.pairs[:, at] = pairs
-            result.counts[at] += sums.counts
-        return result
-
-    def whole(self) -> Sums:
-        """The sums over all groups."""
-        total, weight = _whole(self.pairs[:2]), _whole(self.pairs[2:])
-        return Sums(*total, *weight, int(self.counts.sum()))
+    def of(self, at: Array) -> Totals:
+        """Of some groups."""
+        some = Totals(0)
+        some.pairs, some.counts = self.pairs[:, at], self.counts[at]
+        return some
 
     def totals(self) -> Array:
         """The sum of weight times loss by group."""
@@ -293,33 +319,56 @@ class GroupSums:
         return weight
 
     def means(self) -> Array:
-        """The weighted means by group; nan where nothing counts."""
+        """The weighted means by group."""
         return divided(self.totals(), self.weights())
 
-    def result(self) -> ByGroup[GroupRecord]:
-        """Mean, sum, weight and count by group."""
-        columns = (self.means(), self.totals(), self.weights(), self.counts.copy())
-        return ByGroup(GroupRecord, list(self.codes), *columns)
-
-    def __getstate__(self) -> tuple[Any, ...]:
-        return list(self.codes), self.pairs, self.counts
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        keys, self.pairs, self.counts = state
-        self.codes = Codes(keys)
-
-
-def divided(a: Array, b: Array) -> Array:
-    """The quotients; nan where b is 0."""
-    quotients = np.full(len(a), np.nan)
-    np.divide(a, b, out=quotients, where=b != 0.0)
-    return quotients
+    def whole(self) -> Sums:
+        """The sums over all groups."""
+        total, weight = _whole(self.pairs[:2]), _whole(self.pairs[2:])
+        return Sums(*total, *weight, int(self.counts.sum()))
 
 
 def _whole(pairs: Array) -> tuple[float, float]:
     values = pairs.ravel().tolist()
     total = math.fsum(values)
     return total, math.fsum([*values, -total]) if math.isfinite(total) else 0.0
+
+
+class GroupSums(NamedTuple):
+    """The keys of the groups, and their sums."""
+
+    keys: list[Any]
+    totals: Totals
+
+    def merged(self, other: GroupSums) -> GroupSums:
+        """Both together; neither changes."""
+        codes = Codes([*self.keys, *other.keys])
+        both = Totals(len(codes))
+        for keys, totals in (self, other):
+            at = np.array([codes[key] for key in keys], np.intp)
+            pairs = both.pairs[:, at]
+            for i in range(4):
+                add_pairs(pairs[i & 2], pairs[i & 2 | 1], totals.pairs[i])
+            both.pairs[:, at] = pairs
+            both.counts[at] += totals.counts
+        return GroupSums(list(codes), both)
+
+    def result(self) -> ByGroup[GroupRecord]:
+        """Mean, sum, weight and count by group."""
+        found = self.totals
+        columns = (found.means(), found.totals(), found.weights(), found.counts.copy())
+        return ByGroup(GroupRecord, self.keys, *columns)
+
+
+def group_sums(call: Call, y_true: Any, scores: Any, groups: Any, **batch: Any) -> GroupSums:
+    """The sums of one batch by group."""
+    elements = call.elements(y_true, scores, **batch)
+    keys = Keys(groups, elements.shape)
+    totals = Totals(len(keys))
+    for block in elements.blocks(keys.__len__):
+        totals.add(block, keys.bins(block.cut))
+    at, used = keys.used(totals.counts)
+    return GroupSums(used, totals.of(at))
 
 
 def grouped(
@@ -356,8 +405,8 @@ def grouped(
     -------
     ByGroup
         A mapping from each key to a named tuple (mean, sum, weight, count); its attribute
-        ``columns`` is a dict of columns, for a data frame. The mean is the weighted mean; that
-        of a group in which nothing counts is nan.
+        ``columns`` is a dict of columns, for a data frame. The mean is the weighted mean. A
+        group in which nothing counts is not there.
 
     See Also
     --------
@@ -366,7 +415,8 @@ def grouped(
 
     Notes
     -----
-    Each loss is computed in float64, in blocks: the memory used does not grow with their number.
+    Each loss is computed in float64, in blocks, one after another whatever `workers` says: the
+    memory used does not grow with their number.
 
     Examples
     --------
@@ -382,7 +432,6 @@ def grouped(
     >>> list(by_country.columns)
     ['group', 'mean', 'sum', 'weight', 'count']
     """
-    sums = GroupSums()
     call = Call(loss, options, "grouped")
-    sums.update(call, y_true, scores, groups, sample_weight=sample_weight, where=where, var=var)
-    return sums.result()
+    batch = {"sample_weight": sample_weight, "where": where, "var": var}
+    return group_sums(call, y_true, scores, groups, **batch).result()

@@ -7,9 +7,10 @@ from typing import Any
 
 from fastxent._call import Call
 from fastxent._evaluate import Sums
-from fastxent._groups import ByGroup, GroupRecord, GroupSums
+from fastxent._groups import ByGroup, GroupRecord, GroupSums, Totals, group_sums
 
 _NOTHING = Sums(0.0, 0.0, 0.0, 0.0, 0)
+_NO_GROUPS = GroupSums([], Totals(0))
 
 
 class LossAccumulator:
@@ -104,9 +105,8 @@ class LossAccumulator:
         if groups is None:
             self._sums = added(self._sums, self._call.sums(y_true, scores, **batch))
             return
-        by_group = GroupSums()
-        by_group.update(self._call, y_true, scores, groups, **batch)
-        sums = added(self._sums, by_group.whole())
+        by_group = group_sums(self._call, y_true, scores, groups, **batch)
+        sums = added(self._sums, by_group.totals.whole())
         if self._groups is not None:
             by_group = self._groups.merged(by_group)
         self._groups, self._sums = by_group, sums
@@ -127,7 +127,7 @@ class LossAccumulator:
             self._check_groups(other._groups is not None)
         sums = added(self._sums, other._sums)
         if other._groups is not None:
-            self._groups = (self._groups or GroupSums()).merged(other._groups)
+            self._groups = (self._groups or _NO_GROUPS).merged(other._groups)
         self._sums = sums
 
     def _check_groups(self, given: bool) -> None:
@@ -162,7 +162,7 @@ class LossAccumulator:
         ByGroup
             As from `fastxent.grouped`.
         """
-        return (self._groups or GroupSums()).result()
+        return (self._groups or _NO_GROUPS).result()
 
     @property
     def total(self) -> float:

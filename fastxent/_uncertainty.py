@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastxent._call import Array, Block, Call
-from fastxent._groups import ByGroup, GroupSums, Keys, divided, grown, sum_by
+from fastxent._groups import Bins, ByGroup, Keys, Totals, divided, grown
 
 
 class Score(NamedTuple):
@@ -60,40 +60,37 @@ class _Spread:
         How many weights are not 0.
     """
 
-    def __init__(self) -> None:
-        self.weight = self.centre = self.ee = self.ew = self.ww = self.n = np.zeros(0)
+    def __init__(self, n: int) -> None:
+        self.weight, self.centre, self.ee, self.ew, self.ww, self.n = np.zeros((6, n))
 
     @np.errstate(invalid="ignore", over="ignore")
-    def add(self, losses: Array, weights: Array | None, codes: Array | None, groups: int) -> None:
+    def add(self, losses: Array, weights: Array | None, bins: Bins) -> None:
         """Add the losses, times their weights, of one block."""
-        self._grow(groups)
+        self._grow(bins.n)
         if weights is None:
-            ones = np.ones(len(losses))
-            weight = n = ww = sum_by(ones, codes, groups)
+            n = weight = ww = bins.count(None, len(losses)).astype(np.float64)
         else:
-            weight, ww = sum_by(weights, codes, groups), sum_by(weights * weights, codes, groups)
-            n = sum_by((weights != 0.0).astype(np.float64), codes, groups)
-        total = sum_by(losses, codes, groups)
-        mean = np.divide(total, weight, out=np.zeros(groups), where=weight != 0.0)
-        expected = mean if codes is None else mean[codes]
+            n = bins.count(weights != 0.0, len(losses)).astype(np.float64)
+            weight, ww = bins.sum(weights), bins.sum(weights * weights)
+        mean = np.divide(bins.sum(losses), weight, out=np.zeros(bins.n), where=weight != 0.0)
+        expected = mean if bins.codes is None else mean[bins.codes]
         e = losses - (expected if weights is None else expected * weights)
-        ew = sum_by(e if weights is None else e * weights, codes, groups)
-        ee = sum_by(e * e, codes, groups)
+        ew = bins.sum(e if weights is None else e * weights)
+        ee = bins.sum(e * e)
         both = self.weight + weight
-        share = np.divide(weight, both, out=np.zeros(groups), where=both != 0.0)
-        centre = self.centre + share * (mean - self.centre)
-        self._shift(centre)
-        shift = centre - mean
+        share = np.divide(weight, both, out=np.zeros(bins.n), where=both != 0.0)
+        self._shift(self.centre + share * (mean - self.centre))
+        shift = self.centre - mean
         self.ee += ee - shift * (2.0 * ew - shift * ww)
         self.ew += ew - shift * ww
         self.ww += ww
         self.n += n
         self.weight = both
 
-    def _grow(self, groups: int) -> None:
-        if len(self.n) < groups:
+    def _grow(self, n: int) -> None:
+        if len(self.n) < n:
             for name, sums in vars(self).items():
-                setattr(self, name, grown(sums, groups))
+                setattr(self, name, grown(sums, n))
 
     def _shift(self, centre: Array) -> None:
         shift = centre - self.centre
@@ -104,7 +101,6 @@ class _Spread:
     @np.errstate(invalid="ignore", over="ignore", divide="ignore")
     def standard_error(self, mean: Array) -> Array:
         """Of the means; nan for fewer than two losses."""
-        self._grow(len(mean))
         self._shift(mean)
         correction = np.where(self.n > 1.0, self.n / (self.n - 1.0), np.nan)
         return divided(np.sqrt(correction * np.maximum(self.ee, 0.0)), self.weight)
@@ -156,7 +152,8 @@ def score(
     For equal weights that is the sample variance over :math:`n`. The losses are taken to be
     independent of each other: those of the tokens of one text are not.
 
-    Each loss is computed in float64, in blocks: the memory used does not grow with their number.
+    Each loss is computed in float64, in blocks, one after another whatever `workers` says: the
+    memory used does not grow with their number.
 
     Examples
     --------
@@ -166,17 +163,18 @@ def score(
     (0.367, 0.1852, 4)
     """
     call = Call(loss, options, "score")
-    sums, spread = GroupSums([None] if groups is None else []), _Spread()
     batch = {"sample_weight": sample_weight, "where": where, "var": var}
-    keys = None
-    for block in call.blocks(y_true, scores, least=sums.codes.__len__, **batch):
-        keys = keys or Keys(groups, block.shape)
-        codes = keys.encode(block.cut, sums.codes)
-        sums.add(block, codes)
-        spread.add(block.losses, block.weights, codes, len(sums.codes))
-    mean = sums.means()
-    columns = (mean, spread.standard_error(mean), sums.weights(), sums.counts)
-    found = ByGroup(Score, list(sums.codes), *columns)
+    elements = call.elements(y_true, scores, **batch)
+    keys = Keys(groups, elements.shape)
+    totals, spread = Totals(len(keys)), _Spread(len(keys))
+    for block in elements.blocks(keys.__len__):
+        bins = keys.bins(block.cut)
+        totals.add(block, bins)
+        spread.add(block.losses, block.weights, bins)
+    errors = spread.standard_error(totals.means())
+    at, used = keys.used(totals.counts)
+    totals = totals.of(at)
+    found = ByGroup(Score, used, totals.means(), errors[at], totals.weights(), totals.counts)
     return found[None] if groups is None else found
 
 
@@ -237,24 +235,25 @@ def compare(
     (-0.1347, 0.059, 0.022)
     """
     call = Call(loss, options, "compare")
-    sums_a, sums_b = (GroupSums([None] if groups is None else []) for _ in range(2))
-    sums_b.codes, spread = sums_a.codes, _Spread()
-    batch = {"least": sums_a.codes.__len__, "sample_weight": sample_weight, "where": where}
-    blocks_a = call.of("scores_a").blocks(y_true, scores_a, var=var_a, **batch)
-    blocks_b = call.of("scores_b").blocks(y_true, scores_b, var=var_b, **batch)
-    keys = None
-    for block_a, block_b in zip(blocks_a, blocks_b, strict=True):
-        a, b = _paired(block_a, block_b)
-        keys = keys or Keys(groups, a.shape)
-        codes = keys.encode(a.cut, sums_a.codes)
-        sums_a.add(a, codes)
-        sums_b.add(b, codes)
-        spread.add(a.losses - b.losses, a.weights, codes, len(sums_a.codes))
-    difference = divided(sums_a.totals() - sums_b.totals(), sums_a.weights())
+    batch = {"sample_weight": sample_weight, "where": where}
+    elements_a = call.of("scores_a").elements(y_true, scores_a, var=var_a, **batch)
+    elements_b = call.of("scores_b").elements(y_true, scores_b, var=var_b, **batch)
+    keys = Keys(groups, elements_a.shape)
+    totals_a, totals_b, spread = Totals(len(keys)), Totals(len(keys)), _Spread(len(keys))
+    for pair in zip(*(e.blocks(keys.__len__) for e in (elements_a, elements_b)), strict=True):
+        a, b = _paired(*pair)
+        bins = keys.bins(a.cut)
+        totals_a.add(a, bins)
+        totals_b.add(b, bins)
+        spread.add(a.losses - b.losses, a.weights, bins)
+    difference = divided(totals_a.totals() - totals_b.totals(), totals_a.weights())
+    errors = spread.standard_error(difference)
+    at, used = keys.used(totals_a.counts)
+    means = (totals.of(at).means() for totals in (totals_a, totals_b))
+    totals = totals_a.of(at)
     found = ByGroup(
-        Comparison, list(sums_a.codes), sums_a.means(), sums_b.means(), difference,
-        spread.standard_error(difference), sums_a.weights(), sums_a.counts,
-    )  # fmt: skip
+        Comparison, used, *means, difference[at], errors[at], totals.weights(), totals.counts
+    )
     return found[None] if groups is None else found
 
 
