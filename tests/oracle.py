@@ -115,6 +115,8 @@ def reduce(at: Position, how: Reduction) -> float | Array:
     weight, keep = weights_of(at, how)
     losses = np.where(at.nan, np.nan, times(weight, at.loss))
     losses = np.where(keep, losses, 0)
+    if how.reduction == "wide":  # the oracle's own: "none", unrounded
+        return losses
     with np.errstate(all="ignore"):
         if how.reduction == "none":
             return losses.astype(out_dtype(at.dtype))
@@ -538,9 +540,14 @@ def exact_row_slopes(target: int, row: ArrayLike) -> list[Any]:
 
 
 def ulps(got: ArrayLike, want: Any, dtype: Any) -> float:
-    """The largest distance of `got` from the exact values, in units of its own last place."""
-    worst = 0.0
-    for g, w in zip(np.ravel(got).tolist(), want, strict=True):
-        unit = np.spacing(np.asarray(abs(float(w)), dtype))
-        worst = max(worst, float(abs(exact(g) - w) / exact(unit)))
-    return worst
+    """The largest distance of `got` from the exact values, in units of its own last place.
+
+    `want` holds mpmath's numbers, or is an array of longdouble.
+    """
+    flat = np.ravel(got)
+    unit = np.spacing(np.abs(np.array([float(w) for w in np.ravel(want)], dtype)))
+    if isinstance(want, np.ndarray):
+        return float((np.abs(flat.astype(LD) - want.ravel()) / unit.astype(LD)).max())
+    return max(
+        float(abs(exact(g) - w) / exact(u)) for g, w, u in zip(flat, want, unit, strict=True)
+    )
