@@ -24,10 +24,32 @@ _NAN_SCORE, _NAN_LABEL, _BAD_SCORE, _BAD_LABEL, _BAD_WEIGHT, _BAD_SCALE, _UNDEFI
 )
 
 
+# ---- numbers ---------------------------------------------------------------------------------
+
+
+def as_index(value: Any, name: str) -> int:
+    """A whole number that fits into 64 bits."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name}={value!r:.60} is no integer: pass one") from None
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"{name}={number} does not fit into 64 bits")
+    return number
+
+
+def as_float(value: Any, name: str) -> float:
+    """A real number."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}={value!r:.60} is no number: pass one") from None
+
+
 # ---- arrays ----------------------------------------------------------------------------------
 
 
-def as_array(value: Any, name: str) -> np.ndarray:
+def as_array(value: Any, name: str, *, scalars: bool = False) -> np.ndarray:
     """An ndarray over the same memory, where the value has memory that NumPy can see."""
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array: pass {name}.data, and where=~{name}.mask")
@@ -35,7 +57,7 @@ def as_array(value: Any, name: str) -> np.ndarray:
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError, BufferError) as error:
         raise type(error)(f"{name} cannot be read as an array: {error}{_advice(value)}") from error
-    if not array.ndim:
+    if not array.ndim and not scalars:
         raise ValueError(
             f"{name} is a scalar ({value!r:.60}): at least one dimension is needed, "
             f"so pass [{name}]"
@@ -97,7 +119,7 @@ def losses_shape(scores: np.ndarray, axis: int) -> tuple[int, ...]:
 
 def class_axis(scores: np.ndarray, axis: Any, name: str) -> int:
     """The axis of the classes, from 0 on."""
-    number = operator.index(axis)
+    number = as_index(axis, "axis")
     if not -scores.ndim <= number < scores.ndim:
         raise ValueError(
             f"axis={number} is out of range: {name} of shape {scores.shape} has {scores.ndim} dimensions"
@@ -152,7 +174,7 @@ def as_weight(value: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 def as_mask(value: Any, shape: tuple[int, ...]) -> np.ndarray:
     """A boolean array of the losses' shape."""
-    array = np.asarray(value)
+    array = as_array(value, "where", scalars=True)
     if array.dtype != _BOOL:
         raise TypeError(f"where has dtype {array.dtype}: use booleans")
     return array if array.shape == shape else _spread(array, "where", shape)
@@ -160,7 +182,7 @@ def as_mask(value: Any, shape: tuple[int, ...]) -> np.ndarray:
 
 def as_scale(value: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
     """pos_weight or var: numbers that are spread over the losses."""
-    array = np.asarray(value)
+    array = as_array(value, name, scalars=True)
     if array.dtype.kind in "iub":
         array = array.astype(np.float64)
     if array.dtype.kind != "f" or array.dtype.itemsize > 8:
@@ -182,14 +204,17 @@ def as_class_weight(value: Any, classes: int) -> np.ndarray:
     if isinstance(value, dict):
         weights = np.ones(classes)
         for key, weight in value.items():
-            index = operator.index(key)
+            index = as_index(key, "a key of class_weight")
             if not 0 <= index < classes:
                 raise ValueError(
                     f"class_weight names class {index}, but there are {classes} classes"
                 )
-            weights[index] = weight
+            weights[index] = as_float(weight, f"class_weight[{index}]")
     else:
-        weights = np.ascontiguousarray(value, dtype=np.float64)
+        weights = as_array(value, "class_weight")
+        if weights.dtype.kind not in "iubf":
+            raise TypeError(f"class_weight has dtype {weights.dtype}: use numbers")
+        weights = np.require(weights, np.float64, ["C", "A"])
     if weights.shape != (classes,):
         raise ValueError(
             f"class_weight has shape {weights.shape}: one weight for each of the {classes} classes "
@@ -268,7 +293,7 @@ def epsilon(eps: Any, scores: np.ndarray) -> float:
         if eps != "auto":
             raise ValueError(f'eps={eps!r} is unknown: use "auto" or a number')
         return _EPSILONS[scores.dtype.char]
-    value = float(eps)
+    value = as_float(eps, "eps")
     if not 0.0 <= value < 0.5:
         raise ValueError(f"eps={value} is not in [0, 0.5)")
     return value
@@ -276,7 +301,7 @@ def epsilon(eps: Any, scores: np.ndarray) -> float:
 
 def smoothing(label_smoothing: Any) -> float:
     """A float in [0, 1]."""
-    value = float(label_smoothing)
+    value = as_float(label_smoothing, "label_smoothing")
     if not 0.0 <= value <= 1.0:
         raise ValueError(f"label_smoothing={value} is not in [0, 1]")
     return value
@@ -289,12 +314,12 @@ def ignored(ignore_index: Any, indices: bool, labels: np.ndarray) -> int:
             f"ignore_index is given, but the labels of shape {labels.shape} are distributions, not "
             f"class indices"
         )
-    return operator.index(ignore_index)
+    return as_index(ignore_index, "ignore_index")
 
 
 def workers_wanted(workers: Any) -> int:
     """As given: 1, another positive number, or -1 for every CPU."""
-    number = operator.index(workers)
+    number = as_index(workers, "workers")
     if number < 1 and number != -1:
         raise ValueError(f"workers={number} is neither positive nor -1 (every CPU)")
     return number

@@ -10,8 +10,8 @@ from libc.math cimport INFINITY
 from libc.stdint cimport uint8_t
 
 from fastxent._kernels.job cimport (
-    ABSENT, BAD_LABEL, BAD_SCALE, BAD_SCORE, BAD_WEIGHT, BINARY, BINARY_LOGITS,
-    BLOCK, GAUSSIAN, Job, LANES, NAN_LABEL, NAN_OMIT, NAN_PROPAGATE, NAN_SCORE, NO_FAULT, Partial,
+    ABSENT, BAD_LABEL, BAD_SCALE, BAD_SCORE, BAD_WEIGHT, BINARY, BINARY_LOGITS, BLOCK, FLOAT64,
+    GAUSSIAN, Job, LANES, NAN_LABEL, NAN_OMIT, NAN_PROPAGATE, NAN_SCORE, NO_FAULT, Partial,
 )
 from fastxent._kernels.load cimport (
     AHEAD, ahead, gather, hard_labels, is_real, load, number, prefetch_lanes, prefetch_part, real,
@@ -48,11 +48,19 @@ cdef struct Stage:      # one block on its way: float64, whatever came in
 cdef inline bint is_plain(const Job* job) noexcept nogil:
     """Whether full blocks may take a fast road."""
     return (
-        (job.loss == BINARY and job.eps >= 1.1754943508222875e-38 or job.loss == BINARY_LOGITS)
+        (job.loss == BINARY or job.loss == BINARY_LOGITS)
         and job.mask.kind == ABSENT
         and job.scale_by.kind == ABSENT
         and job.label_smoothing == 0.0
     )
+
+
+cdef inline bint has_normal_eps(const Job* job, real* tag) noexcept nogil:
+    """Whether 1 / eps is a number in the type at hand: what is clipped by it has a cheap logarithm."""
+    if real is float:
+        return job.loss != BINARY or job.eps >= 1.1754943508222875e-38
+    else:
+        return job.loss != BINARY or job.eps >= 2.2250738585072014e-308
 
 
 cdef inline bint add_likelihoods(
@@ -217,15 +225,25 @@ cdef inline bint add_soft_losses(
     cdef double lanes[LANES]
     cdef real eps = <real>job.eps, one = 1, zero = 0, half = 0.5
     cdef real q, share
+    cdef double wide[BLOCK]
+    cdef const double* exact
     cdef const real* p
     cdef const real* y
+    cdef int differ = 0
     cdef Py_ssize_t i, j
-    if not is_real(job.labels.kind, tag) or one - eps == one:
+    if one - eps == one:
         return False
     p = view(job, &job.scores, start, BLOCK, scratch, scores)
     y = view(job, &job.labels, start, BLOCK, scratch, labels)
     if not all_between(p, zero, one) or not all_between(y, zero, one):
         return False
+    # Labels of more digits than the scores: by their value, not their dtype, for the same bits.
+    if job.labels.kind == FLOAT64:
+        exact = view(job, &job.labels, start, BLOCK, scratch, wide)
+        for i in range(BLOCK):
+            differ += <double>y[i] != exact[i]
+        if differ:
+            return False
     prefetch_part(&job.scores, start + AHEAD, BLOCK)
     prefetch_part(&job.labels, start + AHEAD, BLOCK)
     for i in range(BLOCK):
@@ -259,6 +277,8 @@ cdef inline bint add_direct_losses(
     cdef double weight[BLOCK]
     cdef double scratch[BLOCK]
     cdef bint weighted = job.weight.kind != ABSENT
+    if not has_normal_eps(job, tag):
+        return False
     if job.want_losses and not weighted and job.out.direct and is_real(job.out.kind, tag):
         return direct_losses(job, start, <real*>job.out.data + start)
     if not direct_losses(job, start, narrow):
@@ -537,13 +557,14 @@ cdef inline void run_positions(
     """
     cdef Product product
     cdef int n
-    cdef bint ok
+    cdef bint ok, narrow
     cdef bint plain = is_plain(job)
     start_product(&product)
     while start < stop:
         n = <int>min(<Py_ssize_t>BLOCK, stop - start)
         if not (plain and n == BLOCK and fast_block(job, start, &product, partial, tag)):
-            if job.want_losses or (n == BLOCK and not (plain and are_hard(job, start))):
+            narrow = job.want_losses or (n == BLOCK and not (plain and are_hard(job, start)))
+            if narrow and (job.eps == 0.0 or has_normal_eps(job, tag)):
                 ok = careful_block(job, start, n, partial, tag)
             else:
                 ok = careful_block(job, start, n, partial, <double*>NULL)
