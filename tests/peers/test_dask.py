@@ -1,5 +1,6 @@
 """Dask, with a cluster of two processes: the number in memory, whatever the chunks."""
 
+import doctest
 import os
 import signal
 import time
@@ -140,6 +141,11 @@ def test_chunks_of_unknown_size():
     )
     with pytest.raises(ValueError, match=r"y_true has \(2,\) chunks where \(10,\) are needed"):
         fd.accumulate("binary_cross_entropy", *chunked(OTHER, Y), p[few])
+
+
+def test_the_examples():
+    assert doctest.testmod(fd).attempted > 8
+    assert doctest.testmod(fd).failed == 0
 
 
 def test_nothing_at_all():
