@@ -209,7 +209,11 @@ def documented(loss: Loss, returns: str = "value") -> Callable[[Function], Funct
 
     def complete(function: Function) -> Function:
         if function.__doc__:  # python -OO leaves none
-            sections = [parameters(loss, function, returns), dedent(RETURNS[returns]), dedent(RAISES)]
+            sections = [
+                parameters(loss, function, returns),
+                dedent(RETURNS[returns]),
+                dedent(RAISES),
+            ]
             intro, heading, rest = dedent(function.__doc__).partition("\nExamples\n")
             notes = intro.find("\nNotes\n")
             cut = len(intro) if notes < 0 else notes + 1

@@ -5,7 +5,9 @@ Each docstring holds what is the function's own: `fastxent._docs` adds the argum
 
 from __future__ import annotations
 
-from typing import Any, SupportsIndex
+import inspect
+from collections.abc import Callable
+from typing import Any, SupportsIndex, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,6 +16,15 @@ from fastxent import _options
 from fastxent._docs import documented
 from fastxent._slopes import grad_hess, value_and_grad
 from fastxent._types import Array, ClassWeight, NanPolicy, Reduction, Value
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def objective(function: Function) -> Function:
+    """Show LightGBM the three arguments that it passes: it counts those of the signature."""
+    shown = list(inspect.signature(function).parameters.values())[:3]
+    function.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+    return function
 
 
 @documented(_options.BINARY_LOGITS, "value_and_grad")
@@ -96,8 +107,8 @@ def categorical_cross_entropy_value_and_grad(
     >>> round(value, 6)
     0.168117
     >>> grad.round(4)
-    array([[-0.1073,  0.0877,  0.0196],
-           [ 0.0237, -0.0474,  0.0237]])
+    array([[-0.1072,  0.0876,  0.0196],
+           [ 0.0226, -0.0453,  0.0226]])
     """
     return value_and_grad(
         _options.CATEGORICAL_LOGITS, y_true, logits, axis=axis, class_weight=class_weight,
@@ -107,6 +118,7 @@ def categorical_cross_entropy_value_and_grad(
     )  # fmt: skip
 
 
+@objective
 @documented(_options.BINARY_LOGITS, "grad_hess")
 def binary_cross_entropy_grad_hess(
     y_true: ArrayLike,
@@ -129,7 +141,8 @@ def binary_cross_entropy_grad_hess(
 
     Notes
     -----
-    It can be given as it is, as `objective`, to XGBoost's and LightGBM's classifiers.
+    It can be given as it is, as `objective`, to XGBoost's and LightGBM's classifiers. As LightGBM
+    counts the arguments, `inspect.signature` shows the first three only.
 
     Examples
     --------
@@ -144,6 +157,7 @@ def binary_cross_entropy_grad_hess(
     )  # fmt: skip
 
 
+@objective
 @documented(_options.CATEGORICAL_LOGITS, "grad_hess")
 def categorical_cross_entropy_grad_hess(
     y_true: ArrayLike,

@@ -24,6 +24,18 @@ LOSSES = {loss.name: loss for loss in _options.LOSSES}
 GRADIENTS = ("_value_and_grad", "_grad_hess")
 
 
+def signature(function: object) -> inspect.Signature:
+    """The whole of it: `inspect` shows LightGBM, which counts the arguments, three of an objective."""
+    shown = vars(function).get("__signature__")
+    if shown is None:
+        return inspect.signature(function)
+    del function.__signature__
+    try:
+        return inspect.signature(function)
+    finally:
+        function.__signature__ = shown
+
+
 def readme() -> str:
     path = ROOT / "README.md"
     if not path.exists():
@@ -109,7 +121,7 @@ def test_examples(module):
 def test_docstring_has_every_parameter(function):
     doc = inspect.getdoc(function)
     section = re.search(r"^Parameters\n-+\n(.*?)(^\w+\n-+\n|\Z)", doc, re.DOTALL | re.MULTILINE)
-    parameters = inspect.signature(function).parameters
+    parameters = signature(function).parameters
     if not parameters:
         return
     heads = re.findall(r"^([*\w][*\w, ]*?)(?: : .*)?$", section[1], re.MULTILINE)
@@ -125,10 +137,14 @@ def test_signature_is_the_option_table(loss):
     names = [loss.name, *(loss.name.replace("_with_logits", g) for g in GRADIENTS)]
     functions = [getattr(fastxent, n) for n in names if hasattr(fastxent, n)]
     for function in functions:
-        parameters = inspect.signature(function).parameters.values()
+        parameters = signature(function).parameters.values()
         options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-        assert options == defaults
-        assert list(options) == list(defaults)
+        of_function = defaults
+        if function.__name__.endswith("_grad_hess"):  # no reduction; boosted trees pass the weights
+            without = ("reduction", "sample_weight")
+            of_function = {name: d for name, d in defaults.items() if name not in without}
+        assert options == of_function
+        assert list(options) == list(of_function)
         positional = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
         given = list(dict.fromkeys([loss.truth, loss.scores]))
         assert positional[: len(given)] == given

@@ -41,7 +41,6 @@ cdef struct Rows:       # one block of rows on its way
     uint8_t kept[ROWS]
     double scratch[BLOCK]
     int n
-    int count           # rows that take part
     bint weighted
 
 
@@ -500,27 +499,35 @@ cdef inline bint settle(
     return True
 
 
+cdef inline bint mend_rows(
+    const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
+) noexcept nogil:
+    """Rows of logits whose loss is no finite number, once more; False where one holds a fault."""
+    cdef Fault fault
+    cdef Py_ssize_t index, i
+    for i in range(rows.n):
+        if rows.kept[i] and not rows.loss[i] < INFINITY:
+            rows.loss[i] = careful_row(
+                job, at(job, &job.scores, start + i), rows.target[i], &fault, &index
+            )
+            if not settle(job, rows, i, fault, start + i, index, partial):
+                return False
+    return True
+
+
 cdef inline bint index_losses(
     const Job* job, Py_ssize_t start, Rows* rows, Partial* partial, real* tag
 ) noexcept nogil:
     """Losses of class indices."""
     cdef double p[ROWS]
     cdef Fault fault
-    cdef Py_ssize_t index
     cdef Py_ssize_t i
     if job.loss == CATEGORICAL_LOGITS:
         if job.classes <= TILE_CLASSES:
             tile_losses(job, start, rows, tag)
         else:
             long_row_losses(job, start, rows, tag)
-        for i in range(rows.n):
-            if rows.kept[i] and not rows.loss[i] < INFINITY:
-                rows.loss[i] = careful_row(
-                    job, at(job, &job.scores, start + i), rows.target[i], &fault, &index
-                )
-                if not settle(job, rows, i, fault, start + i, index, partial):
-                    return False
-        return True
+        return mend_rows(job, start, rows, partial)
     target_scores(job, start, rows.n, rows.target, p)
     for i in range(rows.n):
         if rows.kept[i] and not 0.0 <= p[i] <= 1.0:
@@ -569,12 +576,29 @@ cdef inline bint distribution_losses(
     return True
 
 
+cdef inline void add_rows(
+    const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
+) noexcept nogil:
+    """Weigh, store and add up the losses of a block."""
+    cdef Py_ssize_t i
+    for i in range(rows.n):
+        partial.count += rows.kept[i]
+        if not rows.kept[i]:
+            rows.loss[i] = 0.0
+            rows.factor[i] = 0.0
+            rows.weight[i] = 0.0
+    if rows.weighted:
+        apply_weights(rows.loss, rows.factor, rows.n)
+    if job.want_losses:
+        store(job, &job.out, start, rows.n, rows.loss)
+    add_losses(rows.loss, rows.weight if rows.weighted else NULL, rows.n, partial)
+
+
 cdef inline bint row_block(
     const Job* job, Py_ssize_t start, int n, Partial* partial, real* tag
 ) noexcept nogil:
     """Up to ROWS rows; False where one holds a fault."""
     cdef Rows rows
-    cdef Py_ssize_t i
     cdef bint ok
     rows.n = n
     if not stage_rows(job, start, &rows, partial):
@@ -583,22 +607,9 @@ cdef inline bint row_block(
         ok = index_losses(job, start, &rows, partial, tag)
     else:
         ok = distribution_losses(job, start, &rows, partial)
-    if not ok:
-        return False
-    rows.count = 0
-    for i in range(n):
-        rows.count += rows.kept[i]
-        if not rows.kept[i]:
-            rows.loss[i] = 0.0
-            rows.factor[i] = 0.0
-            rows.weight[i] = 0.0
-    if rows.weighted:
-        apply_weights(rows.loss, rows.factor, n)
-    if job.want_losses:
-        store(job, &job.out, start, n, rows.loss)
-    add_losses(rows.loss, rows.weight if rows.weighted else NULL, n, partial)
-    partial.count += rows.count
-    return True
+    if ok:
+        add_rows(job, start, &rows, partial)
+    return ok
 
 
 cdef inline void run_rows(

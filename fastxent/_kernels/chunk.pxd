@@ -2,7 +2,7 @@
 
 from fastxent._kernels.binary cimport run_positions
 from fastxent._kernels.categorical cimport run_rows
-from fastxent._kernels.gradient cimport write_gradients
+from fastxent._kernels.gradient cimport run_with_gradients
 from fastxent._kernels.job cimport (
     ABSENT, CATEGORICAL, CATEGORICAL_LOGITS, FLOAT64, Job, KL, NO_FAULT, Partial,
 )
@@ -21,7 +21,12 @@ cdef inline void run_chunk(const Job* job, Py_ssize_t number, Partial* partial) 
     partial.fault = NO_FAULT
     partial.position = -1
     partial.index = -1
-    if job.scores.kind == FLOAT64:
+    if job.grad.kind != ABSENT:
+        if job.scores.kind == FLOAT64:
+            run_with_gradients(job, start, stop, partial, <double*>NULL)
+        else:
+            run_with_gradients(job, start, stop, partial, <float*>NULL)
+    elif job.scores.kind == FLOAT64:
         if rows:
             run_rows(job, start, stop, partial, <double*>NULL)
         else:
@@ -30,9 +35,3 @@ cdef inline void run_chunk(const Job* job, Py_ssize_t number, Partial* partial) 
         run_rows(job, start, stop, partial, <float*>NULL)
     else:
         run_positions(job, start, stop, partial, <float*>NULL)
-    if job.grad.kind == ABSENT or partial.fault != NO_FAULT:
-        return
-    if job.scores.kind == FLOAT64:
-        write_gradients(job, start, stop, partial, <double*>NULL)
-    else:
-        write_gradients(job, start, stop, partial, <float*>NULL)

@@ -1,8 +1,8 @@
 # Gradients of the losses of logits, and the diagonals of their Hessians.
 #
-# They are written after the losses of the same chunk were added up, while its logits are in the
-# cache: the value is the loss's own, bit for bit, and what is bad has been found before anything of
-# the chunk is written. So an output may be the logits' own array.
+# They are written right after the losses of the same block were added up, while its logits are in L1:
+# the value is the loss's own, bit for bit. An output may be the logits' own array: nothing of a block,
+# or of a row, is written before all of it was read.
 #
 # No difference of nearly equal numbers: with e = e^-|z|, sigma(z) - 1 is -e / (1 + e), and the target's
 # p - 1 is -rest / (1 + rest), where rest is the sum of the other classes' odds against it. As with the
@@ -12,20 +12,20 @@ from libc.math cimport INFINITY, NAN
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
-from fastxent._kernels.binary cimport PART, Stage, all_between, stage_block
+from fastxent._kernels.binary cimport PART, Stage, all_between, run_positions, stage_block
 from fastxent._kernels.categorical cimport (
-    Rows, is_evenly_spaced, load_class, load_classes, row_rest, stage_rows, target_row,
-    target_scores,
+    Rows, add_rows, is_evenly_spaced, load_class, load_classes, mend_rows, row_rest, run_rows,
+    stage_rows, target_row, target_scores,
 )
 from fastxent._kernels.job cimport (
-    ABSENT, BLOCK, CATEGORICAL_LOGITS, FLOAT32, Job, LANES, NAN_OMIT, NAN_RAISE, Operand, Partial,
-    ROWS, TILE_CLASSES,
+    ABSENT, BLOCK, CATEGORICAL_LOGITS, FLOAT32, Job, LANES, NAN_OMIT, NAN_RAISE, NO_FAULT, Operand,
+    Partial, ROWS, TILE_CLASSES,
 )
 from fastxent._kernels.load cimport (
-    at, copy_run, hard_labels, load, real, store, view, view_classes, walk,
+    AHEAD, at, copy_run, hard_labels, load, prefetch_lanes, real, store, view, view_classes, walk,
 )
 from fastxent._kernels.math cimport decay_narrow, decay_wide, decay_wide2
-from fastxent._kernels.real cimport exp_of_difference
+from fastxent._kernels.real cimport exp_of_difference, log1p_all
 from fastxent._kernels.reduce cimport add, fold
 
 cdef enum:
@@ -170,21 +170,15 @@ cdef inline bint careful_slopes(
     return True
 
 
-cdef inline void write_positions(
-    const Job* job, Py_ssize_t start, Py_ssize_t stop, Partial* partial, real* tag
+cdef inline bint write_positions(
+    const Job* job, Py_ssize_t start, int n, Partial* partial, real* tag
 ) noexcept nogil:
-    """The gradient of a chunk of a loss of one number per position."""
-    cdef int n
+    """The gradient of a block of a loss of one number per position; False where it holds a fault."""
     cdef bint plain = (
-        job.nan_policy == NAN_RAISE and job.mask.kind == ABSENT and job.scale_by.kind == ABSENT
-        and job.label_smoothing == 0.0
+        n == BLOCK and job.nan_policy == NAN_RAISE and job.mask.kind == ABSENT
+        and job.scale_by.kind == ABSENT and job.label_smoothing == 0.0
     )
-    while start < stop:
-        n = <int>min(<Py_ssize_t>BLOCK, stop - start)
-        if not (plain and n == BLOCK and plain_slopes(job, start, tag)):
-            if not careful_slopes(job, start, n, partial):
-                return
-        start += n
+    return (plain and plain_slopes(job, start, tag)) or careful_slopes(job, start, n, partial)
 
 
 # ---- a row per position, by lanes ------------------------------------------------------------
@@ -319,6 +313,7 @@ cdef inline double row_powers(
         for j in range(LANES):
             lanes[j] = 0.0
         for i from 0 <= i < padded by LANES:
+            prefetch_lanes(<const char*>(x + i + AHEAD), sizeof(real))
             for j in range(LANES):
                 lanes[j] += <double>odds[i + j]
         add(fold(lanes), &hi, &lo)
@@ -328,7 +323,7 @@ cdef inline double row_powers(
 cdef inline bint long_row_slopes(
     const Job* job, Py_ssize_t start, Rows* rows, Py_ssize_t i, real reference
 ) noexcept nogil:
-    """One row of many classes; False, and nothing done, where float64 is needed."""
+    """One row of many classes, the sum of its odds into loss; False where float64 is needed."""
     cdef real power[KEPT]
     cdef real staged[BLOCK]
     cdef const char* row = at(job, &job.scores, start + i)
@@ -343,6 +338,7 @@ cdef inline bint long_row_slopes(
         rest = row_powers(job, row, target, reference, rows.scratch, power)
     else:
         rest = row_rest(job, row, target, reference, rows.scratch)
+    rows.loss[i] = rest
     if not row_scale(job, rows, i, rest, &scale):
         return False
     factor = <real>scale
@@ -484,9 +480,26 @@ cdef inline void careful_row_slopes(
 
 
 cdef inline void write_rows(
-    const Job* job, Py_ssize_t start, Py_ssize_t stop, Partial* partial, real* tag
+    const Job* job, Py_ssize_t start, Rows* rows, const uint8_t* done
 ) noexcept nogil:
-    """The gradient of a chunk of rows."""
+    """The gradients of those rows of a block that are not done."""
+    cdef Py_ssize_t i
+    for i in range(rows.n):
+        if not rows.kept[i]:
+            fill_row(job, start + i, 0.0)
+        elif not done[i]:
+            careful_row_slopes(
+                job, start + i, rows.target[i], rows.factor[i] * job.scale, rows.scratch
+            )
+
+
+cdef inline bint run_row_block(
+    const Job* job, Py_ssize_t start, int n, Partial* partial, real* tag
+) noexcept nogil:
+    """Losses and gradients of up to ROWS rows; False where one holds a fault.
+
+    The exponentials of a long row serve both: `row_powers` adds them up as the loss does.
+    """
     cdef Rows rows
     cdef uint8_t done[ROWS]
     cdef real target[ROWS]
@@ -495,34 +508,47 @@ cdef inline void write_rows(
         job.index_labels and job.label_smoothing == 0.0 and job.hess.kind == ABSENT
         and job.nan_policy == NAN_RAISE
     )
-    while start < stop:
-        rows.n = <int>min(<Py_ssize_t>ROWS, stop - start)
-        if not stage_rows(job, start, &rows, partial):
-            return
-        for i in range(rows.n):
-            done[i] = 0
-        if plain and job.classes <= TILE_CLASSES:
-            tile_slopes(job, start, &rows, done, tag)
-        elif plain:
-            target_scores(job, start, rows.n, rows.target, target)
-            for i in range(rows.n):
-                if rows.kept[i]:
-                    done[i] = long_row_slopes(job, start, &rows, i, target[i])
-        for i in range(rows.n):
-            if not rows.kept[i]:
-                fill_row(job, start + i, 0.0)
-            elif not done[i]:
-                careful_row_slopes(
-                    job, start + i, rows.target[i], rows.factor[i] * job.scale, rows.scratch
-                )
-        start += rows.n
+    cdef bint at_once = plain and job.classes > TILE_CLASSES
+    for i in range(ROWS):
+        done[i] = 0
+    if not at_once:
+        run_rows(job, start, start + n, partial, tag)
+        if partial.fault != NO_FAULT:
+            return False
+    rows.n = n
+    if not stage_rows(job, start, &rows, partial):
+        return False
+    if at_once:
+        target_scores(job, start, n, rows.target, target)
+        for i in range(n):
+            rows.loss[i] = 0.0
+            if rows.kept[i]:
+                done[i] = long_row_slopes(job, start, &rows, i, target[i])
+        log1p_all(rows.loss, n)
+        if not mend_rows(job, start, &rows, partial):
+            return False
+        write_rows(job, start, &rows, done)
+        add_rows(job, start, &rows, partial)
+        return True
+    if plain:
+        tile_slopes(job, start, &rows, done, tag)
+    write_rows(job, start, &rows, done)
+    return True
 
 
-cdef inline void write_gradients(
+cdef inline void run_with_gradients(
     const Job* job, Py_ssize_t start, Py_ssize_t stop, Partial* partial, real* tag
 ) noexcept nogil:
-    """The gradient of a chunk, and the Hessian's diagonal where it is wanted."""
-    if job.loss == CATEGORICAL_LOGITS:
-        write_rows(job, start, stop, partial, tag)
-    else:
-        write_positions(job, start, stop, partial, tag)
+    """One chunk: its losses as without gradients, and these, block by block."""
+    cdef int n
+    while start < stop:
+        if job.loss == CATEGORICAL_LOGITS:
+            n = <int>min(<Py_ssize_t>ROWS, stop - start)
+            if not run_row_block(job, start, n, partial, tag):
+                return
+        else:
+            n = <int>min(<Py_ssize_t>BLOCK, stop - start)
+            run_positions(job, start, start + n, partial, tag)
+            if partial.fault != NO_FAULT or not write_positions(job, start, n, partial, tag):
+                return
+        start += n
