@@ -6,10 +6,12 @@ import ast
 import doctest
 import importlib
 import inspect
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import FunctionType
 from typing import get_args
 
 import pytest
@@ -21,7 +23,6 @@ ROOT = Path(__file__).parents[1]
 PUBLIC = [getattr(fastxent, name) for name in fastxent.__all__]
 FUNCTIONS = [f for f in PUBLIC if inspect.isfunction(f)]
 LOSSES = {loss.name: loss for loss in _options.LOSSES}
-GRADIENTS = ("_value_and_grad", "_grad_hess")
 
 
 def signature(function: object) -> inspect.Signature:
@@ -117,6 +118,13 @@ def test_examples(module):
     assert result.attempted > 0 and result.failed == 0
 
 
+def parameters_of(function):
+    """Those of the code: the objectives show LightGBM fewer."""
+    bare = FunctionType(function.__code__, {}, argdefs=function.__defaults__)
+    bare.__kwdefaults__ = function.__kwdefaults__
+    return inspect.signature(bare).parameters
+
+
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
 def test_docstring_has_every_parameter(function):
     doc = inspect.getdoc(function)
@@ -133,21 +141,29 @@ def test_docstring_has_every_parameter(function):
 
 @pytest.mark.parametrize("loss", _options.LOSSES, ids=lambda loss: loss.name)
 def test_signature_is_the_option_table(loss):
-    defaults = {name: value for name, value in _options.DEFAULTS.items() if name in loss.takes}
-    names = [loss.name, *(loss.name.replace("_with_logits", g) for g in GRADIENTS)]
-    functions = [getattr(fastxent, n) for n in names if hasattr(fastxent, n)]
-    for function in functions:
-        parameters = signature(function).parameters.values()
-        options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-        of_function = defaults
-        if function.__name__.endswith("_grad_hess"):  # no reduction; boosted trees pass the weights
-            without = ("reduction", "sample_weight")
-            of_function = {name: d for name, d in defaults.items() if name not in without}
-        assert options == of_function
-        assert list(options) == list(of_function)
-        positional = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
-        given = list(dict.fromkeys([loss.truth, loss.scores]))
-        assert positional[: len(given)] == given
+    names = [loss.name, loss.name.replace("_with_logits", "_value_and_grad")]
+    for name in dict.fromkeys(names):
+        given, options = arguments(name)
+        assert given == list(dict.fromkeys([loss.truth, loss.scores]))
+        expected = {o: d for o, d in _options.DEFAULTS.items() if o in loss.takes}
+        assert list(options.items()) == list(expected.items())
+
+
+@pytest.mark.parametrize("loss", [_options.BINARY_LOGITS, _options.CATEGORICAL_LOGITS])
+def test_signature_of_an_objective(loss):
+    """Boosted trees hand over three arguments, by their places; there is nothing to reduce."""
+    given, options = arguments(loss.name.replace("_with_logits", "_grad_hess"))
+    assert given == [loss.truth, loss.scores] and next(iter(options)) == "sample_weight"
+    expected = {o: d for o, d in _options.DEFAULTS.items() if o in loss.takes}
+    assert {**options, "reduction": "mean"} == expected
+
+
+def arguments(name):
+    """The names of what has to be given, and the options with their defaults."""
+    parameters = parameters_of(getattr(fastxent, name)).values()
+    options = {p.name: p.default for p in parameters if p.default is not p.empty}
+    options.pop("var", None)  # of a Gaussian: given, but 1.0 where it is not
+    return [p.name for p in parameters if p.default is p.empty], options
 
 
 def test_every_option_is_described():
@@ -178,11 +194,21 @@ def test_marked_as_typed():
     assert Path(fastxent.__file__).with_name("py.typed").exists()
 
 
+def mypy(*arguments):
+    pytest.importorskip("mypy", reason="no mypy: types are not checked")
+    done = subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_types_of_calls():
     """mypy --strict finds what types_sample.py says, no more and no less."""
-    pytest.importorskip("mypy", reason="no mypy: types are not checked")
     sample = Path(__file__).with_name("types_sample.py")
-    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir"]
-    null = [importlib.import_module("os").devnull, "--warn-unused-ignores", sample]
-    done = subprocess.run([*command, *null], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
+    mypy("mypy", "--strict", "--config-file=", f"--cache-dir={os.devnull}", sample)
+
+
+def test_stubs_are_of_these_modules(tmp_path):
+    """Apart from the objectives, which show LightGBM less than they take."""
+    allowed = tmp_path / "allowed"
+    allowed.write_text(r"fastxent\._gradients\..*_grad_hess")
+    modules = ("fastxent._losses", "fastxent._gradients")
+    mypy("mypy.stubtest", *modules, "--ignore-missing-stub", "--allowlist", allowed)

@@ -19,6 +19,10 @@ assert_type(fastxent.categorical_cross_entropy_with_logits(y, p, class_weight={0
 assert_type(fastxent.gaussian_nll(p, p, 2.0, full=True), float)
 assert_type(fastxent.entropy(p, axis=np.intp(0)), float)
 assert_type(fastxent.log_loss(["a", "b"], p), float)
+assert_type(fastxent.binary_cross_entropy_value_and_grad(y, p), tuple[float, Array])
+each = fastxent.binary_cross_entropy_value_and_grad(y, p, reduction="none", out=np.empty(2))
+assert_type(each, tuple[Array, Array])
+assert_type(fastxent.binary_cross_entropy_grad_hess(y, p, p), tuple[Array, Array])
 
 # What is wrong is an error before it runs.
 fastxent.binary_cross_entropy(y, p, out=np.empty(2))  # type: ignore[call-overload]

@@ -1,15 +1,16 @@
-"""Write fastxent/_losses.pyi: the overloads and whole docstrings of fastxent/_losses.py.
+"""Write the stubs of the modules in MODULES: their functions' overloads, and whole docstrings.
 
     python tools/write_stubs.py [--check]
 
 Most type checkers and editors read without running: they know neither what `documented` adds nor
 that only reduction="none" gives an array. Nothing needs to be built for this. --check writes
-nothing, and fails where the stub is not what would be written.
+nothing, and fails where a stub is not what would be written.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -17,44 +18,60 @@ from pathlib import Path
 from types import ModuleType
 
 PACKAGE = Path(__file__).parents[1] / "fastxent"
-SOURCE, STUB = PACKAGE / "_losses.py", PACKAGE / "_losses.pyi"
+MODULES = ("_losses", "_gradients")
+PURE = ("_docs", "_options", "_types")  # what can be imported without the native modules
 VALUE = 'Literal["mean", "sum"]', "float"
 EACH = 'Literal["none"]', "Array"
 
 
-def stub() -> str:
-    """The text of the stub."""
-    text = SOURCE.read_text("utf-8")
+def stub(source: Path) -> str:
+    """The text of a module's stub."""
+    text = source.read_text("utf-8")
     tree = ast.parse(text)
-    functions = [n for n in tree.body if isinstance(n, ast.FunctionDef)]
-    docs = docstrings(tree)
-    lines = [f"# Made of {SOURCE.name} by tools/{Path(__file__).name}: do not edit.", ""]
-    lines += [
-        "from typing import Literal, SupportsIndex, overload",
-        "",
-        "from numpy.typing import ArrayLike",
-        "",
-        "from fastxent._types import Array, ClassWeight, Epsilon, NanPolicy",
-        "",
-    ]
-    for function in functions:
-        if not function.name.startswith("_"):
-            lines += stubs(text, function, docs[function.name])
-    return "\n".join(lines).rstrip() + "\n"
+    docs = docstrings(tree, source)
+    functions = [n for n in tree.body if isinstance(n, ast.FunctionDef) and is_documented(n)]
+    lines = [line for f in functions for line in stubs(text, f, docs[f.name])]
+    return "\n".join([*header(source, "\n".join(lines)), *lines]).rstrip() + "\n"
+
+
+def header(source: Path, body: str) -> Iterator[str]:
+    """Yield the first lines, with the imports that the body needs."""
+    yield f"# Made of {source.name} by tools/{Path(__file__).name}: do not edit."
+    for module, names in (
+        ("typing", "Literal SupportsIndex overload"),
+        ("numpy.typing", "ArrayLike"),
+        ("fastxent._types", "Array ClassWeight Epsilon NanPolicy Reduction Value"),
+    ):
+        code = re.sub(r'"""[^"]*"""', "", body)
+        used = [name for name in names.split() if re.search(rf"\b{name}\b", code)]
+        yield ""
+        yield f"from {module} import {', '.join(used)}"
+    yield ""
+
+
+def is_documented(node: ast.FunctionDef) -> bool:
+    return any("documented(" in ast.unparse(decorator) for decorator in node.decorator_list)
 
 
 def segment(text: str, node: ast.AST) -> str:
     return ast.get_source_segment(text, node) or ""
 
 
-def docstrings(tree: ast.Module) -> dict[str, str]:
+def docstrings(tree: ast.Module, source: Path) -> dict[str, str]:
     """The functions' docstrings as they are at run time."""
     package = ModuleType("fastxent")  # instead of the one that imports what has to be built
     package.__path__ = [str(PACKAGE)]
     sys.modules["fastxent"] = package
-    tree.body = [n for n in tree.body if getattr(n, "module", "") != "fastxent._evaluate"]
+    pure = {"fastxent", *(f"fastxent.{name}" for name in PURE)}
+    tree.body = [
+        node
+        for node in tree.body
+        if not isinstance(node, ast.ImportFrom)
+        or not str(node.module).startswith("fastxent")
+        or node.module in pure
+    ]
     names: dict[str, object] = {}
-    exec(compile(tree, SOURCE, "exec"), names)
+    exec(compile(tree, source, "exec"), names)
     return {name: value.__doc__ or "" for name, value in names.items() if callable(value)}
 
 
@@ -97,15 +114,17 @@ def parameter(text: str, argument: ast.arg, default: ast.expr | None) -> str:
 
 
 def main() -> int:
-    """Write the stub, or say whether it is as it would be written."""
-    text = stub()
-    if "--check" in sys.argv[1:]:
-        same = STUB.exists() and STUB.read_text("utf-8") == text
-        if not same:
-            print(f"{STUB.name} is not up to date: run tools/{Path(__file__).name}")
-        return int(not same)
-    STUB.write_text(text, "utf-8")
-    return 0
+    """Write the stubs, or say which are not as they would be written."""
+    late = 0
+    for name in MODULES:
+        source = PACKAGE / f"{name}.py"
+        text, path = stub(source), source.with_suffix(".pyi")
+        if "--check" not in sys.argv[1:]:
+            path.write_text(text, "utf-8")
+        elif not path.exists() or path.read_text("utf-8") != text:
+            print(f"{path.name} is not up to date: run tools/{Path(__file__).name}")
+            late += 1
+    return int(late > 0)
 
 
 if __name__ == "__main__":
