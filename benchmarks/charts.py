@@ -78,6 +78,7 @@ def bars(ax: Any, group: list[Record]) -> None:
             textcoords="offset points",
             va="center",
             fontsize=7.5,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
         )
     floors = [f["seconds"] / f["ratio"] / size * 1e9 for f in group]
     floor = sorted(floors)[len(floors) // 2]
