@@ -21,10 +21,11 @@ PROGRAM = (Path(__file__).parent / "digests.py").read_text(encoding="utf-8")
 def digests(level):
     lines = run_python(PROGRAM, timeout=500, FASTXENT_SIMD=level).splitlines()
     assert lines[0] == level
-    assert len(lines) > 1000
+    assert len(lines) > 800
     return lines[1:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS[1:])
 def test_every_level_gives_the_bits_of_the_baseline(level):
     if reason := why_not(level):
