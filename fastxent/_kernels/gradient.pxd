@@ -115,7 +115,8 @@ cdef inline bint plain_slopes(const Job* job, Py_ssize_t start, real* tag) noexc
         size = z[i] if z[i] < zero else -z[i]
         e = decay(size)
         against = -z[i] if y[i] != zero else z[i]
-        part = (one if against > zero else e) / (one + e) * factor[i]
+        part = factor[i] / (one + e)    # one division: of a choice of numerators gcc makes two
+        part = part if against > zero else e * part
         slope[i] = -part if y[i] != zero else part
     if job.hess.kind != ABSENT:
         for i in range(BLOCK):
