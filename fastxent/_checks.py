@@ -211,7 +211,7 @@ def as_class_weight(value: Any, classes: int) -> np.ndarray:
                 )
             weights[index] = as_float(weight, f"class_weight[{index}]")
     else:
-        weights = as_array(value, "class_weight")
+        weights = as_array(value, "class_weight", scalars=True)
         if weights.dtype.kind not in "iubf":
             raise TypeError(f"class_weight has dtype {weights.dtype}: use numbers")
         weights = np.require(weights, np.float64, ["C", "A"])

@@ -32,6 +32,7 @@ cdef enum:
 cdef struct Stage:      # one block on its way: float64, whatever came in
     double score[PART]
     double label[PART]
+    double other[PART]      # 1 - label, not of the rounded label where that is smoothed
     double weight[PART]
     double scale[PART]     # pos_weight, or the variance
     double loss[PART]
@@ -138,7 +139,8 @@ cdef inline real minus_log(
     a = eps if a < eps else a
     lost = most_lost if complement < eps else lost
     a = most if complement < eps else a
-    return -log_pair_normal(a, lost) if normal else -log_pair(a, lost)
+    # 0 - 0, not -0: no loss is below zero.
+    return zero - log_pair_normal(a, lost) if normal else zero - log_pair(a, lost)
 
 
 cdef inline void cast(const number* source, int n, real* target) noexcept nogil:
@@ -404,11 +406,20 @@ cdef inline bint stage_block(
                 partial.position = start + i
                 partial.index = -1
                 return False
+    for i in range(n):
+        stage.other[i] = 1.0 - stage.label[i]
     if bounded and job.label_smoothing != 0.0:
         stage.hard = False
-        for i in range(n):
-            stage.label[i] = stage.label[i] * (1.0 - job.label_smoothing) + 0.5 * job.label_smoothing
+        smooth(stage.label, n, job.label_smoothing)
+        smooth(stage.other, n, job.label_smoothing)
     return True
+
+
+cdef inline void smooth(double* label, int n, double smoothing) noexcept nogil:
+    """y (1 - e) + e / 2."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        label[i] = label[i] * (1.0 - smoothing) + 0.5 * smoothing
 
 
 cdef inline double term(double factor, double value) noexcept nogil:
@@ -452,7 +463,7 @@ cdef inline void soft_probability_losses(Stage* stage, real eps) noexcept nogil:
         p[i] = minus_log(p[i], q, zero, eps, False)
     for i in range(stage.n):
         stage.loss[i] = term(stage.label[i], <double>p[i]) + term(
-            1.0 - stage.label[i], <double>other[i]
+            stage.other[i], <double>other[i]
         )
 
 
@@ -468,7 +479,7 @@ cdef inline void logit_losses(Stage* stage, real* tag) noexcept nogil:
         z = stage.score[i]
         size = -z if z < 0.0 else z
         positive = stage.scale[i] * stage.label[i]
-        negative = 1.0 - stage.label[i]
+        negative = stage.other[i]
         stage.loss[i] = (positive + negative) * <double>rest[i] + term(
             negative if z > 0.0 else positive, size
         )

@@ -181,12 +181,24 @@ cdef inline void load_class(
     convert_kind(job.scores.kind, scratch, n, x)
 
 
+cdef inline void add_lanes(const double* x, double* total, double* lost) noexcept nogil:
+    """total += x for ROWS rows, the rounding errors kept (Knuth's two-sum): they would be an ulp."""
+    cdef Py_ssize_t i
+    cdef double hi, part
+    for i in range(ROWS):
+        hi = total[i] + x[i]
+        part = hi - total[i]
+        lost[i] += (total[i] - (hi - part)) + (x[i] - part)
+        total[i] = hi
+
+
 cdef inline void tile_losses(const Job* job, Py_ssize_t start, Rows* rows, real* tag) noexcept nogil:
     """Rows of few classes: class after class, SIMD over the rows."""
     cdef real target[ROWS]
     cdef real x[ROWS]
     cdef real label[ROWS]
     cdef double rest[ROWS]
+    cdef double lost[ROWS]
     cdef real zero = 0
     cdef real k_real, power
     cdef Py_ssize_t i, k
@@ -200,7 +212,9 @@ cdef inline void tile_losses(const Job* job, Py_ssize_t start, Rows* rows, real*
         x[i] = 0
     for i in range(ROWS):
         label[i] = <real>rows.target[i] if i < n else 0
-        rest[i] = 0.0
+        # 0, or NaN for a target that is not finite: careful_row will see to it.
+        rest[i] = <double>(target[i] - target[i])
+        lost[i] = 0.0
     for k in range(<int>job.classes):
         prefetch_lanes(next_rows + 2 * k * LANES * <Py_ssize_t>sizeof(real), 2 * sizeof(real))
         load_class(job, start, n, k, rows.scratch, x)
@@ -208,8 +222,13 @@ cdef inline void tile_losses(const Job* job, Py_ssize_t start, Rows* rows, real*
         for i in range(ROWS):
             power = exp_of_difference(x[i], target[i])
             x[i] = zero if label[i] == k_real else power
-        for i in range(ROWS):
-            rest[i] += <double>x[i]
+        if real is float:
+            for i in range(ROWS):
+                rest[i] += <double>x[i]
+        else:
+            add_lanes(x, rest, lost)
+    for i in range(ROWS):
+        rest[i] += lost[i]
     log1p_all(rest, ROWS)
     memcpy(rows.loss, rest, ROWS * sizeof(double))
 
@@ -356,6 +375,30 @@ cdef inline double row_maximum(const Job* job, const char* row, void* scratch) n
     return most
 
 
+cdef inline double infinite_row(
+    const Job* job, const char* row, const char* labels, Py_ssize_t target, void* scratch
+) noexcept nogil:
+    """The limit for a row with +inf: all probability is there, and how it is shared is not known."""
+    cdef double x[BLOCK]
+    cdef double q[BLOCK]
+    cdef double unused = 0.0, at_top = 0.0, elsewhere = 0.0
+    cdef int unread = 0
+    cdef Py_ssize_t first, i, m, tops = 0
+    for first from 0 <= first < job.classes by BLOCK:
+        m = min(<Py_ssize_t>BLOCK, job.classes - first)
+        target_row(job, labels, target, first, <int>m, scratch, q, &unused, &unread)
+        load_classes(job, row, first, <int>m, scratch, x)
+        for i in range(m):
+            if x[i] == INFINITY:
+                tops += 1
+                at_top += q[i]
+            else:
+                elsewhere += q[i] + (0.0 if x[i] == x[i] else x[i])
+    if at_top > 0.0 and tops > 1 or elsewhere != elsewhere:
+        return NAN
+    return INFINITY if elsewhere > 0.0 else 0.0
+
+
 cdef inline double distribution_from_logits(
     const Job* job, const char* row, const char* labels, Py_ssize_t target, void* scratch,
     double* weight, int* bad
@@ -406,8 +449,10 @@ cdef inline double distribution_from_logits(
         sums[1] += fold(tops)
         sums[2] += fold(mass)
         sums[3] += fold(linear)
-    if most == -INFINITY or (most == INFINITY and sums[1] > 1.0):
+    if most == -INFINITY:
         return NAN
+    if most == INFINITY:
+        return infinite_row(job, row, labels, target, scratch)
     return term(sums[2], log1p_wide(sums[0] + (sums[1] - 1.0))) + sums[3]
 
 
