@@ -1,0 +1,268 @@
+"""Threads, forks, exits: the same bits as alone, and never a deadlock."""
+
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from tools import LOSSES, loss, run_python
+
+RNG = np.random.default_rng(0)
+N = 600_011  # enough for two workers
+Z = RNG.normal(0, 3, N).astype(np.float32)
+P = 1 / (1 + np.exp(-Z))
+Y = RNG.integers(0, 2, N)
+ROWS = np.ascontiguousarray(RNG.dirichlet(np.ones(10), N // 10))
+INDEX = RNG.integers(0, 10, N // 10)
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+
+SETUP = """
+import os, sys, threading, signal
+import numpy as np
+import fastxent
+f = fastxent.binary_cross_entropy_with_logits
+n = 3_000_017
+z = np.random.default_rng(0).standard_normal(n, np.float32)
+y = np.arange(n) % 3 == 0
+want = f(y, z)
+"""
+
+
+def data(name):
+    if name.startswith("binary"):
+        return Y, Z if name.endswith("logits") else P
+    return INDEX, ROWS
+
+
+def run(code, **kwargs):
+    return run_python(SETUP + code, timeout=60, **kwargs)
+
+
+@pytest.mark.parametrize("workers", [1, 2, -1])
+def test_eight_threads_on_shared_arrays(workers):
+    want = {name: loss(name)(*data(name)) for name in LOSSES}
+    start = threading.Barrier(8)
+
+    def work(k):
+        start.wait()
+        for i in range(12):
+            name = LOSSES[(k + i) % len(LOSSES)]
+            assert loss(name)(*data(name), workers=workers) == want[name]
+            each = loss(name)(*data(name), workers=workers, reduction="none")
+            assert np.isfinite(each).all()
+
+    with ThreadPoolExecutor(8) as pool:
+        for future in [pool.submit(work, k) for k in range(8)]:
+            future.result(timeout=60)
+
+
+def test_errors_in_threads_stay_with_their_callers():
+    bad = Z.copy()
+    bad[-1] = np.nan
+    f = loss("binary_cross_entropy_with_logits")
+    want = f(Y, Z)
+
+    def work(k):
+        for _ in range(10):
+            if k % 2:
+                with pytest.raises(ValueError, match=rf"logits\[{N - 1}\]"):
+                    f(Y, bad, workers=2)
+            else:
+                assert f(Y, Z, workers=2) == want
+
+    with ThreadPoolExecutor(6) as pool:
+        for future in [pool.submit(work, k) for k in range(6)]:
+            future.result(timeout=60)
+
+
+def test_the_gil_is_released():
+    """Python code goes on while a kernel runs in another thread."""
+    out = run("""
+import time
+def work():
+    for _ in range(40):
+        f(y, z)
+thread = threading.Thread(target=work)
+thread.start()
+ticks = 0
+while thread.is_alive():
+    ticks += 1
+    time.sleep(0.0005)
+print(ticks)
+""")
+    assert int(out) > 20
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_forked_child_calls(workers):
+    """Before any pool, with a pool, and from the child of a child."""
+    run(f"""
+import warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+def child(depth):
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(20)
+        fine = f(y, z, workers={workers}) == want
+        if fine and depth:
+            fine = child(depth - 1)
+        os._exit(0 if fine else 3)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+assert child(0)
+assert f(y, z, workers={workers}) == want
+assert child(2)
+assert f(y, z, workers={workers}) == want
+""")
+
+
+@needs_fork
+def test_forks_in_the_midst_of_calls():
+    run(
+        """
+import warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+stop = False
+def work():
+    while not stop:
+        assert f(y, z, workers=2) == want
+threads = [threading.Thread(target=work) for _ in range(3)]
+for thread in threads:
+    thread.start()
+codes = []
+for _ in range(15):
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(20)
+        os._exit(0 if f(y[:1_000_000], z[:1_000_000], workers=2) == want_part else 3)
+    codes.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+stop = True
+for thread in threads:
+    thread.join()
+assert codes == [0] * 15, codes
+""".replace("stop = False", "stop, want_part = False, f(y[:1_000_000], z[:1_000_000])")
+    )
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_multiprocessing(method, tmp_path):
+    program = tmp_path / "work.py"
+    program.write_text(
+        """
+import multiprocessing, sys, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+import numpy as np
+import fastxent
+
+def part(seed):
+    z = np.random.default_rng(seed).normal(size=700_001)
+    return fastxent.binary_cross_entropy_with_logits(z > 1, z, workers=2)
+
+if __name__ == "__main__":
+    want = [part(k) for k in range(4)]
+    with multiprocessing.get_context(sys.argv[1]).Pool(2) as pool:
+        assert pool.map(part, range(4)) == want
+"""
+    )
+    import multiprocessing
+
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"no {method} here")
+    run_python(
+        "import runpy, sys; sys.argv = ['work', sys.argv[2]]; sys.path.insert(0, '')", "", method
+    )
+    code = f"import subprocess, sys; subprocess.run([sys.executable, {str(program)!r}, {method!r}], check=True, timeout=50)"
+    run_python(code)
+
+
+@pytest.mark.parametrize("daemon", [False, True])
+def test_the_interpreter_exits_in_the_midst_of_calls(daemon):
+    """Its threads are joined, or abandoned: no hang, no crash, nothing on stderr."""
+    run(f"""
+go = threading.Event()
+def work():
+    for k in range({10**6 if daemon else 20}):
+        f(y, z, workers=2)
+        go.set()
+threading.Thread(target=work, daemon={daemon}).start()
+go.wait()
+""")
+
+
+def test_calls_at_exit():
+    """From atexit functions and finalizers: when pools may be gone and threads no longer start."""
+    out = run("""
+import atexit
+atexit.register(lambda: print(f(y, z, workers=2) == want))
+assert f(y, z, workers=2) == want
+class Late:
+    def __del__(self, f=f, y=y, z=z, want=want):
+        print(f(y, z, workers=2) == want)
+late = Late()
+""")
+    assert out.split() == ["True", "True"]
+
+
+def test_no_thread_is_made_for_little_work_or_one_worker():
+    run("""
+assert threading.active_count() == 1
+for k in (1, 10, 1000, 10_000):
+    f(y[:k], z[:k], workers=-1)
+f(y, z)
+assert threading.active_count() == 1
+f(y, z, workers=2)
+""")
+
+
+def test_a_pool_is_used_again():
+    run("""
+counts = set()
+for _ in range(50):
+    f(y, z, workers=2)
+    counts.add(threading.active_count())
+assert max(counts) <= 3, counts
+""")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="subinterpreters: Python 3.13 and later")
+def test_subinterpreters():
+    """NumPy itself refuses to be imported there so far: then that is what is seen, not a crash."""
+    run("""
+import _interpreters
+interpreter = _interpreters.create()
+code = '''
+try:
+    import numpy
+except ImportError:
+    print("numpy refuses")
+else:
+    import fastxent
+    assert fastxent.binary_cross_entropy([1], [0.5]) == 0.6931471805599453
+'''
+assert _interpreters.exec(interpreter, code) is None
+_interpreters.destroy(interpreter)
+assert f(y, z) == want
+""")
+
+
+def test_two_workers_really_run_at_once():
+    """Not a speed, which another load can spoil: only that the caller's thread is not alone."""
+    run("""
+import time
+before = threading.active_count()
+clock, cpu = time.perf_counter(), time.thread_time()
+for _ in range(20):
+    f(y, z, workers=2)
+mine = time.thread_time() - cpu
+whole = time.process_time()
+alone = time.thread_time()
+for _ in range(20):
+    f(y, z)
+alone = time.thread_time() - alone
+assert mine < 0.9 * alone, (mine, alone)
+""")
