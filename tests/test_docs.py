@@ -109,6 +109,13 @@ def test_readme_options():
         assert taken == [name for name, loss in LOSSES.items() if option in loss.takes], option
 
 
+def test_readme_names():
+    """It says of everything public what it is for."""
+    named = set(re.findall(r"`(?:fastxent\.)?(\w+)[`(]", readme()))
+    missing = set(fastxent.__all__) - named - {"__version__"}
+    assert not missing
+
+
 # --------------------------------------------------------------------------------- docstrings
 
 
