@@ -38,10 +38,9 @@ def predictions(bunch, keep_every=1):
         for method in ("predict_proba", "decision_function")
     )
     y_true = bunch.target[::keep_every]
-    if logits.ndim == 1:
-        loss = HalfBinomialLoss()
-    else:
-        loss = HalfMultinomialLoss(n_classes=logits.shape[1])
+    loss = (
+        HalfBinomialLoss() if logits.ndim == 1 else HalfMultinomialLoss(n_classes=logits.shape[1])
+    )
     of_rows = loss.loss(y_true=y_true.astype(np.float64), raw_prediction=logits)
     return {
         "y_true": y_true.astype(np.int64),
