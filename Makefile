@@ -23,7 +23,7 @@ test: $(VENV)/fastxent $(VENV)/group-test ## all tests but those against the pee
 test-oldest: ## the tests with the oldest numpy
 	$(MAKE) VENV=.venv-oldest .venv-oldest/group-test .venv-oldest/fastxent
 	.venv-oldest/bin/python -m pip --quiet install 'numpy==2.0.*'
-	.venv-oldest/bin/pytest --ignore=tests/peers -m 'not slow' $(ARGS)
+	.venv-oldest/bin/pytest $(addprefix tests/test_,demo.py errors.py identities.py layout.py limits.py log_loss.py) $(ARGS)
 
 peers: $(VENV)/fastxent $(VENV)/group-peers ## the tests against scikit-learn, torch, ...
 	$(BIN)/pytest tests/peers $(ARGS)
