@@ -1,6 +1,7 @@
 """The figures that fastxent stands by: each measured by turns with what it is compared to.
 
-    python benchmarks/headline.py [part of a row's name ...] [--seconds 1] [--strict] [--json FILE]
+    python benchmarks/headline.py [part of a row's name ...] [--seconds 1] [--clock cpu] [--strict]
+        [--json FILE]
 
 `reading` is np.max over the arrays that the call reads. The goal is what is aimed at, the bar what
 has to hold. FASTXENT_SIMD forces a level. A row of which the peer, or fastxent's function, is
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from peers import PEERS
-from timing import Call, by_turns, reading
+from timing import CLOCKS, Call, Clock, by_turns, reading
 from works import WORKS, Inputs
 
 import fastxent
@@ -102,15 +103,16 @@ class Result(NamedTuple):
         return "bar" if sign * self.figure <= sign * row.bar else "MISSED"
 
 
-def measure(row: Row, budget: float) -> Result:
+def measure(row: Row, budget: float, clock: Clock) -> Result:
     """Raise ImportError or AttributeError where something is not there."""
     work = WORKS[row.work]
     inputs = work.inputs(row.size, row.dtype)
     if row.against == "one worker":
         call, other = work.call(inputs, workers=2), work.call(inputs, workers=1)
+        clock = CLOCKS["wall"]
     else:
         call, other = in_place(row, inputs), OTHERS.get(row.against, peer)(row, inputs)
-    pair = by_turns(call, other, budget)
+    pair = by_turns(call, other, budget, clock=clock)
     figure = pair.ratio if row.slower else 1 / pair.ratio
     return Result(row, pair.seconds, pair.other, figure, pair.rounds)
 
@@ -178,23 +180,29 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="rows of which the name contains one of these")
     parser.add_argument("--seconds", type=float, default=1.0, help="to spend on each row")
+    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: on a busy machine")
     parser.add_argument("--json", type=Path, help="write the figures there as well")
     parser.add_argument("--strict", action="store_true", help="exit with 1 where a bar is missed")
     options = parser.parse_args()
-    print(f"fastxent on {fastxent.simd_level()}, numpy {np.__version__}, one thread\n")
+    print(f"fastxent on {fastxent.simd_level()}, numpy {np.__version__}, one thread,", end=" ")
+    print(f"{options.clock} time\n")
     print(LINE.format(*HEAD), LINE.format(*["---"] * len(HEAD)), sep="\n")
     results = []
     for row in ROWS:
         if options.names and not any(n in f"{row.name} {row.against}" for n in options.names):
             continue
         try:
-            results.append(measure(row, options.seconds))
+            results.append(measure(row, options.seconds, CLOCKS[options.clock]))
         except (ImportError, AttributeError) as error:
             print(f"| {row.name:52} | {row.against:21} | {type(error).__name__}: {error} |")
         else:
             print(line(results[-1]), flush=True)
     if options.json:
-        table = {"level": fastxent.simd_level(), "rows": [as_json(r) for r in results]}
+        table = {
+            "level": fastxent.simd_level(),
+            "clock": options.clock,
+            "rows": [as_json(r) for r in results],
+        }
         options.json.write_text(json.dumps(table, indent=1) + "\n", "utf-8")
     return int(options.strict and any(r.verdict == "MISSED" for r in results))
 

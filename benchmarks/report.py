@@ -58,9 +58,9 @@ def speed(machine: Record, headline: Record) -> Iterator[str]:
     rows = headline["rows"]
     yield "![Time per score of fastxent and its peers](benchmarks/results/peers.svg)\n"
     yield f"Measured on one thread of {machine['cpu']} ({headline['level']}), Python"
-    yield f"{machine['python']}, NumPy {machine['numpy']}. Reading is `np.max` over the same arrays;"
-    yield "each pair is timed by turns, and the median of the ratios is taken."
-    yield "`python benchmarks/headline.py` measures these again, `make bench` all of"
+    yield f"{machine['python']}, NumPy {machine['numpy']}, {headline['clock']} time. Reading is"
+    yield "`np.max` over the same arrays; each pair is timed by turns, and the median of the ratios is"
+    yield "taken. `python benchmarks/headline.py` measures these again, `make bench` all of"
     yield "[the results](benchmarks/results/results.md). BCE is the binary and CE the categorical"
     yield "cross entropy, of probabilities where nothing else is said, in float32, with labels of the"
     yield 'scores\' dtype or class indices in int64; each is `reduction="none"`.\n'

@@ -1,6 +1,6 @@
 """Run every benchmark and write benchmarks/results/: the figures, tables of them, and charts.
 
-    python benchmarks/run.py [--results DIR] [pytest's arguments]
+    python benchmarks/run.py [--results DIR] [--clock cpu] [pytest's arguments]
 
 A level is chosen when fastxent is imported, so each gets a process of its own. BENCH=full takes an
 hour or so instead of minutes.
@@ -103,15 +103,16 @@ def main() -> None:
     """Run all, and write all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--results", type=Path, default=HERE / "results")
+    parser.add_argument("--clock", default="wall", help="of headline.py; cpu: on a busy machine")
     options, arguments = parser.parse_known_args()
     options.results.mkdir(exist_ok=True, parents=True)
     records: list[dict[str, Any]] = []
     for level in runnable():
         records += figures("losses", arguments, FASTXENT_SIMD=level)
     records += [*figures("peers", arguments), *figures("workers", arguments)]
-    for script in ("headline", "accuracy"):
+    for script, more in (("headline", ["--clock", options.clock]), ("accuracy", [])):
         print(f"\n{script}.py", flush=True)
-        done = python(HERE / f"{script}.py", "--json", options.results / f"{script}.json")
+        done = python(HERE / f"{script}.py", "--json", options.results / f"{script}.json", *more)
         if done.returncode:
             sys.exit(f"{script}.py failed")
     one_a_line = ",\n".join(map(json.dumps, records))
