@@ -30,7 +30,9 @@ def by_turns(
     call: Call, other: Call, budget: float = 1.0, rounds: int = 101, clock: Clock = perf_counter
 ) -> Pair:
     """Time both until the budget (in seconds) or the rounds are spent, three times at least."""
-    calls, others = loops(call)[0], loops(other)[0]
+    (calls, seconds), (others, more) = loops(call), loops(other)
+    calls *= repeats(more / seconds)
+    others *= repeats(seconds / more)
     ours: list[float] = []
     theirs: list[float] = []
     end = perf_counter() + budget
@@ -39,6 +41,11 @@ def by_turns(
         ours.append(timed(call, calls, clock))
     ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
     return Pair(statistics.median(ours), statistics.median(theirs), ratio, len(ours))
+
+
+def repeats(times_shorter: float) -> int:
+    """The shorter of two calls is timed so often: it is not to be made of one bad moment."""
+    return max(1, min(10, round(0.1 * times_shorter)))
 
 
 def timed(call: Call, calls: int = 1, clock: Clock = perf_counter) -> float:
