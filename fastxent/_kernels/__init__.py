@@ -12,6 +12,7 @@ load         any type, layout and byte order -> short contiguous runs
 math         exp and log
 reduce       sums in lanes and pairs
 product      sums of logarithms as products
+odds         exponentials of rows of logits
 binary       losses of one number per position
 categorical  losses of one row per position
 gradient     derivatives, written after a chunk's losses

@@ -1,36 +1,26 @@
 # Losses of one row of classes per position: categorical cross entropy, from probabilities and from
 # logits, its focal variant, and the Kullback-Leibler divergence.
 #
-# Class indices against logits: with d_j = x_j - x_target, the loss is log1p(sum over j != target of
-# e^d_j). All terms are positive and the target's own 1 is never added, so that a loss of 1e-18 is as
-# accurate as one of 10; there is no pass for the maximum. A row that overflows this form (a target
-# hundreds of nats behind, an infinity, a NaN) is done again by `careful_row`.
-#
-# Few classes: ROWS rows at a time, SIMD over the rows. Many: SIMD over the classes. Which of the two
-# depends on the number of classes alone, never on the layout: the same bits for every layout.
+# A row of logits whose odds (odds.pxd) overflow is done again in float64, and then class by class, by
+# `careful_row`: a target hundreds of nats behind, an infinity, a NaN.
 
 from libc.math cimport INFINITY, NAN
 from libc.stdint cimport int64_t, uint8_t
-from libc.string cimport memcpy
 
 from fastxent._kernels.binary cimport minus_log, outside, term
 from fastxent._kernels.job cimport (
-    ABSENT, BAD_LABEL, BAD_SCORE, BAD_WEIGHT, BLOCK, CATEGORICAL, CATEGORICAL_LOGITS, FLOAT32,
-    FLOAT64, Fault, Job, KL, LANES, NAN_LABEL, NAN_OMIT, NAN_PROPAGATE, NAN_SCORE, NO_FAULT,
-    Operand, Partial, ROWS, TILE_CLASSES, UNDEFINED_ROW,
+    ABSENT, BAD_LABEL, BAD_SCORE, BAD_WEIGHT, BLOCK, CATEGORICAL, CATEGORICAL_LOGITS, Fault, Job, KL,
+    LANES, NAN_LABEL, NAN_OMIT, NAN_PROPAGATE, NAN_SCORE, NO_FAULT, Operand, Partial, ROWS,
+    TILE_CLASSES, UNDEFINED_ROW,
 )
 from fastxent._kernels.load cimport (
-    AHEAD, ahead, at, convert_kind, gather, gather_classes, is_real, load, load_indices, load_one,
-    prefetch_lanes, prefetch_part, real, store,
-    view_classes, walk,
+    ahead, at, convert_kind, gather, gather_classes, load, load_indices, load_one, prefetch_part,
+    real, store, view_classes,
 )
-from fastxent._kernels.math cimport (
-    decay_wide, decay_wide2, log1p_wide, log_wide,
-)
-from fastxent._kernels.product cimport (
-    Product, add_product, multiply_likelihoods, start_product,
-)
-from fastxent._kernels.real cimport exp_of_difference, log1p_all
+from fastxent._kernels.math cimport decay_wide, decay_wide2, log1p_wide, log_wide
+from fastxent._kernels.odds cimport row_odds, target_scores, tile_odds
+from fastxent._kernels.product cimport Product, add_product, multiply_likelihoods, start_product
+from fastxent._kernels.real cimport log1p_all
 from fastxent._kernels.reduce cimport add, add_losses, apply_weights, fold
 
 cdef struct Rows:       # one block of rows on its way
@@ -54,23 +44,6 @@ cdef inline bint in_range(const int64_t* target, int n, Py_ssize_t classes) noex
         low = target[i] if target[i] < low else low
         high = target[i] if target[i] > high else high
     return low >= 0 and high < classes
-
-
-cdef inline void target_scores(
-    const Job* job, Py_ssize_t start, int n, const int64_t* target, real* scores
-) noexcept nogil:
-    """The score of each row's target class."""
-    cdef const Operand* op = &job.scores
-    cdef const char* place
-    cdef Py_ssize_t i
-    if job.ndim == 1 and is_real(op.kind, scores) and not op.swapped:
-        for i in range(n):
-            place = op.data + (start + i) * op.stride[0] + target[i] * op.class_stride
-            memcpy(&scores[i], place, sizeof(real))
-        return
-    for i in range(n):
-        place = at(job, op, start + i) + target[i] * op.class_stride
-        scores[i] = <real>load_one(op, place)
 
 
 cdef inline bint add_target_likelihoods(
@@ -118,10 +91,14 @@ cdef inline bint stage_rows(
         rows.weight[i] = 1.0
         rows.kept[i] = 1
         rows.target[i] = 0
-    if job.weight.kind != ABSENT:
-        load(job, &job.weight, start, n, rows.scratch, rows.weight)
     if job.index_labels:
         load_indices(job, &job.labels, start, n, rows.scratch, rows.target)
+    if not rows.weighted and in_range(rows.target, n, job.classes):
+        for i in range(n):
+            rows.factor[i] = 1.0
+        return True
+    if job.weight.kind != ABSENT:
+        load(job, &job.weight, start, n, rows.scratch, rows.weight)
     if job.mask.kind != ABSENT:
         mask = <const uint8_t*>gather(job, &job.mask, start, n, rows.scratch)
         for i in range(n):
@@ -148,134 +125,22 @@ cdef inline bint stage_rows(
 # ---- class indices against logits ------------------------------------------------------------
 
 
-cdef inline bint is_evenly_spaced(const Job* job, const Operand* op, const real* tag) noexcept nogil:
-    """Whether the rows are of the kernels' type, aligned, and at one moderate stride."""
-    return (
-        job.ndim == 1
-        and is_real(op.kind, tag)
-        and not op.swapped
-        and (<size_t>op.data | <size_t>op.stride[0] | <size_t>op.class_stride) % sizeof(real) == 0
-        and -(1 << 24) < op.stride[0] < 1 << 24
-    )
-
-
-cdef inline void load_class(
-    const Job* job, Py_ssize_t start, int n, Py_ssize_t k, void* scratch, real* x
+cdef inline void odds_of_rows(
+    const Job* job, Py_ssize_t start, Rows* rows, double* rest, real* tag
 ) noexcept nogil:
-    """The scores of class k of n rows."""
-    cdef const Operand* op = &job.scores
-    cdef const real* place
-    cdef int i, step
-    if is_evenly_spaced(job, op, x):
-        # Indices of 32 bits: what a vector gather takes.
-        place = <const real*>(op.data + start * op.stride[0] + k * op.class_stride)
-        step = <int>(op.stride[0] // <Py_ssize_t>sizeof(real))
-        if n == ROWS:
-            for i in range(ROWS):
-                x[i] = place[i * step]
-        else:
-            for i in range(n):
-                x[i] = place[i * step]
+    """The odds against the target of each row."""
+    cdef real tile[TILE_CLASSES * ROWS]
+    cdef real target[ROWS]
+    cdef Py_ssize_t i
+    if job.classes <= TILE_CLASSES:
+        prefetch_part(&job.labels, start + 4 * ROWS, ROWS)
+        tile_odds(job, start, rows.n, rows.target, tile, rest)
         return
-    walk(job, &job.scores, start, k * job.scores.class_stride, n, <char*>scratch, False)
-    convert_kind(job.scores.kind, scratch, n, x)
-
-
-cdef inline void add_lanes(const double* x, double* total, double* lost) noexcept nogil:
-    """total += x for ROWS rows, the rounding errors kept (Knuth's two-sum): they would be an ulp."""
-    cdef Py_ssize_t i
-    cdef double hi, part
-    for i in range(ROWS):
-        hi = total[i] + x[i]
-        part = hi - total[i]
-        lost[i] += (total[i] - (hi - part)) + (x[i] - part)
-        total[i] = hi
-
-
-cdef inline void tile_losses(const Job* job, Py_ssize_t start, Rows* rows, real* tag) noexcept nogil:
-    """Rows of few classes: class after class, SIMD over the rows."""
-    cdef real target[ROWS]
-    cdef real x[ROWS]
-    cdef real label[ROWS]
-    cdef double rest[ROWS]
-    cdef double lost[ROWS]
-    cdef real zero = 0
-    cdef real k_real, power
-    cdef Py_ssize_t i, k
-    cdef int n = rows.n
-    # Two blocks on; exact where the rows are one run, harmless where not.
-    cdef const char* next_rows = job.scores.data + (start + 2 * ROWS) * job.scores.stride[0]
-    prefetch_part(&job.labels, start + 4 * ROWS, ROWS)
-    target_scores(job, start, n, rows.target, target)
-    for i in range(n, ROWS):
-        target[i] = 0
-        x[i] = 0
-    for i in range(ROWS):
-        label[i] = <real>rows.target[i] if i < n else 0
-        # 0, or NaN for a target that is not finite: careful_row will see to it.
-        rest[i] = <double>(target[i] - target[i])
-        lost[i] = 0.0
-    for k in range(<int>job.classes):
-        prefetch_lanes(next_rows + 2 * k * LANES * <Py_ssize_t>sizeof(real), 2 * sizeof(real))
-        load_class(job, start, n, k, rows.scratch, x)
-        k_real = <real>k
-        for i in range(ROWS):
-            power = exp_of_difference(x[i], target[i])
-            x[i] = zero if label[i] == k_real else power
-        if real is float:
-            for i in range(ROWS):
-                rest[i] += <double>x[i]
-        else:
-            add_lanes(x, rest, lost)
-    for i in range(ROWS):
-        rest[i] += lost[i]
-    log1p_all(rest, ROWS)
-    memcpy(rows.loss, rest, ROWS * sizeof(double))
-
-
-cdef inline double row_rest(
-    const Job* job, const char* row, Py_ssize_t target, real reference, void* scratch
-) noexcept nogil:
-    """sum of e^(x_j - reference) over the classes j != target of one row."""
-    cdef real staged[BLOCK]
-    cdef real power[BLOCK]
-    cdef double lanes[LANES]
-    cdef double hi = 0.0, lo = 0.0
-    cdef const real* x
-    cdef Py_ssize_t first
-    cdef Py_ssize_t i, j, m, padded
-    for first from 0 <= first < job.classes by BLOCK:
-        m = <int>min(<Py_ssize_t>BLOCK, job.classes - first)
-        padded = (m + LANES - 1) // LANES * LANES
-        x = view_classes(&job.scores, row, first, m, scratch, staged)
-        for i in range(m):
-            power[i] = exp_of_difference(x[i], reference)
-        for i in range(m, padded):
-            power[i] = 0
-        if first <= target < first + m:
-            power[target - first] = 0
-        for j in range(LANES):
-            lanes[j] = 0.0
-        for i from 0 <= i < padded by LANES:
-            prefetch_lanes(<const char*>(x + i + AHEAD), sizeof(real))
-            for j in range(LANES):
-                lanes[j] += <double>power[i + j]
-        add(fold(lanes), &hi, &lo)
-    return hi + lo
-
-
-cdef inline void long_row_losses(
-    const Job* job, Py_ssize_t start, Rows* rows, real* tag
-) noexcept nogil:
-    """Rows of many classes: SIMD over the classes."""
-    cdef real target[ROWS]
-    cdef Py_ssize_t i
     target_scores(job, start, rows.n, rows.target, target)
     for i in range(rows.n):
-        rows.loss[i] = row_rest(
+        rest[i] = row_odds(
             job, at(job, &job.scores, start + i), rows.target[i], target[i], rows.scratch
         )
-    log1p_all(rows.loss, rows.n)
 
 
 cdef inline double careful_row(
@@ -550,11 +415,16 @@ cdef inline bint mend_rows(
     """Rows of logits whose loss is no finite number, once more; False where one holds a fault."""
     cdef Fault fault
     cdef Py_ssize_t index, i
+    cdef const char* row
+    cdef double own
     for i in range(rows.n):
         if rows.kept[i] and not rows.loss[i] < INFINITY:
-            rows.loss[i] = careful_row(
-                job, at(job, &job.scores, start + i), rows.target[i], &fault, &index
-            )
+            row = at(job, &job.scores, start + i)
+            own = load_one(&job.scores, row + rows.target[i] * job.scores.class_stride)
+            rows.loss[i] = log1p_wide(row_odds(job, row, rows.target[i], own, rows.scratch))
+            if rows.loss[i] < INFINITY:
+                continue
+            rows.loss[i] = careful_row(job, row, rows.target[i], &fault, &index)
             if not settle(job, rows, i, fault, start + i, index, partial):
                 return False
     return True
@@ -568,10 +438,8 @@ cdef inline bint index_losses(
     cdef Fault fault
     cdef Py_ssize_t i
     if job.loss == CATEGORICAL_LOGITS:
-        if job.classes <= TILE_CLASSES:
-            tile_losses(job, start, rows, tag)
-        else:
-            long_row_losses(job, start, rows, tag)
+        odds_of_rows(job, start, rows, rows.loss, tag)
+        log1p_all(rows.loss, rows.n)
         return mend_rows(job, start, rows, partial)
     target_scores(job, start, rows.n, rows.target, p)
     for i in range(rows.n):
@@ -626,13 +494,15 @@ cdef inline void add_rows(
 ) noexcept nogil:
     """Weigh, store and add up the losses of a block."""
     cdef Py_ssize_t i
-    for i in range(rows.n):
-        partial.count += rows.kept[i]
-        if not rows.kept[i]:
-            rows.loss[i] = 0.0
-            rows.factor[i] = 0.0
-            rows.weight[i] = 0.0
-    if rows.weighted:
+    if not rows.weighted:
+        partial.count += rows.n
+    else:
+        for i in range(rows.n):
+            partial.count += rows.kept[i]
+            if not rows.kept[i]:
+                rows.loss[i] = 0.0
+                rows.factor[i] = 0.0
+                rows.weight[i] = 0.0
         apply_weights(rows.loss, rows.factor, rows.n)
     if job.want_losses:
         store(job, &job.out, start, rows.n, rows.loss)

@@ -14,8 +14,7 @@ from libc.string cimport memcpy
 
 from fastxent._kernels.binary cimport PART, Stage, all_between, run_positions, stage_block
 from fastxent._kernels.categorical cimport (
-    Rows, add_rows, is_evenly_spaced, load_class, load_classes, mend_rows, row_rest, run_rows,
-    stage_rows, target_row, target_scores,
+    Rows, add_rows, load_classes, mend_rows, run_rows, stage_rows, target_row,
 )
 from fastxent._kernels.job cimport (
     ABSENT, BLOCK, CATEGORICAL_LOGITS, FLOAT32, Job, LANES, NAN_OMIT, NAN_RAISE, NO_FAULT, Operand,
@@ -25,7 +24,10 @@ from fastxent._kernels.load cimport (
     AHEAD, at, copy_run, hard_labels, load, prefetch_lanes, real, store, view, view_classes, walk,
 )
 from fastxent._kernels.math cimport decay_narrow, decay_wide, decay_wide2
-from fastxent._kernels.real cimport exp_of_difference, log1p_all
+from fastxent._kernels.odds cimport (
+    block_odds, is_evenly_spaced, odds, target_scores, tile_odds, unit,
+)
+from fastxent._kernels.real cimport log1p_all
 from fastxent._kernels.reduce cimport add, fold
 
 cdef enum:
@@ -193,20 +195,6 @@ cdef inline bint row_scale(
     return rest < INFINITY and (1e-30 < scale[0] < 1e30 or rows.factor[i] == 0.0)
 
 
-cdef inline void add_lanes(const real* x, double* total, double* lost) noexcept nogil:
-    """total += x, of each of ROWS; what float64 loses of float64 goes into lost."""
-    cdef Py_ssize_t i
-    cdef double old, part
-    for i in range(ROWS):
-        if real is float:
-            total[i] += <double>x[i]
-        else:
-            old = total[i]
-            total[i] = old + x[i]
-            part = total[i] - old
-            lost[i] += (old - (total[i] - part)) + (x[i] - part)
-
-
 cdef inline double lane_sum(double* x, int m) noexcept nogil:
     """The sum of a block, in lanes; there is room up to BLOCK."""
     cdef double lanes[LANES]
@@ -227,48 +215,30 @@ cdef inline void tile_slopes(
 ) noexcept nogil:
     """Rows of few classes, SIMD over the rows; those that are done are marked."""
     cdef real power[TILE_CLASSES * ROWS]
-    cdef real target[ROWS]
-    cdef real x[ROWS]
     cdef real label[ROWS]
     cdef real own[ROWS]
     cdef real factor[ROWS]
     cdef double rest[ROWS]
-    cdef double lost[ROWS]
     cdef double scale
-    cdef real zero = 0
-    cdef real k_real, odds
+    cdef real k_real, share
     cdef char* place
     cdef real* rows_out
     cdef Py_ssize_t i, k, step, class_step
     cdef int n = rows.n, classes = <int>job.classes, all_done = 1
-    target_scores(job, start, n, rows.target, target)
-    for i in range(n, ROWS):
-        target[i] = 0
-        x[i] = 0
-    for i in range(ROWS):
-        label[i] = <real>rows.target[i] if i < n else 0
-        rest[i] = 0.0
-        lost[i] = 0.0
-    for k in range(classes):
-        load_class(job, start, n, k, rows.scratch, x)
-        k_real = <real>k
-        for i in range(ROWS):
-            odds = exp_of_difference(x[i], target[i])
-            power[k * ROWS + i] = zero if label[i] == k_real else odds
-        add_lanes(power + k * ROWS, rest, lost)
+    tile_odds(job, start, n, rows.target, power, rest)
     for i in range(ROWS):
         scale = 0.0
-        rest[i] += lost[i]
+        label[i] = <real>rows.target[i] if i < n else 0
         if i < n:
             done[i] = rows.kept[i] and row_scale(job, rows, i, rest[i], &scale)
             all_done &= done[i]
-        factor[i] = <real>scale
+        factor[i] = <real>(scale * unit(power))
         own[i] = <real>(-rest[i] * scale)
     for k in range(classes):
         k_real = <real>k
         for i in range(ROWS):
-            odds = power[k * ROWS + i] * factor[i]
-            power[k * ROWS + i] = own[i] if label[i] == k_real else odds
+            share = power[k * ROWS + i] * factor[i]
+            power[k * ROWS + i] = own[i] if label[i] == k_real else share
     if all_done and job.grad.class_stride != <Py_ssize_t>sizeof(real):
         for k in range(classes):
             walk(job, &job.grad, start, k * job.grad.class_stride, n, <char*>(power + k * ROWS), True)
@@ -290,39 +260,8 @@ cdef inline void tile_slopes(
                 )
 
 
-cdef inline double row_powers(
-    const Job* job, const char* row, Py_ssize_t target, real reference, void* scratch, real* power
-) noexcept nogil:
-    """`row_rest`, with the exponentials kept: of up to KEPT classes, the target's being 0."""
-    cdef real staged[BLOCK]
-    cdef double lanes[LANES]
-    cdef double hi = 0.0, lo = 0.0
-    cdef const real* x
-    cdef real* odds
-    cdef Py_ssize_t first, i, j, m, padded
-    for first from 0 <= first < job.classes by BLOCK:
-        m = <int>min(<Py_ssize_t>BLOCK, job.classes - first)
-        padded = (m + LANES - 1) // LANES * LANES
-        x = view_classes(&job.scores, row, first, m, scratch, staged)
-        odds = power + first
-        for i in range(m):
-            odds[i] = exp_of_difference(x[i], reference)
-        for i in range(m, padded):
-            odds[i] = 0
-        if first <= target < first + m:
-            odds[target - first] = 0
-        for j in range(LANES):
-            lanes[j] = 0.0
-        for i from 0 <= i < padded by LANES:
-            prefetch_lanes(<const char*>(x + i + AHEAD), sizeof(real))
-            for j in range(LANES):
-                lanes[j] += <double>odds[i + j]
-        add(fold(lanes), &hi, &lo)
-    return hi + lo
-
-
 cdef inline bint long_row_slopes(
-    const Job* job, Py_ssize_t start, Rows* rows, Py_ssize_t i, real reference
+    const Job* job, Py_ssize_t start, Rows* rows, Py_ssize_t i, real own
 ) noexcept nogil:
     """One row of many classes, the sum of its odds into loss; False where float64 is needed."""
     cdef real power[KEPT]
@@ -330,19 +269,22 @@ cdef inline bint long_row_slopes(
     cdef const char* row = at(job, &job.scores, start + i)
     cdef const char* place = at(job, &job.grad, start + i)
     cdef const real* x
-    cdef double rest, scale
+    cdef double hi = 0.0, lo = 0.0, rest, scale
     cdef real factor
     cdef Py_ssize_t first, j, m
     cdef Py_ssize_t target = rows.target[i]
     cdef bint short = job.classes <= KEPT
-    if short:
-        rest = row_powers(job, row, target, reference, rows.scratch, power)
-    else:
-        rest = row_rest(job, row, target, reference, rows.scratch)
+    for first from 0 <= first < job.classes by BLOCK:
+        m = min(<Py_ssize_t>BLOCK, job.classes - first)
+        block_odds(
+            job, row, target, own, first, <int>m, rows.scratch,
+            power + (first if short else 0), &hi, &lo,
+        )
+    rest = (hi + lo) * unit(power) + <double>(own - own)
     rows.loss[i] = rest
     if not row_scale(job, rows, i, rest, &scale):
         return False
-    factor = <real>scale
+    factor = <real>(scale * unit(power))
     if short:
         for j in range(job.classes):
             power[j] = power[j] * factor
@@ -353,7 +295,7 @@ cdef inline bint long_row_slopes(
         m = <int>min(<Py_ssize_t>BLOCK, job.classes - first)
         x = view_classes(&job.scores, row, first, <int>m, rows.scratch, staged)
         for j in range(m):
-            power[j] = exp_of_difference(x[j], reference) * factor
+            power[j] = odds(x[j], own) * factor
         if first <= target < first + m:
             power[target - first] = <real>(-rest * scale)
         put_classes(&job.grad, place, first, <int>m, power)

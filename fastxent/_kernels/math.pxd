@@ -105,6 +105,15 @@ cdef inline double decay_wide(double x) noexcept nogil:
     return decay_wide2(x, -0.0)
 
 
+cdef inline double odds_wide(double x, double lo) noexcept nogil:
+    """2^64 e^(x + lo); 0 for x < -745, which is none beside 1, infinite for x > 660 and for NaN."""
+    cdef double shifted = x * 1.4426950408889634 + 6755399441055808.0
+    cdef double y = _exp_wide(x, lo, shifted - 6755399441055808.0)
+    y = wide_from(wide_bits(y) + (wide_bits(shifted) << 52))
+    y = y if x <= 660.0 else INFINITY
+    return 0.0 if x < -745.0 else y
+
+
 cdef inline float _exp_narrow(float x, float lo, float k) noexcept nogil:
     """e^(x + lo - k ln 2)."""
     cdef float c2 = 0.4999999403953552, c3 = 0.1666654497385025, c4 = 0.04166848212480545
@@ -115,8 +124,19 @@ cdef inline float _exp_narrow(float x, float lo, float k) noexcept nogil:
     cdef float r = high + low
     cdef float rr = r * r
     cdef float p = (c6 * rr + (c5 * r + c4)) * rr + (c3 * r + c2)
-    cdef float total = one + high
-    return total + (((one - total) + high) + (p * rr + low))
+    return one + (high + (p * rr + low))
+
+
+cdef inline float odds_narrow(float x, float lo) noexcept nogil:
+    """2^24 e^(x + lo); 0 for x < -102, which is none beside 1, infinite for x > 70 and for NaN."""
+    cdef float least = -102.0, most = 70.0, per_ln2 = 1.4426950216293335
+    cdef float zero = 0.0, infinity = INFINITY
+    cdef float shift = 12582936.0  # 1.5 * 2^23 + 24
+    cdef float shifted = x * per_ln2 + shift
+    cdef float y = _exp_narrow(x, lo, shifted - shift)
+    y = narrow_from(narrow_bits(y) + (narrow_bits(shifted) << 23))
+    y = y if x <= most else infinity
+    return zero if x < least else y
 
 
 cdef inline float exp_narrow2(float x, float lo) noexcept nogil:

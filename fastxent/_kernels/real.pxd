@@ -2,7 +2,7 @@
 
 from fastxent._kernels.load cimport real
 from fastxent._kernels.math cimport (
-    _log_limits_narrow, _log_narrow2, decay_narrow, decay_wide, exp_narrow2, exp_wide2, log1p_narrow,
+    _log_limits_narrow, _log_narrow2, decay_narrow, decay_wide, log1p_narrow,
     log1p_wide, log_wide2, logn_narrow, logn_narrow2,
     logn_wide, logn_wide2,
 )
@@ -53,17 +53,6 @@ cdef inline real log1p_decay(real size) noexcept nogil:
         return log1p_narrow(decay_narrow(-size))
     else:
         return log1p_wide(decay_wide(-size))
-
-
-cdef inline real exp_of_difference(real x, real y) noexcept nogil:
-    """e^(x - y), the rounding error of the difference made good."""
-    cdef real d = x - y
-    cdef real part = d - x
-    cdef real lost = (x - (d - part)) - (y + part)
-    if real is float:
-        return exp_narrow2(d, lost)
-    else:
-        return exp_wide2(d, lost)
 
 
 cdef inline void log1p_all(double* u, Py_ssize_t n) noexcept nogil:

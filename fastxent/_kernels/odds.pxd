@@ -1,0 +1,252 @@
+# The exponentials of rows of logits, as losses against class indices and their gradients need them.
+#
+# With d_j = x_j - x_target, the loss is log1p(sum over j != target of e^d_j), the odds against the
+# target. All terms are positive and the target's own 1 is never added, so that a loss of 1e-18 is as
+# accurate as one of 10; there is no pass for the maximum. What is out of the exponential's range, or no
+# number, makes the sum infinite or NaN, for the caller to see to.
+#
+# Few classes: ROWS rows at a time, SIMD over the rows. Many: SIMD over the classes. Which of the two
+# depends on the number of classes alone, never on the layout: the same bits for every layout.
+
+from libc.math cimport INFINITY
+from libc.stdint cimport int64_t
+from libc.string cimport memcpy
+
+from fastxent._kernels.job cimport BLOCK, Job, LANES, Operand, ROWS, TILE_CLASSES
+from fastxent._kernels.load cimport (
+    AHEAD, at, convert_kind, is_real, load_one, prefetch_lanes, real, view_classes, walk,
+)
+from fastxent._kernels.math cimport odds_narrow, odds_wide
+from fastxent._kernels.reduce cimport add, fold
+
+cdef extern from *:
+    """
+    #if defined(__has_builtin)
+    #if __has_builtin(__builtin_shufflevector)
+    #define FASTXENT_FOUR
+    typedef float fastxent_four __attribute__((vector_size(16)));
+    #endif
+    #endif
+
+    /* Four rows of four floats, transposed. No compiler finds these shuffles by itself. */
+    static inline void fastxent_transpose(const float* source, Py_ssize_t step, float* target,
+                                          Py_ssize_t target_step)
+    {
+    #ifdef FASTXENT_FOUR
+        fastxent_four a, b, c, d, ab, cd;
+        memcpy(&a, source, 16);
+        memcpy(&b, source + step, 16);
+        memcpy(&c, source + 2 * step, 16);
+        memcpy(&d, source + 3 * step, 16);
+        ab = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+        cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+        a = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+        c = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+        b = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+        ab = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
+        d = __builtin_shufflevector(a, c, 2, 3, 6, 7);
+        a = __builtin_shufflevector(a, c, 0, 1, 4, 5);
+        memcpy(target, &ab, 16);
+        memcpy(target + target_step, &b, 16);
+        memcpy(target + 2 * target_step, &a, 16);
+        memcpy(target + 3 * target_step, &d, 16);
+    #else
+        for (int i = 0; i < 4; i++)
+            for (int k = 0; k < 4; k++)
+                target[k * target_step + i] = source[i * step + k];
+    #endif
+    }
+    """
+    void transpose_four "fastxent_transpose"(
+        const float* source, Py_ssize_t step, float* target, Py_ssize_t target_step
+    ) noexcept nogil
+
+
+# ---- one exponential -------------------------------------------------------------------------
+
+
+cdef inline real odds(real x, real target) noexcept nogil:
+    """e^(x - target) times 1 / `unit`: the rounding error of the difference is made good."""
+    cdef real d = x - target
+    cdef real part = d - x
+    cdef real lost = (x - (d - part)) - (target + part)
+    if real is float:
+        return odds_narrow(d, lost)
+    else:
+        return odds_wide(d, lost)
+
+
+cdef inline double unit(const real* tag) noexcept nogil:
+    """What a sum of `odds` is to be multiplied by: they come large, so that few are subnormal."""
+    if real is float:
+        return 5.9604644775390625e-08   # 2^-24
+    else:
+        return 5.421010862427522e-20    # 2^-64
+
+
+# ---- few classes: rows side by side ----------------------------------------------------------
+
+
+cdef inline bint is_evenly_spaced(const Job* job, const Operand* op, const real* tag) noexcept nogil:
+    """Whether the rows are of the kernels' type, aligned, and at one moderate stride."""
+    return (
+        job.ndim == 1
+        and is_real(op.kind, tag)
+        and not op.swapped
+        and (<size_t>op.data | <size_t>op.stride[0] | <size_t>op.class_stride) % sizeof(real) == 0
+        and -(1 << 24) < op.stride[0] < 1 << 24
+    )
+
+
+cdef inline void target_scores(
+    const Job* job, Py_ssize_t start, int n, const int64_t* target, real* scores
+) noexcept nogil:
+    """The score of each row's target class."""
+    cdef const Operand* op = &job.scores
+    cdef const char* place
+    cdef Py_ssize_t i
+    if job.ndim == 1 and is_real(op.kind, scores) and not op.swapped:
+        for i in range(n):
+            place = op.data + (start + i) * op.stride[0] + target[i] * op.class_stride
+            memcpy(&scores[i], place, sizeof(real))
+        return
+    for i in range(n):
+        place = at(job, op, start + i) + target[i] * op.class_stride
+        scores[i] = <real>load_one(op, place)
+
+
+cdef inline void transpose_rows(
+    const real* source, Py_ssize_t step, Py_ssize_t classes, real* tile
+) noexcept nogil:
+    """ROWS rows, `step` apart, class by class."""
+    cdef Py_ssize_t i, k, column
+    if real is float:
+        if classes >= 4:
+            for k from 0 <= k < classes by 4:
+                # The last four overlap those before.
+                column = k if k + 4 <= classes else classes - 4
+                for i from 0 <= i < ROWS by 4:
+                    transpose_four(
+                        source + i * step + column, step, tile + column * ROWS + i, ROWS
+                    )
+            return
+    for k in range(classes):
+        for i in range(ROWS):
+            tile[k * ROWS + i] = source[i * step + k]
+
+
+cdef inline void load_tile(
+    const Job* job, Py_ssize_t start, int n, real* tile
+) noexcept nogil:
+    """The scores of n rows of up to TILE_CLASSES classes: tile[k * ROWS + i], 0 where there is no row."""
+    cdef const Operand* op = &job.scores
+    cdef real flat[ROWS * TILE_CLASSES]
+    cdef Py_ssize_t i, k, size = sizeof(real)
+    cdef Py_ssize_t classes = job.classes
+    if n == ROWS and op.class_stride == op.itemsize:
+        if is_evenly_spaced(job, op, tile):
+            transpose_rows(
+                <const real*>(op.data + start * op.stride[0]), op.stride[0] // size, classes, tile
+            )
+            return
+        if job.ndim == 1 and op.stride[0] == classes * op.itemsize and not op.swapped and (
+            <size_t>op.data % <size_t>op.itemsize == 0
+        ):
+            convert_kind(op.kind, op.data + start * op.stride[0], <int>(ROWS * classes), flat)
+            transpose_rows(flat, classes, classes, tile)
+            return
+    for k in range(classes):
+        walk(job, op, start, k * op.class_stride, n, <char*>flat, False)
+        convert_kind(op.kind, flat, n, tile + k * ROWS)
+        for i in range(n, ROWS):
+            tile[k * ROWS + i] = 0
+
+
+cdef inline void add_lanes(const real* x, double* total, double* lost) noexcept nogil:
+    """total += x for ROWS rows; the rounding errors of float64 (an ulp, in the end) go into lost."""
+    cdef Py_ssize_t i
+    cdef double hi, part
+    for i in range(ROWS):
+        if real is float:
+            total[i] += <double>x[i]
+        else:
+            hi = total[i] + x[i]
+            part = hi - total[i]
+            lost[i] += (total[i] - (hi - part)) + (x[i] - part)
+            total[i] = hi
+
+
+cdef inline void tile_odds(
+    const Job* job, Py_ssize_t start, int n, const int64_t* target, real* tile, double* rest
+) noexcept nogil:
+    """Rows of few classes: their odds, class by class, 0 for the target, and the sum of each row's."""
+    cdef real own[ROWS]
+    cdef real label[ROWS]
+    cdef double lost[ROWS]
+    cdef real zero = 0, k_real, power
+    cdef Py_ssize_t i, k
+    # Two blocks on; exact where the rows are one run, harmless where not.
+    cdef const char* next_rows = job.scores.data + (start + 2 * ROWS) * job.scores.stride[0]
+    target_scores(job, start, n, target, own)
+    for i in range(n, ROWS):
+        own[i] = 0
+    for i in range(ROWS):
+        label[i] = <real>(target[i] if i < n else 0)
+        # 0, or NaN for a target that is not finite
+        rest[i] = <double>(own[i] - own[i])
+        lost[i] = 0.0
+    load_tile(job, start, n, tile)
+    for k in range(job.classes):
+        prefetch_lanes(next_rows + 2 * k * LANES * <Py_ssize_t>sizeof(real), 2 * sizeof(real))
+        k_real = <real>k
+        for i in range(ROWS):
+            power = odds(tile[k * ROWS + i], own[i])
+            tile[k * ROWS + i] = zero if label[i] == k_real else power
+        add_lanes(tile + k * ROWS, rest, lost)
+    for i in range(ROWS):
+        rest[i] = (rest[i] + lost[i]) * unit(tile)
+
+
+# ---- many classes: a row at a time -----------------------------------------------------------
+
+
+cdef inline void block_odds(
+    const Job* job, const char* row, Py_ssize_t target, real own, Py_ssize_t first, int m,
+    void* scratch, real* power, double* hi, double* lo
+) noexcept nogil:
+    """The odds of m classes of a row, 0 for the target, and their sum added to hi + lo.
+
+    There is room for the next multiple of LANES in power.
+    """
+    cdef real staged[BLOCK]
+    cdef double lanes[LANES]
+    cdef const real* x = view_classes(&job.scores, row, first, m, scratch, staged)
+    cdef Py_ssize_t i, j, padded = (m + LANES - 1) // LANES * LANES
+    for i in range(m):
+        power[i] = odds(x[i], own)
+    for i in range(m, padded):
+        power[i] = 0
+    if first <= target < first + m:
+        power[target - first] = 0
+    for j in range(LANES):
+        lanes[j] = 0.0
+    for i from 0 <= i < padded by LANES:
+        prefetch_lanes(<const char*>(x + i + AHEAD), sizeof(real))
+        for j in range(LANES):
+            lanes[j] += <double>power[i + j]
+    add(fold(lanes), hi, lo)
+
+
+cdef inline double row_odds(
+    const Job* job, const char* row, Py_ssize_t target, real own, void* scratch
+) noexcept nogil:
+    """The odds against the target of one row; NaN where the target is not finite."""
+    cdef real power[BLOCK]
+    cdef double hi = 0.0, lo = 0.0
+    cdef Py_ssize_t first
+    for first from 0 <= first < job.classes by BLOCK:
+        block_odds(
+            job, row, target, own, first, <int>min(<Py_ssize_t>BLOCK, job.classes - first), scratch,
+            power, &hi, &lo,
+        )
+    return (hi + lo) * unit(power) + <double>(own - own)
