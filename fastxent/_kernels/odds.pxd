@@ -162,18 +162,29 @@ cdef inline void load_tile(
             tile[k * ROWS + i] = 0
 
 
-cdef inline void add_lanes(const real* x, double* total, double* lost) noexcept nogil:
-    """total += x for ROWS rows; the rounding errors of float64 (an ulp, in the end) go into lost."""
-    cdef Py_ssize_t i
-    cdef double hi, part
-    for i in range(ROWS):
-        if real is float:
-            total[i] += <double>x[i]
-        else:
-            hi = total[i] + x[i]
-            part = hi - total[i]
-            lost[i] += (total[i] - (hi - part)) + (x[i] - part)
-            total[i] = hi
+cdef inline void sum_tile(const real* tile, Py_ssize_t classes, double* total) noexcept nogil:
+    """total += the sum over the classes of each of ROWS rows."""
+    cdef double sums[LANES]
+    cdef double lost[LANES]
+    cdef double hi, part, x
+    cdef Py_ssize_t first, j, k
+    for first from 0 <= first < ROWS by LANES:
+        for j in range(LANES):
+            sums[j] = 0.0
+            lost[j] = 0.0
+        for k in range(classes):
+            for j in range(LANES):
+                x = <double>tile[k * ROWS + first + j]
+                if real is float:
+                    sums[j] += x
+                else:
+                    # What float64 loses of float64 would be an ulp, in the end.
+                    hi = sums[j] + x
+                    part = hi - sums[j]
+                    lost[j] += (sums[j] - (hi - part)) + (x - part)
+                    sums[j] = hi
+        for j in range(LANES):
+            total[first + j] += sums[j] + lost[j]
 
 
 cdef inline void tile_odds(
@@ -181,30 +192,25 @@ cdef inline void tile_odds(
 ) noexcept nogil:
     """Rows of few classes: their odds, class by class, 0 for the target, and the sum of each row's."""
     cdef real own[ROWS]
-    cdef real label[ROWS]
-    cdef double lost[ROWS]
-    cdef real zero = 0, k_real, power
     cdef Py_ssize_t i, k
     # Two blocks on; exact where the rows are one run, harmless where not.
     cdef const char* next_rows = job.scores.data + (start + 2 * ROWS) * job.scores.stride[0]
     target_scores(job, start, n, target, own)
     for i in range(n, ROWS):
         own[i] = 0
-    for i in range(ROWS):
-        label[i] = <real>(target[i] if i < n else 0)
-        # 0, or NaN for a target that is not finite
-        rest[i] = <double>(own[i] - own[i])
-        lost[i] = 0.0
     load_tile(job, start, n, tile)
     for k in range(job.classes):
         prefetch_lanes(next_rows + 2 * k * LANES * <Py_ssize_t>sizeof(real), 2 * sizeof(real))
-        k_real = <real>k
         for i in range(ROWS):
-            power = odds(tile[k * ROWS + i], own[i])
-            tile[k * ROWS + i] = zero if label[i] == k_real else power
-        add_lanes(tile + k * ROWS, rest, lost)
+            tile[k * ROWS + i] = odds(tile[k * ROWS + i], own[i])
+    for i in range(n):
+        tile[target[i] * ROWS + i] = 0
     for i in range(ROWS):
-        rest[i] = (rest[i] + lost[i]) * unit(tile)
+        # 0, or NaN for a target that is not finite
+        rest[i] = <double>(own[i] - own[i])
+    sum_tile(tile, job.classes, rest)
+    for i in range(ROWS):
+        rest[i] *= unit(tile)
 
 
 # ---- many classes: a row at a time -----------------------------------------------------------
