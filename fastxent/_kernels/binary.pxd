@@ -9,20 +9,21 @@
 from libc.math cimport INFINITY
 from libc.stdint cimport uint8_t
 
+from fastxent._kernels.checks cimport all_within, largest
 from fastxent._kernels.job cimport (
-    ABSENT, BAD_LABEL, BAD_SCALE, BAD_SCORE, BAD_WEIGHT, BINARY, BINARY_LOGITS, BLOCK, FLOAT64,
+    ABSENT, BAD_LABEL, BAD_SCALE, BAD_SCORE, BAD_WEIGHT, BINARY, BINARY_LOGITS, BLOCK, FLOAT32, FLOAT64,
     GAUSSIAN, Job, LANES, NAN_LABEL, NAN_OMIT, NAN_PROPAGATE, NAN_SCORE, NO_FAULT, Partial,
 )
 from fastxent._kernels.load cimport (
-    AHEAD, ahead, gather, hard_labels, is_real, load, number, prefetch_lanes, prefetch_part, real,
+    AHEAD, ahead, floating, gather, hard_labels, is_real, load, number, prefetch_lanes, prefetch_part, real,
     store, view,
 )
-from fastxent._kernels.math cimport decay_narrow, decay_wide, log_wide
+from fastxent._kernels.math cimport log_wide
 from fastxent._kernels.product cimport (
     Product, add_product, log_one_plus, multiply_likelihoods, start_product,
 )
 from fastxent._kernels.real cimport (
-    log1p_decay, log1p_decay_finite, log_normal, log_pair, log_pair_normal,
+    decay, exponent, log1p_decay, log1p_unit, log_normal, log_of_parts, log_pair, mantissa,
 )
 from fastxent._kernels.reduce cimport add, add_losses, apply_weights, fold
 
@@ -87,7 +88,7 @@ cdef inline bint add_softplus(
     """Add max(z, 0) - z y + log(1 + e^-|z|) over one full block of logits with hard labels."""
     cdef real labels[BLOCK]
     cdef real scores[BLOCK]
-    cdef real decay[BLOCK]
+    cdef real power[BLOCK]
     cdef double scratch[BLOCK]
     cdef double u[LANES]
     cdef double linear[LANES]
@@ -101,10 +102,7 @@ cdef inline bint add_softplus(
     if y == NULL:
         return False
     for i in range(BLOCK):
-        if real is float:
-            decay[i] = decay_narrow(-z[i] if z[i] > zero else z[i])
-        else:
-            decay[i] = decay_wide(-z[i] if z[i] > zero else z[i])
+        power[i] = decay(z[i])
     for j in range(LANES):
         u[j] = 0.0
         linear[j] = 0.0
@@ -112,7 +110,7 @@ cdef inline bint add_softplus(
         prefetch_lanes(next_z + i * job.scores.itemsize, job.scores.itemsize)
         prefetch_lanes(next_y + i * job.labels.itemsize, job.labels.itemsize)
         for j in range(LANES):
-            e = <double>decay[i + j]
+            e = <double>power[i + j]
             u[j] = u[j] + (e + u[j] * e)
             # Exact in either type, y being 0 or 1.
             linear[j] += <double>((z[i + j] if z[i + j] > zero else zero) - z[i + j] * y[i + j])
@@ -123,24 +121,27 @@ cdef inline bint add_softplus(
     return True
 
 
-cdef inline real minus_log(
-    real a, real complement, real lost, real eps, bint normal
-) noexcept nogil:
-    """-log of the probability a + lost, clipped to [eps, 1 - eps], given 1 - a as well.
+cdef inline real minus_log(real a, real complement, real lost, real eps) noexcept nogil:
+    """-log of the probability a + lost, clipped to [eps, 1 - eps], given 1 - a as well."""
+    cdef real zero = 0
+    clip(&a, complement, &lost, eps)
+    # 0 - 0, not -0: no loss is below zero.
+    return zero - log_pair(a, lost)
+
+
+cdef inline void clip(real* a, real complement, real* lost, real eps) noexcept nogil:
+    """Clip the probability a + lost to [eps, 1 - eps], given 1 - a as well; a NaN stays.
 
     That a is beyond 1 - eps is seen on its complement, which tells what lies closer to 1 than a
-    float can; 1 - eps itself goes along with its rounding error, too. `normal` promises that a is no
-    NaN and eps no subnormal.
+    float can; 1 - eps itself goes along with its rounding error, too.
     """
     cdef real one = 1, zero = 0
     cdef real most = one - eps
     cdef real most_lost = (one - most) - eps
-    lost = zero if a < eps else lost
-    a = eps if a < eps else a
-    lost = most_lost if complement < eps else lost
-    a = most if complement < eps else a
-    # 0 - 0, not -0: no loss is below zero.
-    return zero - log_pair_normal(a, lost) if normal else zero - log_pair(a, lost)
+    lost[0] = zero if a[0] < eps else lost[0]
+    a[0] = eps if a[0] < eps else a[0]
+    lost[0] = most_lost if complement < eps else lost[0]
+    a[0] = most if complement < eps else a[0]
 
 
 cdef inline void cast(const number* source, int n, real* target) noexcept nogil:
@@ -150,63 +151,63 @@ cdef inline void cast(const number* source, int n, real* target) noexcept nogil:
         target[i] = <real>source[i]
 
 
-cdef inline bint all_between(const real* x, real low, real high) noexcept nogil:
-    """Whether a full block is in [low, high]; NaN is not."""
-    cdef real least[LANES]
-    cdef real most[LANES]
-    cdef real lost[LANES]
-    cdef real total = 0
-    cdef Py_ssize_t i, j
-    for j in range(LANES):
-        least[j] = x[j]
-        most[j] = x[j]
-        lost[j] = 0
-    for i from 0 <= i < BLOCK by LANES:
-        for j in range(LANES):
-            least[j] = x[i + j] if x[i + j] < least[j] else least[j]
-            most[j] = x[i + j] if x[i + j] > most[j] else most[j]
-            lost[j] += x[i + j] - x[i + j]      # NaN sticks, and that of infinity
-    for j in range(LANES):
-        low = low if least[j] >= low else INFINITY
-        high = high if most[j] <= high else -INFINITY
-        total += lost[j]
-    return low <= high and total == 0
-
-
-cdef inline bint direct_losses(
-    const Job* job, Py_ssize_t start, real* loss
+cdef inline void probability_losses(
+    const real* p, const real* y, real eps, real* loss
 ) noexcept nogil:
+    """-log of the probability of what happened, of a block whose probabilities are in [0, 1].
+
+    Two loops: a processor looks only some 200 operations ahead, which is less than five of the
+    logarithms are long. Cut in two, more of them are under way at a time: a third faster.
+    """
+    cdef real f[BLOCK]
+    cdef real k[BLOCK]
+    cdef real low[BLOCK]
+    cdef real one = 1, zero = 0
+    cdef real rest, chosen, other, lost
+    cdef Py_ssize_t i
+    for i in range(BLOCK):
+        rest = one - p[i]
+        chosen = p[i] if y[i] != zero else rest
+        other = rest if y[i] != zero else p[i]
+        lost = zero if y[i] != zero else (one - rest) - p[i]
+        clip(&chosen, other, &lost, eps)
+        f[i] = mantissa(chosen) - one
+        k[i] = exponent(chosen)
+        # lost / chosen, nearly: where something is lost, chosen is above 1/2.
+        low[i] = lost + lost * other
+    for i in range(BLOCK):
+        loss[i] = zero - log_of_parts(f[i], low[i], k[i])
+
+
+cdef inline void softplus_losses(const real* z, const real* y, real* loss) noexcept nogil:
+    """log(1 + e^z) - z y, of a block whose logits are finite."""
+    cdef real power[BLOCK]
+    cdef real zero = 0
+    cdef Py_ssize_t i
+    for i in range(BLOCK):
+        power[i] = decay(z[i])
+    for i in range(BLOCK):
+        loss[i] = log1p_unit(power[i]) + ((z[i] if z[i] > zero else zero) - z[i] * y[i])
+
+
+cdef inline bint direct_losses(const Job* job, Py_ssize_t start, real* loss) noexcept nogil:
     """The losses of a full block; False where labels are not hard or a score is out of the ordinary."""
     cdef real labels[BLOCK]
     cdef real scores[BLOCK]
     cdef double scratch[BLOCK]
     cdef const real* x
     cdef const real* y
-    cdef real eps = <real>job.eps, one = 1, zero = 0
-    cdef real q, size
-    cdef Py_ssize_t i
+    cdef real one = 1
     prefetch_part(&job.scores, start + AHEAD, BLOCK)
     prefetch_part(&job.labels, start + AHEAD, BLOCK)
     x = view(job, &job.scores, start, BLOCK, scratch, scores)
     y = hard_labels(job, start, BLOCK, scratch, labels)
-    if y == NULL or not all_between(
-        x, zero if job.loss == BINARY else -INFINITY, one if job.loss == BINARY else INFINITY
-    ):
+    if y == NULL or not (all_within(x, one, False) if job.loss == BINARY else all_within(x, largest(x), True)):
         return False
     if job.loss == BINARY:
-        for i in range(BLOCK):
-            q = one - x[i]
-            loss[i] = minus_log(
-                x[i] if y[i] != zero else q,
-                q if y[i] != zero else x[i],
-                zero if y[i] != zero else (one - q) - x[i],
-                eps,
-                True,
-            )
+        probability_losses(x, y, <real>job.eps, loss)
     else:
-        for i in range(BLOCK):
-            size = -x[i] if x[i] < zero else x[i]
-            loss[i] = log1p_decay_finite(size) + ((x[i] if x[i] > zero else zero) - x[i] * y[i])
+        softplus_losses(x, y, loss)
     return True
 
 
@@ -237,7 +238,7 @@ cdef inline bint add_soft_losses(
         return False
     p = view(job, &job.scores, start, BLOCK, scratch, scores)
     y = view(job, &job.labels, start, BLOCK, scratch, labels)
-    if not all_between(p, zero, one) or not all_between(y, zero, one):
+    if not all_within(p, one, False) or not all_within(y, one, False):
         return False
     # Labels of more digits than the scores: by their value, not their dtype, for the same bits.
     if job.labels.kind == FLOAT64:
@@ -274,27 +275,57 @@ cdef inline bint add_direct_losses(
     const Job* job, Py_ssize_t start, Partial* partial, real* tag
 ) noexcept nogil:
     """Weigh, store and add the losses of a full block."""
-    cdef real narrow[BLOCK]
-    cdef double loss[BLOCK]
+    cdef real loss[BLOCK]
     cdef double weight[BLOCK]
     cdef double scratch[BLOCK]
-    cdef bint weighted = job.weight.kind != ABSENT
+    cdef Py_ssize_t i
     if not has_normal_eps(job, tag):
         return False
-    if job.want_losses and not weighted and job.out.direct and is_real(job.out.kind, tag):
-        return direct_losses(job, start, <real*>job.out.data + start)
-    if not direct_losses(job, start, narrow):
-        return False
-    cast(narrow, BLOCK, loss)
-    if weighted:
-        prefetch_part(&job.weight, start + AHEAD, BLOCK)
-        load(job, &job.weight, start, BLOCK, scratch, weight)
-        if not all_between(weight, 0.0, 1.7976931348623157e308):
+    if job.weight.kind == ABSENT:
+        if job.out.direct and is_real(job.out.kind, tag):
+            return direct_losses(job, start, <real*>job.out.data + start)
+        if not direct_losses(job, start, loss):
             return False
-        apply_weights(loss, weight, BLOCK)
+        cast(loss, BLOCK, weight)
+        store(job, &job.out, start, BLOCK, weight)
+        return True
+    prefetch_part(&job.weight, start + AHEAD, BLOCK)
+    if not direct_losses(job, start, loss):
+        return False
+    if job.weight.kind == FLOAT32:
+        return add_weighted(
+            job, start, loss, view(job, &job.weight, start, BLOCK, scratch, <float*>weight), partial
+        )
+    return add_weighted(
+        job, start, loss, view(job, &job.weight, start, BLOCK, scratch, weight), partial
+    )
+
+
+cdef inline bint add_weighted(
+    const Job* job, Py_ssize_t start, const real* loss, const floating* weight, Partial* partial
+) noexcept nogil:
+    """Weigh the finite losses of a block, and store them or add them up; False for a bad weight."""
+    cdef double sums[LANES]
+    cdef double weights[LANES]
+    cdef double product[BLOCK]
+    cdef double w
+    cdef Py_ssize_t i, j
+    if not all_within(weight, largest(weight), False):
+        return False
+    for j in range(LANES):
+        sums[j] = 0.0
+        weights[j] = 0.0
+    for i from 0 <= i < BLOCK by LANES:
+        for j in range(LANES):
+            w = <double>weight[i + j]
+            sums[j] += <double>loss[i + j] * w
+            weights[j] += w
+    add(fold(sums), &partial.total, &partial.total_lo)
+    add(fold(weights), &partial.weight, &partial.weight_lo)
     if job.want_losses:
-        store(job, &job.out, start, BLOCK, loss)
-    add_losses(loss, weight if weighted else NULL, BLOCK, partial)
+        for i in range(BLOCK):
+            product[i] = <double>loss[i] * <double>weight[i]
+        store(job, &job.out, start, BLOCK, product)
     return True
 
 
@@ -445,7 +476,6 @@ cdef inline void hard_probability_losses(Stage* stage, real eps) noexcept nogil:
             q if y[i] != zero else p[i],
             zero if y[i] != zero else lost,
             eps,
-            False,
         )
     cast(p, stage.n, stage.loss)
 
@@ -459,8 +489,8 @@ cdef inline void soft_probability_losses(Stage* stage, real eps) noexcept nogil:
     cast(stage.score, stage.n, p)
     for i in range(stage.n):
         q = one - p[i]
-        other[i] = minus_log(q, p[i], (one - q) - p[i], eps, False)
-        p[i] = minus_log(p[i], q, zero, eps, False)
+        other[i] = minus_log(q, p[i], (one - q) - p[i], eps)
+        p[i] = minus_log(p[i], q, zero, eps)
     for i in range(stage.n):
         stage.loss[i] = term(stage.label[i], <double>p[i]) + term(
             stage.other[i], <double>other[i]

@@ -350,7 +350,7 @@ cdef inline double distribution_from_probabilities(
                 p[i] = term(q[i], log_wide(q[i] / (most if least > most else least)))
         else:
             for i in range(padded):
-                p[i] = term(q[i], minus_log(p[i], 1.0 - p[i], 0.0, job.eps, False))
+                p[i] = term(q[i], minus_log(p[i], 1.0 - p[i], 0.0, job.eps))
         for i from 0 <= i < padded by LANES:
             for j in range(LANES):
                 lanes[j] += p[i + j]
@@ -417,6 +417,8 @@ cdef inline bint mend_rows(
     cdef Py_ssize_t index, i
     cdef const char* row
     cdef double own
+    if not outside(rows.loss, rows.n, 0.0, 1.7976931348623157e308):
+        return True
     for i in range(rows.n):
         if rows.kept[i] and not rows.loss[i] < INFINITY:
             row = at(job, &job.scores, start + i)
@@ -448,7 +450,7 @@ cdef inline bint index_losses(
             if not settle(job, rows, i, fault, start + i, rows.target[i], partial):
                 return False
     for i in range(rows.n):
-        rows.loss[i] = minus_log(p[i], 1.0 - p[i], 0.0, job.eps, False)
+        rows.loss[i] = minus_log(p[i], 1.0 - p[i], 0.0, job.eps)
     return True
 
 

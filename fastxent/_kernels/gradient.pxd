@@ -12,10 +12,11 @@ from libc.math cimport INFINITY, NAN
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
-from fastxent._kernels.binary cimport PART, Stage, all_between, run_positions, stage_block
+from fastxent._kernels.binary cimport PART, Stage, run_positions, stage_block
 from fastxent._kernels.categorical cimport (
     Rows, add_rows, load_classes, mend_rows, run_rows, stage_rows, target_row,
 )
+from fastxent._kernels.checks cimport all_within
 from fastxent._kernels.job cimport (
     ABSENT, BLOCK, CATEGORICAL_LOGITS, FLOAT32, Job, LANES, NAN_OMIT, NAN_RAISE, NO_FAULT, Operand,
     Partial, ROWS, TILE_CLASSES,
@@ -95,7 +96,7 @@ cdef inline bint load_factors(const Job* job, Py_ssize_t start, real* factor) no
         weight[i] = weight[i] * scale
     for i in range(BLOCK):
         factor[i] = <real>weight[i]
-    return 1e-30 < scale and all_between(weight, 0.0, 1e30)
+    return 1e-30 < scale and all_within(weight, 1e30, False)
 
 
 cdef inline bint plain_slopes(const Job* job, Py_ssize_t start, real* tag) noexcept nogil:
