@@ -15,7 +15,8 @@ from fastxent._kernels.job cimport (
     GAUSSIAN, Job, LANES, NAN_LABEL, NAN_OMIT, NAN_PROPAGATE, NAN_SCORE, NO_FAULT, Partial,
 )
 from fastxent._kernels.load cimport (
-    AHEAD, ahead, floating, gather, hard_labels, is_real, load, number, prefetch_lanes, prefetch_part, real,
+    Ahead, OF_LABELS, OF_SCORES, OF_WEIGHT, ahead, fetch, floating, gather, hard_labels, is_real, load, look_ahead, number,
+    prefetch_lanes, real,
     store, view,
 )
 from fastxent._kernels.math cimport log_wide
@@ -23,7 +24,7 @@ from fastxent._kernels.product cimport (
     Product, add_product, log_one_plus, multiply_likelihoods, start_product,
 )
 from fastxent._kernels.real cimport (
-    decay, exponent, log1p_decay, log1p_unit, log_normal, log_of_parts, log_pair, mantissa,
+    decay, exponent, log1p_decay, log1p_unit, log_of_parts, log_pair, mantissa,
 )
 from fastxent._kernels.reduce cimport add, add_losses, apply_weights, fold
 
@@ -152,7 +153,7 @@ cdef inline void cast(const number* source, int n, real* target) noexcept nogil:
 
 
 cdef inline void probability_losses(
-    const real* p, const real* y, real eps, real* loss
+    const real* p, const real* y, real eps, const Ahead* next, real* loss
 ) noexcept nogil:
     """-log of the probability of what happened, of a block whose probabilities are in [0, 1].
 
@@ -164,30 +165,40 @@ cdef inline void probability_losses(
     cdef real low[BLOCK]
     cdef real one = 1, zero = 0
     cdef real rest, chosen, other, lost
-    cdef Py_ssize_t i
-    for i in range(BLOCK):
-        rest = one - p[i]
-        chosen = p[i] if y[i] != zero else rest
-        other = rest if y[i] != zero else p[i]
-        lost = zero if y[i] != zero else (one - rest) - p[i]
-        clip(&chosen, other, &lost, eps)
-        f[i] = mantissa(chosen) - one
-        k[i] = exponent(chosen)
-        # lost / chosen, nearly: where something is lost, chosen is above 1/2.
-        low[i] = lost + lost * other
-    for i in range(BLOCK):
-        loss[i] = zero - log_of_parts(f[i], low[i], k[i])
+    cdef Py_ssize_t i, j
+    for i from 0 <= i < BLOCK by LANES:
+        fetch(next, OF_SCORES, i)
+        for j in range(i, i + LANES):
+            rest = one - p[j]
+            chosen = p[j] if y[j] != zero else rest
+            other = rest if y[j] != zero else p[j]
+            lost = zero if y[j] != zero else (one - rest) - p[j]
+            clip(&chosen, other, &lost, eps)
+            f[j] = mantissa(chosen) - one
+            k[j] = exponent(chosen)
+            # lost / chosen, nearly: where something is lost, chosen is above 1/2.
+            low[j] = lost + lost * other
+    for i from 0 <= i < BLOCK by LANES:
+        fetch(next, OF_LABELS, i)
+        for j in range(i, i + LANES):
+            loss[j] = zero - log_of_parts(f[j], low[j], k[j])
 
 
-cdef inline void softplus_losses(const real* z, const real* y, real* loss) noexcept nogil:
+cdef inline void softplus_losses(
+    const real* z, const real* y, const Ahead* next, real* loss
+) noexcept nogil:
     """log(1 + e^z) - z y, of a block whose logits are finite."""
     cdef real power[BLOCK]
     cdef real zero = 0
-    cdef Py_ssize_t i
-    for i in range(BLOCK):
-        power[i] = decay(z[i])
-    for i in range(BLOCK):
-        loss[i] = log1p_unit(power[i]) + ((z[i] if z[i] > zero else zero) - z[i] * y[i])
+    cdef Py_ssize_t i, j
+    for i from 0 <= i < BLOCK by LANES:
+        fetch(next, OF_SCORES, i)
+        for j in range(i, i + LANES):
+            power[j] = decay(z[j])
+    for i from 0 <= i < BLOCK by LANES:
+        fetch(next, OF_LABELS, i)
+        for j in range(i, i + LANES):
+            loss[j] = log1p_unit(power[j]) + ((z[j] if z[j] > zero else zero) - z[j] * y[j])
 
 
 cdef inline bint direct_losses(const Job* job, Py_ssize_t start, real* loss) noexcept nogil:
@@ -198,16 +209,15 @@ cdef inline bint direct_losses(const Job* job, Py_ssize_t start, real* loss) noe
     cdef const real* x
     cdef const real* y
     cdef real one = 1
-    prefetch_part(&job.scores, start + AHEAD, BLOCK)
-    prefetch_part(&job.labels, start + AHEAD, BLOCK)
+    cdef Ahead next = look_ahead(job, start)
     x = view(job, &job.scores, start, BLOCK, scratch, scores)
     y = hard_labels(job, start, BLOCK, scratch, labels)
     if y == NULL or not (all_within(x, one, False) if job.loss == BINARY else all_within(x, largest(x), True)):
         return False
     if job.loss == BINARY:
-        probability_losses(x, y, <real>job.eps, loss)
+        probability_losses(x, y, <real>job.eps, &next, loss)
     else:
-        softplus_losses(x, y, loss)
+        softplus_losses(x, y, &next, loss)
     return True
 
 
@@ -227,7 +237,11 @@ cdef inline bint add_soft_losses(
     cdef double scratch[BLOCK]
     cdef double lanes[LANES]
     cdef real eps = <real>job.eps, one = 1, zero = 0, half = 0.5
-    cdef real q, share
+    cdef real q, nothing = -0.0
+    cdef real share[BLOCK]
+    cdef real f[BLOCK]
+    cdef real k[BLOCK]
+    cdef Ahead next = look_ahead(job, start)
     cdef double wide[BLOCK]
     cdef const double* exact
     cdef const real* p
@@ -247,15 +261,22 @@ cdef inline bint add_soft_losses(
             differ += <double>y[i] != exact[i]
         if differ:
             return False
-    prefetch_part(&job.scores, start + AHEAD, BLOCK)
-    prefetch_part(&job.labels, start + AHEAD, BLOCK)
     for i in range(BLOCK):
         q = one - p[i]
-        share = y[i] if q > half else one - y[i]
+        share[i] = y[i] if q > half else one - y[i]
         q = p[i] if q > half else q
         q = eps if q < eps else q
         scores[i] = q
-        rest[i] = share * log_normal((one - q) / q)
+    for i from 0 <= i < BLOCK by LANES:
+        fetch(&next, OF_SCORES, i)
+        for j in range(i, i + LANES):
+            q = (one - scores[j]) / scores[j]
+            f[j] = mantissa(q) - one
+            k[j] = exponent(q)
+    for i from 0 <= i < BLOCK by LANES:
+        fetch(&next, OF_LABELS, i)
+        for j in range(i, i + LANES):
+            rest[j] = share[j] * log_of_parts(f[j], nothing, k[j])
     for i in range(BLOCK):
         most[i] = 1.0 - <double>scores[i]
     if not multiply_likelihoods(
@@ -289,7 +310,6 @@ cdef inline bint add_direct_losses(
         cast(loss, BLOCK, weight)
         store(job, &job.out, start, BLOCK, weight)
         return True
-    prefetch_part(&job.weight, start + AHEAD, BLOCK)
     if not direct_losses(job, start, loss):
         return False
     if job.weight.kind == FLOAT32:
@@ -310,12 +330,14 @@ cdef inline bint add_weighted(
     cdef double product[BLOCK]
     cdef double w
     cdef Py_ssize_t i, j
+    cdef Ahead next = look_ahead(job, start)
     if not all_within(weight, largest(weight), False):
         return False
     for j in range(LANES):
         sums[j] = 0.0
         weights[j] = 0.0
     for i from 0 <= i < BLOCK by LANES:
+        fetch(&next, OF_WEIGHT, i)
         for j in range(LANES):
             w = <double>weight[i + j]
             sums[j] += <double>loss[i + j] * w
@@ -402,10 +424,12 @@ cdef inline bint stage_block(
     cdef const double* hard
     cdef double low = 0.0 if job.loss == BINARY else -INFINITY
     cdef double high = 1.0 if job.loss == BINARY else INFINITY
+    cdef Ahead next = look_ahead(job, start)
     stage.weighted = job.weight.kind != ABSENT
-    prefetch_part(&job.scores, start + AHEAD, n)
-    prefetch_part(&job.labels, start + AHEAD, n)
-    prefetch_part(&job.weight, start + AHEAD, n)
+    for i from 0 <= i < n by LANES:
+        fetch(&next, OF_SCORES, i)
+        fetch(&next, OF_LABELS, i)
+        fetch(&next, OF_WEIGHT, i)
     hard = hard_labels(job, start, n, stage.scratch, stage.label)
     stage.hard = hard != NULL
     if hard != stage.label:

@@ -14,7 +14,7 @@ from fastxent._kernels.job cimport (
     TILE_CLASSES, UNDEFINED_ROW,
 )
 from fastxent._kernels.load cimport (
-    ahead, at, convert_kind, gather, gather_classes, load, load_indices, load_one, prefetch_part,
+    ahead, at, convert_kind, gather, gather_classes, load, load_indices, load_one, prefetch_lanes,
     real, store, view_classes,
 )
 from fastxent._kernels.math cimport decay_wide, decay_wide2, log1p_wide, log_wide
@@ -133,7 +133,7 @@ cdef inline void odds_of_rows(
     cdef real target[ROWS]
     cdef Py_ssize_t i
     if job.classes <= TILE_CLASSES:
-        prefetch_part(&job.labels, start + 4 * ROWS, ROWS)
+        prefetch_lanes(ahead(&job.labels, start), 2 * job.labels.itemsize)
         tile_odds(job, start, rows.n, rows.target, tile, rest)
         return
     target_scores(job, start, rows.n, rows.target, target)
