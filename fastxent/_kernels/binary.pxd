@@ -24,7 +24,7 @@ from fastxent._kernels.product cimport (
     Product, add_product, log_one_plus, multiply_likelihoods, start_product,
 )
 from fastxent._kernels.real cimport (
-    decay, exponent, log1p_decay, log1p_unit, log_of_parts, log_pair, mantissa,
+    decay, exponent, log1p_unit, log_of_parts, log_plus, mantissa,
 )
 from fastxent._kernels.reduce cimport add, add_losses, apply_weights, fold
 
@@ -127,7 +127,12 @@ cdef inline real minus_log(real a, real complement, real lost, real eps) noexcep
     cdef real zero = 0
     clip(&a, complement, &lost, eps)
     # 0 - 0, not -0: no loss is below zero.
-    return zero - log_pair(a, lost)
+    return zero - log_plus(a, share_lost(lost, complement))
+
+
+cdef inline real share_lost(real lost, real complement) noexcept nogil:
+    """lost / a, nearly, a being 1 - complement: where something is lost, a is above 1/2."""
+    return lost + lost * complement
 
 
 cdef inline void clip(real* a, real complement, real* lost, real eps) noexcept nogil:
@@ -176,8 +181,7 @@ cdef inline void probability_losses(
             clip(&chosen, other, &lost, eps)
             f[j] = mantissa(chosen) - one
             k[j] = exponent(chosen)
-            # lost / chosen, nearly: where something is lost, chosen is above 1/2.
-            low[j] = lost + lost * other
+            low[j] = share_lost(lost, other)
     for i from 0 <= i < BLOCK by LANES:
         fetch(next, OF_LABELS, i)
         for j in range(i, i + LANES):
@@ -528,7 +532,7 @@ cdef inline void logit_losses(Stage* stage, real* tag) noexcept nogil:
     cdef double z, size, positive, negative
     cast(stage.score, stage.n, rest)
     for i in range(stage.n):
-        rest[i] = log1p_decay(-rest[i] if rest[i] < 0 else rest[i])
+        rest[i] = log1p_unit(decay(rest[i]))
     for i in range(stage.n):
         z = stage.score[i]
         size = -z if z < 0.0 else z

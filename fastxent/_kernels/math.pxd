@@ -73,24 +73,6 @@ cdef inline double _exp_wide(double x, double lo, double k) noexcept nogil:
     return total + (((1.0 - total) + high) + (p * rr + low))
 
 
-cdef inline double exp_wide2(double x, double lo) noexcept nogil:
-    """e^(x + lo)."""
-    # 1.5 * 2^52 + 2046, twice the bias: the low 12 bits then hold two exponents' fields, added up
-    cdef double shifted = x * 1.4426950408889634 + 6755399441057790.0
-    cdef double y = _exp_wide(x, lo, shifted - 6755399441057790.0)
-    cdef uint64_t fields = wide_bits(shifted)
-    cdef uint64_t half = (fields << 51) & <uint64_t> 0x7FF0000000000000
-    # 2^k in two factors: neither leaves the range, and only the last product can round
-    y = y * wide_from(half) * wide_from((fields << 52) - half)
-    y = 0.0 if x < -746.0 else y
-    return INFINITY if x > 710.0 else y
-
-
-cdef inline double exp_wide(double x) noexcept nogil:
-    """e^x."""
-    return exp_wide2(x, -0.0)
-
-
 cdef inline double decay_wide2(double x, double lo) noexcept nogil:
     """e^(x + lo) for x <= 0."""
     # 1.5 * 2^52 + 64: y's exponent takes k + 64 and stays normal; the product with 2^-64 may round
@@ -137,25 +119,6 @@ cdef inline float odds_narrow(float x, float lo) noexcept nogil:
     y = narrow_from(narrow_bits(y) + (narrow_bits(shifted) << 23))
     y = y if x <= most else infinity
     return zero if x < least else y
-
-
-cdef inline float exp_narrow2(float x, float lo) noexcept nogil:
-    """e^(x + lo)."""
-    cdef float least = -104.0, most = 89.0, per_ln2 = 1.4426950216293335
-    cdef float zero = 0.0, infinity = INFINITY
-    cdef float shift = 12583166.0  # 1.5 * 2^23 + 254
-    cdef float shifted = x * per_ln2 + shift
-    cdef float y = _exp_narrow(x, lo, shifted - shift)
-    cdef uint32_t fields = narrow_bits(shifted)
-    cdef uint32_t half = (fields << 22) & <uint32_t> 0x7F800000
-    y = y * narrow_from(half) * narrow_from((fields << 23) - half)
-    y = zero if x < least else y
-    return infinity if x > most else y
-
-
-cdef inline float exp_narrow(float x) noexcept nogil:
-    """e^x."""
-    return exp_narrow2(x, -0.0)
 
 
 cdef inline float decay_narrow2(float x, float lo) noexcept nogil:
@@ -251,14 +214,6 @@ cdef inline double log_wide(double x) noexcept nogil:
     return _log_limits_wide(x, y)
 
 
-cdef inline double log_wide2(double x, double lo) noexcept nogil:
-    """log(x + lo)."""
-    cdef double raised = x * 18014398509481984.0
-    cdef double normal = raised if x < 2.2250738585072014e-308 else x
-    cdef double shift = -54.0 if x < 2.2250738585072014e-308 else 0.0
-    return _log_limits_wide(x, _log_wide2(normal, lo, shift))
-
-
 cdef inline double log1p_wide(double u) noexcept nogil:
     """log(1 + u)."""
     cdef double x = 1.0 + u
@@ -299,56 +254,12 @@ cdef inline float _log_narrow(float f, float lo, float k) noexcept nogil:
     return total + (((multiple - total) + f) - (half_square - low))
 
 
-cdef inline float _log_narrow2(float x, float lo, float shift) noexcept nogil:
-    """log(x + lo) + shift ln 2."""
-    cdef float one = 1.0, half = 0.5
-    cdef float scale = narrow_from(<uint32_t> 0x7F800000
-                                   - (_centred_narrow(x) & <uint32_t> 0x7F800000))
-    cdef float exact = mantissa_narrow(x) - one
-    cdef float rest = lo * scale * half
-    cdef float f = exact + rest
-    cdef float lost = (exact - f) + rest
-    return _log_narrow(f, lost - lost * f, exponent_narrow(x) + shift)
-
-
 cdef inline float _log_limits_narrow(float x, float y) noexcept nogil:
     """y, or what the logarithm is where x is 0, infinite, negative or NaN."""
     cdef float infinity = INFINITY, nan = NAN, zero = 0.0
     cdef float edge = -infinity if x == zero else nan
     y = y if x < infinity else x
     return y if x > zero else edge
-
-
-cdef inline float logn_narrow(float x) noexcept nogil:
-    """log x; x is finite, > 0, not subnormal."""
-    cdef float one = 1.0
-    return _log_narrow(mantissa_narrow(x) - one, -0.0, exponent_narrow(x))
-
-
-cdef inline float logn_narrow2(float x, float lo) noexcept nogil:
-    """log(x + lo); x is finite, > 0, not subnormal."""
-    return _log_narrow2(x, lo, -0.0)
-
-
-cdef inline float log_narrow(float x) noexcept nogil:
-    """log x."""
-    cdef float least = 1.1754943508222875e-38, up = 16777216.0, one = 1.0
-    cdef float back = -24.0, zero = 0.0
-    cdef float raised = x * up
-    cdef float normal = raised if x < least else x
-    cdef float shift = back if x < least else zero
-    cdef float y = _log_narrow(mantissa_narrow(normal) - one, -0.0,
-                               exponent_narrow(normal) + shift)
-    return _log_limits_narrow(x, y)
-
-
-cdef inline float log1p_narrow(float u) noexcept nogil:
-    """log(1 + u)."""
-    cdef float one = 1.0
-    cdef float x = one + u
-    cdef float other = x - u
-    cdef float lo = (one - other) + (u - (x - other))
-    return _log_limits_narrow(x, _log_narrow2(x, lo, -0.0))
 
 
 @cython.cdivision(True)

@@ -138,7 +138,7 @@ cdef inline void transpose_rows(
 cdef inline void load_tile(
     const Job* job, Py_ssize_t start, int n, real* tile
 ) noexcept nogil:
-    """The scores of n rows of up to TILE_CLASSES classes: tile[k * ROWS + i], 0 where there is no row."""
+    """The scores of n rows of few classes: tile[k * ROWS + i], 0 where there is no row."""
     cdef const Operand* op = &job.scores
     cdef real flat[ROWS * TILE_CLASSES]
     cdef Py_ssize_t i, k, size = sizeof(real)

@@ -2,30 +2,29 @@
 
 from fastxent._kernels.load cimport real
 from fastxent._kernels.math cimport (
-    _log_limits_narrow, _log_narrow, _log_narrow2, _log_wide, decay_narrow, decay_wide,
-    exponent_narrow, exponent_wide, log1p_narrow, log1p_unit_narrow, log1p_wide, log_wide2,
-    logn_narrow, logn_wide, logn_wide2, mantissa_narrow, mantissa_wide,
+    _log_limits_narrow, _log_limits_wide, _log_narrow, _log_wide, decay_narrow, decay_wide,
+    exponent_narrow, exponent_wide, log1p_unit_narrow, log1p_wide, logn_wide2, mantissa_narrow,
+    mantissa_wide,
 )
 
 
-cdef inline real log_pair(real x, real lost) noexcept nogil:
-    """log(x + lost)."""
+cdef inline real log_plus(real x, real lo) noexcept nogil:
+    """log x + lo; the same bits as `log_of_parts` where x is normal."""
     cdef real up, shift, least
     if real is float:
         least = 1.1754943508222875e-38
-        up = x * 16777216.0
+        up = x * 16777216.0 if x < least else x
         shift = -24.0 if x < least else 0.0
-        return _log_limits_narrow(x, _log_narrow2(up if x < least else x, lost, shift))
+        return _log_limits_narrow(
+            x, _log_narrow(mantissa_narrow(up) - <float>1.0, lo, exponent_narrow(up) + shift)
+        )
     else:
-        return log_wide2(x, lost)
-
-
-cdef inline real log_normal(real x) noexcept nogil:
-    """log x of a finite x > 0 that is not subnormal."""
-    if real is float:
-        return logn_narrow(x)
-    else:
-        return logn_wide(x)
+        least = 2.2250738585072014e-308
+        up = x * 18014398509481984.0 if x < least else x
+        shift = -54.0 if x < least else 0.0
+        return _log_limits_wide(
+            x, _log_wide(mantissa_wide(up) - 1.0, lo, exponent_wide(up) + shift)
+        )
 
 
 cdef inline real mantissa(real x) noexcept nogil:
@@ -69,14 +68,6 @@ cdef inline real log1p_unit(real u) noexcept nogil:
     else:
         total = one + u
         return logn_wide2(total, u - (total - one))
-
-
-cdef inline real log1p_decay(real size) noexcept nogil:
-    """log(1 + e^-size), size >= 0."""
-    if real is float:
-        return log1p_narrow(decay_narrow(-size))
-    else:
-        return log1p_wide(decay_wide(-size))
 
 
 cdef inline void log1p_all(double* u, Py_ssize_t n) noexcept nogil:
