@@ -15,8 +15,8 @@ from fastxent._kernels.job cimport (
     GAUSSIAN, Job, LANES, NAN_LABEL, NAN_OMIT, NAN_PROPAGATE, NAN_SCORE, NO_FAULT, Partial,
 )
 from fastxent._kernels.load cimport (
-    Ahead, OF_LABELS, OF_SCORES, OF_WEIGHT, ahead, fetch, floating, gather, hard_labels, is_real, load, look_ahead, number,
-    prefetch_lanes, real,
+    Ahead, OF_LABELS, OF_SCORES, OF_WEIGHT, ahead, fetch, floating, gather, hard_labels, is_real, load,
+    look_ahead, number, prefetch_lanes, real,
     store, view,
 )
 from fastxent._kernels.math cimport log_wide
@@ -216,11 +216,15 @@ cdef inline bint direct_losses(const Job* job, Py_ssize_t start, real* loss) noe
     cdef Ahead next = look_ahead(job, start)
     x = view(job, &job.scores, start, BLOCK, scratch, scores)
     y = hard_labels(job, start, BLOCK, scratch, labels)
-    if y == NULL or not (all_within(x, one, False) if job.loss == BINARY else all_within(x, largest(x), True)):
+    if y == NULL:
         return False
     if job.loss == BINARY:
+        if not all_within(x, one, False):
+            return False
         probability_losses(x, y, <real>job.eps, &next, loss)
     else:
+        if not all_within(x, largest(x), True):
+            return False
         softplus_losses(x, y, &next, loss)
     return True
 
@@ -240,7 +244,7 @@ cdef inline bint add_soft_losses(
     cdef double most[BLOCK]
     cdef double scratch[BLOCK]
     cdef double lanes[LANES]
-    cdef real eps = <real>job.eps, one = 1, zero = 0, half = 0.5
+    cdef real eps = <real>job.eps, one = 1, half = 0.5
     cdef real q, nothing = -0.0
     cdef real share[BLOCK]
     cdef real f[BLOCK]
@@ -303,7 +307,6 @@ cdef inline bint add_direct_losses(
     cdef real loss[BLOCK]
     cdef double weight[BLOCK]
     cdef double scratch[BLOCK]
-    cdef Py_ssize_t i
     if not has_normal_eps(job, tag):
         return False
     if job.weight.kind == ABSENT:

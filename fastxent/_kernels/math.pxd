@@ -3,10 +3,10 @@
 Each function is a scalar; a loop over it becomes SIMD, and gives the same bits at every level.
 "wide" works in float64, "narrow" in float32, where a vector holds twice as many lanes.
 
-- exp_*(x) is e^x for every x; decay_*(x) is e^x for x <= 0 only, and cheaper.
+- decay_*(x) is e^x for x <= 0; odds_*(x) is e^x times a power of two, over most of a float's range.
 - log_*(x) takes every x; logn_*(x) only a finite x > 0 that is not subnormal, and is cheaper.
-- A trailing 2 marks an argument in two parts, x + lo, where |lo| is at most an ulp of x. In exp and
-  decay lo may be NaN where x is infinite: two_sum leaves that.
+- A trailing 2 marks an argument in two parts, x + lo, where |lo| is at most an ulp of x. In odds
+  and decay lo may be NaN where x is infinite: a two-sum leaves that.
 
 Inside, a part that is not there is -0.0, as compilers drop a + -0.0 (a + 0.0 they must keep).
 Polynomials go up in pairs of terms: shorter chains than Horner's, a quarter faster.
