@@ -5,10 +5,10 @@ pages, which sees malloc too; the latter in a process of its own, where nothing 
 """
 
 import sys
-import tracemalloc
 
 import numpy as np
 import pytest
+from footprint import peak
 
 from tools import BINARY, CATEGORICAL, INTEGERS, LOSSES, loss, run_python
 
@@ -16,16 +16,6 @@ MIB = 2**20
 LIMIT = MIB
 N = 10_000_000
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="resident pages by /proc: Linux")
-
-
-def peak(call):
-    call()  # what is made once and kept is not a cost of each call
-    tracemalloc.start()
-    try:
-        call()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 def batch(name, n, classes=10):
