@@ -201,7 +201,8 @@ class Elements:
         """Which losses count."""
         kept = mask
         if self.ignored is not None:
-            other = labels != self.ignored
+            # Native: NumPy's bug 28117 is a crash where swapped ones meet a negative number.
+            other = labels.astype(labels.dtype.newbyteorder("="), copy=False) != self.ignored
             kept = other if kept is None else kept & other
         if self.omits:
             known = ~np.isnan(losses)

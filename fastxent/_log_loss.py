@@ -170,7 +170,7 @@ def _unusual_sums(y: np.ndarray, p: np.ndarray, w: np.ndarray | None, eps: float
     """
     if not is_probability(p):
         raise ValueError("y_proba holds something that is no probability")
-    if w is not None and not np.isfinite(w.sum()):
+    if w is not None and not np.isfinite(w).all():
         raise ValueError("sample_weight holds NaN or infinity")
     p = np.clip(p, eps, 1 - eps).astype(np.float64)
     if y.ndim == 2:

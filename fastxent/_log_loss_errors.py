@@ -112,7 +112,8 @@ def _as_numbers(value: Any) -> np.ndarray:
     array = as_array(value)
     if array.dtype.kind == "c" and hasattr(value, "dtype"):
         raise ValueError(f"Complex data not supported\n{array}\n")
-    return np.asarray(value, dtype=dtype_read_as(value, array))
+    with np.errstate(invalid="ignore"):  # of a signaling NaN, which is found later
+        return np.asarray(value, dtype=dtype_read_as(value, array))
 
 
 def _check_finite(array: np.ndarray, name: str = "") -> None:

@@ -279,6 +279,8 @@ def class_labels(
 ) -> Labels:
     """`shape` is that of the scores, their classes last."""
     y, classes = np.asarray(y_true), shape[-1]
+    # NumPy crashes where it compares swapped unsigned integers with a negative number (its #28117).
+    y = y.astype(y.dtype.newbyteorder("="))
     if y.ndim == len(shape):
         q = np.moveaxis(wide(y), axis, -1)
         refuse(q.shape != shape or ignore_index is not None)
