@@ -184,7 +184,8 @@ class Elements:
             None if a is None else a[cut] for a in (self.weight, self.mask, self.scale)
         )
         if scores.dtype != np.float64:
-            scores = scores.astype(np.float64)
+            with np.errstate(invalid="ignore"):  # of a signaling NaN, which nan_policy is for
+                scores = scores.astype(np.float64)
         _, losses = _evaluate.sums(
             self.loss, labels, scores, sample_weight=weight, where=mask, scale=scale,
             class_weight=self.classes, want_losses=True, **self.options,

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from fastxent._handover import as_array, missing
 from fastxent._options import NAN_POLICIES, REDUCTIONS, Loss
 
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
@@ -49,49 +50,6 @@ def as_float(value: Any, name: str) -> float:
 # ---- arrays ----------------------------------------------------------------------------------
 
 
-def as_array(value: Any, name: str, *, scalars: bool = False) -> np.ndarray:
-    """An ndarray over the same memory, where the value has memory that NumPy can see."""
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array: pass {name}.data, and where=~{name}.mask")
-    try:
-        array = np.from_dlpack(value) if _has_dlpack_alone(value) else np.asarray(value)
-    except (TypeError, ValueError, RuntimeError, BufferError) as error:
-        raise type(error)(f"{name} cannot be read as an array: {error}{_advice(value)}") from error
-    if not array.ndim and not scalars:
-        raise ValueError(
-            f"{name} is a scalar ({value!r:.60}): at least one dimension is needed, "
-            f"so pass [{name}]"
-        )
-    return array
-
-
-def _has_dlpack_alone(value: Any) -> bool:
-    """Whether NumPy would take it for an object, or copy it number by number."""
-    return hasattr(value, "__dlpack__") and not (
-        hasattr(value, "__array__") or hasattr(value, "__array_interface__")
-    )
-
-
-def _advice(value: Any) -> str:
-    """What to do about another library's array that NumPy cannot read."""
-    steps = ".detach()" if getattr(value, "requires_grad", False) else ""
-    device = getattr(getattr(value, "device", None), "type", "cpu")
-    if device != "cpu" or (_has_dlpack_alone(value) and value.__dlpack_device__()[0] != 1):
-        steps += ".cpu()"
-    if str(getattr(value, "dtype", "")) == "torch.bfloat16":
-        steps += (
-            ".view(torch.uint16).numpy().view(ml_dtypes.bfloat16), which copies nothing, or .float()"
-        )
-    return steps and f"; pass {steps}"
-
-
-def _missing(array: np.ndarray) -> str:
-    """What to do about the objects that columns with missing values become."""
-    if array.dtype.kind != "O":
-        return ""
-    return " (if values are missing: drop them, or make them nan and pass nan_policy, or pass where)"
-
-
 def is_bfloat16(array: np.ndarray) -> bool:
     """Whether the dtype is ml_dtypes' bfloat16."""
     return array.dtype.kind == "V" and array.dtype.name == "bfloat16"
@@ -111,7 +69,7 @@ def as_scores(value: Any, name: str) -> np.ndarray:
         return array.astype(np.float64)
     raise TypeError(
         f"{name} has dtype {array.dtype}: use float16, bfloat16, float32, float64 or integers"
-        f"{_missing(array)}"
+        f"{missing(array)}"
     )
 
 
@@ -122,7 +80,7 @@ def as_labels(value: Any, name: str) -> np.ndarray:
     if (kind in "iubf" and array.dtype.itemsize <= 8) or is_bfloat16(array):
         return array
     raise TypeError(
-        f"{name} has dtype {array.dtype}: use booleans, integers or floats{_missing(array)}"
+        f"{name} has dtype {array.dtype}: use booleans, integers or floats{missing(array)}"
     )
 
 

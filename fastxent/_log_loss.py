@@ -102,6 +102,7 @@ def log_loss(
     raise failure
 
 
+@np.errstate(invalid="ignore")  # of a cast of a signaling NaN, which is refused for what it is
 def _score(
     y_true: Any, y_proba: Any, sample_weight: Any, labels: Any
 ) -> tuple[float, float, list[str]]:

@@ -63,6 +63,7 @@ def _is_array_like(value: Any) -> bool:
     return any(hasattr(value, name) for name in ("__len__", "shape", "__array__"))
 
 
+@np.errstate(invalid="ignore")  # as `_score`
 def explain(y_true: Any, y_proba: Any, sample_weight: Any, labels: Any) -> None:
     """Raise what scikit-learn would raise."""
     scores = _check_scores(y_proba)
@@ -112,8 +113,7 @@ def _as_numbers(value: Any) -> np.ndarray:
     array = as_array(value)
     if array.dtype.kind == "c" and hasattr(value, "dtype"):
         raise ValueError(f"Complex data not supported\n{array}\n")
-    with np.errstate(invalid="ignore"):  # of a signaling NaN, which is found later
-        return np.asarray(value, dtype=dtype_read_as(value, array))
+    return np.asarray(value, dtype=dtype_read_as(value, array))
 
 
 def _check_finite(array: np.ndarray, name: str = "") -> None:
