@@ -277,7 +277,9 @@ def plain(value: Any) -> Any:
 def written(buffer: Any, options: dict[str, Any]) -> bool:
     """Whether the call was told to write there."""
     outs = options.get("out", ())
-    return any(np.may_share_memory(buffer, out) for out in (outs if type(outs) is tuple else [outs]))
+    return any(
+        np.may_share_memory(buffer, out) for out in (outs if type(outs) is tuple else [outs])
+    )
 
 
 def without_dtypes(found: bytes | str) -> bytes | str:
