@@ -32,6 +32,31 @@ def peak(call: Callable[[], Any]) -> int:
         tracemalloc.stop()
 
 
+#: For a process of its own: what a call adds to its resident pages, whoever asked for them.
+RESIDENT = """
+import sys
+import numpy as np
+import fastxent
+
+def status(key):
+    with open("/proc/self/status") as lines:
+        return next(int(line.split()[1]) for line in lines if line.startswith(key)) * 1024
+
+def fresh(shape, dtype):
+    a = np.empty(shape, dtype)
+    a.fill(0)  # every page is there before the call; no temporary
+    return a
+
+def cost(call):
+    call()
+    with open("/proc/self/clear_refs", "w") as f:
+        f.write("5")  # the peak starts anew
+    before = status("VmRSS")
+    call()
+    return status("VmHWM") - before
+"""
+
+
 def assert_free(f: Callable[..., Any], y: Any, scores: Any, want: float) -> None:
     assert f(y, scores) == want
     assert peak(lambda: f(y, scores)) < LIMIT

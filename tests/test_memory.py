@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from footprint import peak
+from footprint import RESIDENT, peak
 
 from tools import BINARY, CATEGORICAL, INTEGERS, LOSSES, loss, run_python
 
@@ -112,29 +112,6 @@ def test_an_error_costs_no_more(name):
 
 
 # ------------------------------------------------------------------------------- resident pages
-
-RESIDENT = """
-import sys
-import numpy as np
-import fastxent
-
-def status(key):
-    with open("/proc/self/status") as lines:
-        return next(int(line.split()[1]) for line in lines if line.startswith(key)) * 1024
-
-def fresh(shape, dtype):
-    a = np.empty(shape, dtype)
-    a.fill(0)  # every page is there before the call; no temporary
-    return a
-
-def cost(call):
-    call()
-    with open("/proc/self/clear_refs", "w") as f:
-        f.write("5")  # the peak starts anew
-    before = status("VmRSS")
-    call()
-    return status("VmHWM") - before
-"""
 
 
 @needs_proc
