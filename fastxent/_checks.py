@@ -217,7 +217,9 @@ def as_output(
     if out.size and any(_is_hit(out, array) for array in inputs):
         raise ValueError(f"{name} overlaps an input without being it: pass memory of its own")
     if _overlaps_itself(out):
-        raise ValueError(f"{name} has elements that share memory: pass an array without strides of 0")
+        raise ValueError(
+            f"{name} has elements that share memory: pass an array without strides of 0"
+        )
     return out
 
 

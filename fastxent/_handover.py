@@ -39,9 +39,7 @@ def _advice(value: Any) -> str:
     if device != "cpu" or (_has_dlpack_alone(value) and value.__dlpack_device__()[0] != _CPU):
         steps += ".cpu()"
     if str(getattr(value, "dtype", "")) == "torch.bfloat16":
-        steps += (
-            ".view(torch.uint16).numpy().view(ml_dtypes.bfloat16), which copies nothing, or .float()"
-        )
+        steps += ".view(torch.uint16).numpy().view(ml_dtypes.bfloat16), which copies nothing, or .float()"
     return steps and f"; pass {steps}"
 
 
@@ -49,4 +47,6 @@ def missing(array: np.ndarray) -> str:
     """What to do about the objects that columns with missing values become."""
     if array.dtype.kind != "O":
         return ""
-    return " (if values are missing: drop them, or make them nan and pass nan_policy, or pass where)"
+    return (
+        " (if values are missing: drop them, or make them nan and pass nan_policy, or pass where)"
+    )

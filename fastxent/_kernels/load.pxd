@@ -56,7 +56,7 @@ ctypedef fused word:    # an element that is only moved
 cdef extern from *:
     """
     static inline float fastxent_float_of(uint32_t bits) { float x; memcpy(&x, &bits, 4); return x; }
-    static inline uint32_t fastxent_bits_of(float x) { uint32_t bits; memcpy(&bits, &x, 4); return bits; }
+    static inline uint32_t fastxent_bits_of(float x) { uint32_t n; memcpy(&n, &x, 4); return n; }
     """
     uint32_t bits_of_float "fastxent_bits_of"(float x) noexcept nogil
     float float_of_bits "fastxent_float_of"(uint32_t bits) noexcept nogil
