@@ -184,7 +184,8 @@ class Elements:
             None if a is None else a[cut] for a in (self.weight, self.mask, self.scale)
         )
         if scores.dtype != np.float64:
-            scores = scores.astype(np.float64)
+            with np.errstate(invalid="ignore"):  # of a signaling NaN, which nan_policy is for
+                scores = scores.astype(np.float64)
         _, losses = _evaluate.sums(
             self.loss, labels, scores, sample_weight=weight, where=mask, scale=scale,
             class_weight=self.classes, want_losses=True, **self.options,
@@ -201,7 +202,8 @@ class Elements:
         """Which losses count."""
         kept = mask
         if self.ignored is not None:
-            other = labels != self.ignored
+            # Native: NumPy's bug 28117 is a crash where swapped ones meet a negative number.
+            other = labels.astype(labels.dtype.newbyteorder("="), copy=False) != self.ignored
             kept = other if kept is None else kept & other
         if self.omits:
             known = ~np.isnan(losses)

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from fastxent._handover import as_array, missing
 from fastxent._options import NAN_POLICIES, REDUCTIONS, Loss
 
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
@@ -49,38 +50,6 @@ def as_float(value: Any, name: str) -> float:
 # ---- arrays ----------------------------------------------------------------------------------
 
 
-def as_array(value: Any, name: str, *, scalars: bool = False) -> np.ndarray:
-    """An ndarray over the same memory, where the value has memory that NumPy can see."""
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array: pass {name}.data, and where=~{name}.mask")
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError, RuntimeError, BufferError) as error:
-        raise type(error)(f"{name} cannot be read as an array: {error}{_advice(value)}") from error
-    if not array.ndim and not scalars:
-        raise ValueError(
-            f"{name} is a scalar ({value!r:.60}): at least one dimension is needed, "
-            f"so pass [{name}]"
-        )
-    return array
-
-
-def _advice(value: Any) -> str:
-    """What to do about a torch tensor that does not become an array."""
-    if not type(value).__module__.startswith("torch"):
-        return ""
-    if getattr(value, "requires_grad", False):
-        return "; pass .detach()"
-    if getattr(getattr(value, "device", None), "type", "cpu") != "cpu":
-        return "; pass .cpu()"
-    if str(getattr(value, "dtype", "")) == "torch.bfloat16":
-        return (
-            "; pass .view(torch.uint16).numpy().view(ml_dtypes.bfloat16), which copies nothing,"
-            " or .float()"
-        )
-    return ""
-
-
 def is_bfloat16(array: np.ndarray) -> bool:
     """Whether the dtype is ml_dtypes' bfloat16."""
     return array.dtype.kind == "V" and array.dtype.name == "bfloat16"
@@ -100,6 +69,7 @@ def as_scores(value: Any, name: str) -> np.ndarray:
         return array.astype(np.float64)
     raise TypeError(
         f"{name} has dtype {array.dtype}: use float16, bfloat16, float32, float64 or integers"
+        f"{missing(array)}"
     )
 
 
@@ -109,7 +79,9 @@ def as_labels(value: Any, name: str) -> np.ndarray:
     kind = array.dtype.kind
     if (kind in "iubf" and array.dtype.itemsize <= 8) or is_bfloat16(array):
         return array
-    raise TypeError(f"{name} has dtype {array.dtype}: use booleans, integers or floats")
+    raise TypeError(
+        f"{name} has dtype {array.dtype}: use booleans, integers or floats{missing(array)}"
+    )
 
 
 def losses_shape(scores: np.ndarray, axis: int) -> tuple[int, ...]:
@@ -214,7 +186,8 @@ def as_class_weight(value: Any, classes: int) -> np.ndarray:
         weights = as_array(value, "class_weight", scalars=True)
         if weights.dtype.kind not in "iubf":
             raise TypeError(f"class_weight has dtype {weights.dtype}: use numbers")
-        weights = np.require(weights, np.float64, ["C", "A"])
+        with np.errstate(invalid="ignore"):  # of a signaling NaN, which is named below
+            weights = np.require(weights, np.float64, ["C", "A"])
     if weights.shape != (classes,):
         raise ValueError(
             f"class_weight has shape {weights.shape}: one weight for each of the {classes} classes "
@@ -243,7 +216,21 @@ def as_output(
         raise ValueError(f"{name} is read-only: pass an array that can be written to")
     if out.size and any(_is_hit(out, array) for array in inputs):
         raise ValueError(f"{name} overlaps an input without being it: pass memory of its own")
+    if _overlaps_itself(out):
+        raise ValueError(
+            f"{name} has elements that share memory: pass an array without strides of 0"
+        )
     return out
+
+
+def _overlaps_itself(out: np.ndarray) -> bool:
+    """Whether two elements may lie in the same place, as `as_strided` can make them."""
+    reach = out.itemsize
+    for stride, n in sorted((abs(s), n) for s, n in zip(out.strides, out.shape, strict=True)):
+        if n > 1 and stride < reach:
+            return bool(out.size)
+        reach += (n - 1) * stride
+    return False
 
 
 def _is_hit(out: np.ndarray, array: Any) -> bool:

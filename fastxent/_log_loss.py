@@ -102,6 +102,7 @@ def log_loss(
     raise failure
 
 
+@np.errstate(invalid="ignore")  # of a cast of a signaling NaN, which is refused for what it is
 def _score(
     y_true: Any, y_proba: Any, sample_weight: Any, labels: Any
 ) -> tuple[float, float, list[str]]:
@@ -170,7 +171,7 @@ def _unusual_sums(y: np.ndarray, p: np.ndarray, w: np.ndarray | None, eps: float
     """
     if not is_probability(p):
         raise ValueError("y_proba holds something that is no probability")
-    if w is not None and not np.isfinite(w.sum()):
+    if w is not None and not np.isfinite(w).all():
         raise ValueError("sample_weight holds NaN or infinity")
     p = np.clip(p, eps, 1 - eps).astype(np.float64)
     if y.ndim == 2:

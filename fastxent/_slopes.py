@@ -77,6 +77,8 @@ def grad_hess(
     loss: Loss, y_true: Any, logits: Any, *, out: Any, **options: Any
 ) -> tuple[Array, Array]:
     """The gradient of each loss, and the diagonal of its Hessian."""
+    if out is not None and not isinstance(out, (tuple, list)):
+        raise TypeError(f"out is a {type(out).__name__}: pass two arrays, gradient and Hessian")
     outs = (None, None) if out is None else tuple(out)
     if len(outs) != 2:
         raise ValueError(f"out has {len(outs)} arrays: pass two, for the gradient and the Hessian")

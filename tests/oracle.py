@@ -122,12 +122,11 @@ def reduce(at: Position, how: Reduction) -> float | Array:
             return losses.astype(out_dtype(at.dtype))
         if how.reduction == "sum":
             return float(losses.sum())
-        return float(losses.sum() / denominator(at, weight, keep))
+        return float(losses.sum() / (denominator(at, weight, keep) or np.nan))
 
 
 def denominator(at: Position, weight: Array, keep: Array) -> Any:
-    """Σw; NaN where it is 0, as the mean over nothing is."""
-    return np.where(keep, weight * at.share, 0).sum(dtype=LD) or np.nan
+    return np.where(keep, weight * at.share, 0).sum(dtype=LD)
 
 
 def scale(at: Position, how: Reduction, slope: Array) -> Array:
@@ -138,7 +137,7 @@ def scale(at: Position, how: Reduction, slope: Array) -> Array:
     with np.errstate(all="ignore"):
         slope = np.where(at.nan[spread], np.nan, times(weight[spread], slope))
         if how.reduction == "mean" and keep.any():
-            slope = slope / denominator(at, weight, keep)
+            slope = slope / (denominator(at, weight, keep) or 1)
         return np.where(keep[spread], slope, 0).astype(out_dtype(at.dtype))
 
 
@@ -280,6 +279,8 @@ def class_labels(
 ) -> Labels:
     """`shape` is that of the scores, their classes last."""
     y, classes = np.asarray(y_true), shape[-1]
+    # NumPy crashes where it compares swapped unsigned integers with a negative number (its #28117).
+    y = y.astype(y.dtype.newbyteorder("="))
     if y.ndim == len(shape):
         q = np.moveaxis(wide(y), axis, -1)
         refuse(q.shape != shape or ignore_index is not None)
@@ -316,7 +317,9 @@ def categorical(
     w = class_weights(class_weight, classes)
     q = w * (labels.q * (1 - LD(smoothing)) + LD(smoothing) / classes)
     loss = times(q, cost).sum(-1)
-    share = np.ones(loss.shape, LD) if class_weight is None else (w * labels.q).sum(-1)
+    share = np.ones(loss.shape, LD)
+    if class_weight is not None:
+        share = np.where(labels.nan, np.nan, (w * labels.q).sum(-1))
     return Position(loss, share, nan | labels.nan, labels.keep, dtype), q
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import oracle
 import pytest
 
+import fastxent
 from tools import BINARY, CATEGORICAL, LOGITS, LOSSES, PROBABILITIES, loss
 
 INF = np.inf
@@ -266,6 +267,22 @@ def test_no_loss_is_below_nought(name):
             for options in ({}, {"eps": 0} if name in PROBABILITIES else {"label_smoothing": 0.3}):
                 each = loss(name)(labels, scores.astype(dtype), reduction="none", **options)
                 assert (each >= 0).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_signaling_nan_is_like_any_other():
+    """NumPy warns of it at every cast."""
+    bad = np.array([0x7F800001, 0], np.uint32).view(np.float32)
+    assert bce([0, 1], bad, nan_policy="omit") == bce([1], bad[1:])
+    with pytest.raises(ValueError, match=r"y_proba\[0\] = nan"):
+        bce([0, 1], bad)
+    fastxent.score("binary_cross_entropy", [0, 1], bad, nan_policy="omit")
+    with pytest.raises(ValueError, match="NaN"):
+        fastxent.log_loss([0, 1], bad)
+    with pytest.raises(ValueError, match="NaN"):
+        fastxent.log_loss([0, 1], [0.5, 0.5], sample_weight=bad)
+    with pytest.raises(ValueError, match=r"class_weight\[0\] = nan"):
+        cce([0, 1], [[0.5, 0.5]] * 2, class_weight=bad)
 
 
 @pytest.mark.parametrize("weight", [1e-300, 1e300, 1e308])

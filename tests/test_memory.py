@@ -5,10 +5,10 @@ pages, which sees malloc too; the latter in a process of its own, where nothing 
 """
 
 import sys
-import tracemalloc
 
 import numpy as np
 import pytest
+from footprint import RESIDENT, peak
 
 from tools import BINARY, CATEGORICAL, INTEGERS, LOSSES, loss, run_python
 
@@ -16,16 +16,6 @@ MIB = 2**20
 LIMIT = MIB
 N = 10_000_000
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="resident pages by /proc: Linux")
-
-
-def peak(call):
-    call()  # what is made once and kept is not a cost of each call
-    tracemalloc.start()
-    try:
-        call()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 def batch(name, n, classes=10):
@@ -122,29 +112,6 @@ def test_an_error_costs_no_more(name):
 
 
 # ------------------------------------------------------------------------------- resident pages
-
-RESIDENT = """
-import sys
-import numpy as np
-import fastxent
-
-def status(key):
-    with open("/proc/self/status") as lines:
-        return next(int(line.split()[1]) for line in lines if line.startswith(key)) * 1024
-
-def fresh(shape, dtype):
-    a = np.empty(shape, dtype)
-    a.fill(0)  # every page is there before the call; no temporary
-    return a
-
-def cost(call):
-    call()
-    with open("/proc/self/clear_refs", "w") as f:
-        f.write("5")  # the peak starts anew
-    before = status("VmRSS")
-    call()
-    return status("VmHWM") - before
-"""
 
 
 @needs_proc

@@ -361,7 +361,7 @@ cdef inline void careful_row_slopes(
     """p_j sum(q) - q_j of one row, and its derivative p_j (1 - p_j) sum(q).
 
     Only the class at the top can have a p near 1. Its 1 - p is the others' share, and what it lacks
-    of sum(q) the others' too: nothing cancels that need not.
+    of sum(q) the others' too, by which it goes where its p is above 1/2: nothing cancels that need not.
     """
     cdef double x[BLOCK]
     cdef double q[BLOCK]
@@ -415,8 +415,10 @@ cdef inline void careful_row_slopes(
             x[j] = (p * total - q[j]) * factor
             bend[j] = p * (1.0 - p) * total * factor
         if first <= top < first + m:
-            p = rest / sum_of_powers
-            x[top - first] = (others - total * p) * factor
+            p = rest / sum_of_powers    # of the others
+            x[top - first] = (
+                others - total * p if rest < 1.0 else total / sum_of_powers - own
+            ) * factor
             bend[top - first] = p / sum_of_powers * total * factor
         put_wide(&job.grad, at(job, &job.grad, position), first, m, x)
         if job.hess.kind != ABSENT:

@@ -237,7 +237,7 @@ cdef inline void block_odds(
     for j in range(LANES):
         lanes[j] = 0.0
     for i from 0 <= i < padded by LANES:
-        prefetch_lanes(<const char*>(x + i + AHEAD), sizeof(real))
+        prefetch_lanes(row + (first + i + AHEAD) * job.scores.class_stride, job.scores.itemsize)
         for j in range(LANES):
             lanes[j] += <double>power[i + j]
     add(fold(lanes), hi, lo)
