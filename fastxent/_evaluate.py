@@ -36,6 +36,8 @@ def _totals(  # noqa: C901  # one line for each option that is there
     class_weight: Any = None,
     ignore_index: Any = None,
     scale: Any = None,
+    alpha: Any = None,
+    gamma: Any = 0.0,
     full: bool = False,
     sample_weight: Any = None,
     where: Any = None,
@@ -63,7 +65,8 @@ def _totals(  # noqa: C901  # one line for each option that is there
         axis = -1
         _checks.check_shapes(loss, labels, scores)
     shape = _checks.losses_shape(scores, axis)
-    weight = mask = scales = classes = None
+    weight = mask = scales = classes = class_alpha = None
+    balance = -1.0
     if sample_weight is not None:
         weight = _checks.as_weight(sample_weight, "sample_weight", shape)
     if where is not None:
@@ -72,6 +75,11 @@ def _totals(  # noqa: C901  # one line for each option that is there
         scales = _checks.as_scale(scale, "var" if "full" in loss.takes else "pos_weight", shape)
     if class_weight is not None:
         classes = _checks.as_class_weight(class_weight, scores.shape[axis])
+    if alpha is not None:
+        if loss.rows:
+            class_alpha = _checks.as_class_alpha(alpha, scores.shape[axis])
+        else:
+            balance = _checks.binary_alpha(alpha)
     if ignore_index is not None:
         ignore_index = _checks.ignored(ignore_index, indices, labels)
     if want_losses:
@@ -103,6 +111,9 @@ def _totals(  # noqa: C901  # one line for each option that is there
         full,
         ignore_index,
         classes,
+        _checks.focusing(gamma),
+        balance,
+        class_alpha,
         *outputs,
     )
     if workers == 1:

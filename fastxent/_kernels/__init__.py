@@ -15,6 +15,7 @@ product      sums of logarithms as products
 odds         exponentials of rows of logits
 binary       losses of one number per position
 categorical  losses of one row per position
-gradient     derivatives, written after a chunk's losses
+focal        what a focal loss multiplies them by, and its derivatives
+gradient     derivatives, written after a block's losses; gradient_binary, _rows, _store
 chunk        the entry
 """

@@ -9,9 +9,10 @@
 from libc.math cimport INFINITY
 from libc.stdint cimport uint8_t
 
+from fastxent._kernels.focal cimport binary_focal_losses
 from fastxent._kernels.job cimport (
-    ABSENT, BAD_LABEL, BAD_SCALE, BAD_SCORE, BAD_WEIGHT, BINARY, BINARY_LOGITS, BLOCK, FLOAT64,
-    GAUSSIAN, Job, LANES, NAN_LABEL, NAN_OMIT, NAN_PROPAGATE, NAN_SCORE, NO_FAULT, Partial,
+    ABSENT, BAD_LABEL, BAD_SCALE, BAD_SCORE, BAD_WEIGHT, BINARY, BINARY_FOCAL, BINARY_LOGITS, BLOCK,
+    FLOAT64, GAUSSIAN, Job, LANES, NAN_LABEL, NAN_OMIT, NAN_PROPAGATE, NAN_SCORE, NO_FAULT, Partial,
 )
 from fastxent._kernels.load cimport (
     AHEAD, ahead, gather, hard_labels, is_real, load, number, prefetch_lanes, prefetch_part, real,
@@ -24,7 +25,7 @@ from fastxent._kernels.product cimport (
 from fastxent._kernels.real cimport (
     log1p_decay, log1p_decay_finite, log_normal, log_pair, log_pair_normal,
 )
-from fastxent._kernels.reduce cimport add, add_losses, apply_weights, fold
+from fastxent._kernels.reduce cimport add, add_losses, apply_weights, fold, term
 
 cdef enum:
     PART = 512      # positions of the careful road at a time: six buffers of float64 in L1
@@ -422,13 +423,6 @@ cdef inline void smooth(double* label, int n, double smoothing) noexcept nogil:
         label[i] = label[i] * (1.0 - smoothing) + 0.5 * smoothing
 
 
-cdef inline double term(double factor, double value) noexcept nogil:
-    """factor * value, where 0 * inf is 0; NaN stays."""
-    cdef double nothing = 0.0 if value == value else value
-    cdef double product = factor * value
-    return nothing if factor == 0.0 else product
-
-
 cdef inline void hard_probability_losses(Stage* stage, real eps) noexcept nogil:
     """-log of the probability of what happened."""
     cdef real p[PART]
@@ -506,6 +500,10 @@ cdef inline void stage_losses(const Job* job, Stage* stage, real* tag) noexcept 
             soft_probability_losses(stage, <real>job.eps)
     elif job.loss == BINARY_LOGITS:
         logit_losses(stage, tag)
+    elif job.loss == BINARY_FOCAL:
+        binary_focal_losses(
+            job, stage.score, stage.label, stage.other, stage.n, stage.loss, stage.scratch
+        )
     else:
         gaussian_losses(stage, job.full)
 

@@ -45,6 +45,8 @@ cdef enum Loss:         # the numbers are those of fastxent._options
     CATEGORICAL_LOGITS
     GAUSSIAN
     KL
+    BINARY_FOCAL
+    CATEGORICAL_FOCAL
 
 cdef enum NanPolicy:
     NAN_RAISE
@@ -80,11 +82,12 @@ cdef struct Job:        # one call
     int64_t ignore_index
     double eps
     double label_smoothing
-    double gamma
-    double alpha
+    double gamma        # of a focal loss
+    double alpha        # of a label 1, and 1 - alpha of a 0; below 0: none
     double floor        # of the Hessian
     double scale        # of the gradient: 1, or 1 / sum of the weights
     const double* class_weight
+    const double* class_alpha
     int ndim
     Py_ssize_t shape[MAX_NDIM]
     Py_ssize_t positions
@@ -113,3 +116,13 @@ ctypedef void (*chunk_function)(const Job*, Py_ssize_t, Partial*) noexcept nogil
 
 cdef struct Table:      # what a level offers
     chunk_function run_chunk
+
+
+cdef inline bint has_rows(const Job* job) noexcept nogil:
+    """Whether a position is a row of classes."""
+    return job.loss in (CATEGORICAL, CATEGORICAL_LOGITS, KL, CATEGORICAL_FOCAL)
+
+
+cdef inline bint has_row_logits(const Job* job) noexcept nogil:
+    """Whether it is one of logits."""
+    return job.loss in (CATEGORICAL_LOGITS, CATEGORICAL_FOCAL)

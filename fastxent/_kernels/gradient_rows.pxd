@@ -1,0 +1,320 @@
+# Derivatives of losses of a row of logits per position. As with the losses, rows of class indices go by
+# lanes of the scores' own type, and everything else by float64.
+
+from libc.math cimport INFINITY, NAN
+from libc.stdint cimport uint8_t
+
+from fastxent._kernels.categorical cimport (
+    Rows, add_rows, is_index, load_classes, losses_of_odds, mass_below, mend_rows, run_rows,
+    stage_rows, weigh_classes,
+)
+from fastxent._kernels.focal cimport chances, class_pulls, pulls_of_odds
+from fastxent._kernels.gradient_store cimport put_classes, put_wide
+from fastxent._kernels.job cimport (
+    ABSENT, BLOCK, CATEGORICAL_FOCAL, Job, LANES, NAN_OMIT, NAN_RAISE, NO_FAULT, Partial, ROWS,
+    TILE_CLASSES,
+)
+from fastxent._kernels.load cimport at, copy_run, real, view_classes, walk
+from fastxent._kernels.odds cimport (
+    block_odds, is_evenly_spaced, odds, target_scores, tile_odds, unit,
+)
+from fastxent._kernels.reduce cimport add, fold
+
+cdef enum:
+    KEPT = 2048     # classes of a row whose exponentials are kept in L1 until their sum is known
+
+
+# ---- by lanes --------------------------------------------------------------------------------
+
+
+cdef inline void pulls(const Job* job, const double* odds, int n, double* pull) noexcept nogil:
+    """What the slopes of up to ROWS cross entropies are multiplied by."""
+    cdef Py_ssize_t i
+    if job.loss == CATEGORICAL_FOCAL:
+        pulls_of_odds(job, odds, n, pull)
+    else:
+        for i in range(n):
+            pull[i] = 1.0
+
+
+cdef inline bint row_scale(
+    const Job* job, const Rows* rows, Py_ssize_t i, double rest, double pull, double* scale
+) noexcept nogil:
+    """What the odds against the target are multiplied by; False where a float might not hold it."""
+    scale[0] = rows.factor[i] * pull * job.scale / (1.0 + rest)
+    return rest < INFINITY and (1e-30 < scale[0] < 1e30 or rows.factor[i] == 0.0)
+
+
+cdef inline double lane_sum(double* x, int m) noexcept nogil:
+    """The sum of a block, in lanes; there is room up to BLOCK."""
+    cdef double lanes[LANES]
+    cdef Py_ssize_t i, j
+    cdef int padded = (m + LANES - 1) // LANES * LANES
+    for i in range(m, padded):
+        x[i] = 0.0
+    for j in range(LANES):
+        lanes[j] = 0.0
+    for i from 0 <= i < padded by LANES:
+        for j in range(LANES):
+            lanes[j] += x[i + j]
+    return fold(lanes)
+
+
+cdef inline void tile_slopes(
+    const Job* job, Py_ssize_t start, Rows* rows, uint8_t* done, real* tag
+) noexcept nogil:
+    """Rows of few classes, SIMD over the rows; those that are done are marked."""
+    cdef real power[TILE_CLASSES * ROWS]
+    cdef real label[ROWS]
+    cdef real own[ROWS]
+    cdef real factor[ROWS]
+    cdef double rest[ROWS]
+    cdef double pull[ROWS]
+    cdef double scale
+    cdef real k_real, share
+    cdef char* place
+    cdef real* rows_out
+    cdef Py_ssize_t i, k, step, class_step
+    cdef int n = rows.n, classes = <int>job.classes, all_done = 1
+    tile_odds(job, start, n, rows.target, power, rest)
+    pulls(job, rest, n, pull)
+    for i in range(ROWS):
+        scale = 0.0
+        label[i] = <real>rows.target[i] if i < n else 0
+        if i < n:
+            done[i] = rows.kept[i] and row_scale(job, rows, i, rest[i], pull[i], &scale)
+            all_done &= done[i]
+        factor[i] = <real>(scale * unit(power))
+        own[i] = <real>(-rest[i] * scale)
+    for k in range(classes):
+        k_real = <real>k
+        for i in range(ROWS):
+            share = power[k * ROWS + i] * factor[i]
+            power[k * ROWS + i] = own[i] if label[i] == k_real else share
+    if all_done and job.grad.class_stride != <Py_ssize_t>sizeof(real):
+        for k in range(classes):
+            walk(job, &job.grad, start, k * job.grad.class_stride, n, <char*>(power + k * ROWS), True)
+    elif is_evenly_spaced(job, &job.grad, tag):
+        rows_out = <real*>(job.grad.data + start * job.grad.stride[0])
+        step = job.grad.stride[0] // <Py_ssize_t>sizeof(real)
+        class_step = job.grad.class_stride // <Py_ssize_t>sizeof(real)
+        for i in range(n):
+            if done[i]:
+                for k in range(classes):
+                    rows_out[i * step + k * class_step] = power[k * ROWS + i]
+    else:
+        for i in range(n):
+            if done[i]:
+                place = <char*>at(job, &job.grad, start + i)
+                copy_run(
+                    &job.grad, <const char*>(power + i), ROWS * sizeof(real), place,
+                    job.grad.class_stride, classes,
+                )
+
+
+cdef inline bint long_row_slopes(
+    const Job* job, Py_ssize_t start, Rows* rows, Py_ssize_t i, real own
+) noexcept nogil:
+    """One row of many classes, the sum of its odds into loss; False where float64 is needed."""
+    cdef real power[KEPT]
+    cdef real staged[BLOCK]
+    cdef const char* row = at(job, &job.scores, start + i)
+    cdef const char* place = at(job, &job.grad, start + i)
+    cdef const real* x
+    cdef double hi = 0.0, lo = 0.0, rest, scale, pull
+    cdef real factor
+    cdef Py_ssize_t first, j, m
+    cdef Py_ssize_t target = rows.target[i]
+    cdef bint short = job.classes <= KEPT
+    for first from 0 <= first < job.classes by BLOCK:
+        m = min(<Py_ssize_t>BLOCK, job.classes - first)
+        block_odds(
+            job, row, target, own, first, <int>m, rows.scratch,
+            power + (first if short else 0), &hi, &lo,
+        )
+    rest = (hi + lo) * unit(power) + <double>(own - own)
+    rows.loss[i] = rest
+    pulls(job, &rest, 1, &pull)
+    if not row_scale(job, rows, i, rest, pull, &scale):
+        return False
+    factor = <real>(scale * unit(power))
+    if short:
+        for j in range(job.classes):
+            power[j] = power[j] * factor
+        power[target] = <real>(-rest * scale)
+        put_classes(&job.grad, place, 0, <int>job.classes, power)
+        return True
+    for first from 0 <= first < job.classes by BLOCK:
+        m = <int>min(<Py_ssize_t>BLOCK, job.classes - first)
+        x = view_classes(&job.scores, row, first, <int>m, rows.scratch, staged)
+        for j in range(m):
+            power[j] = odds(x[j], own) * factor
+        if first <= target < first + m:
+            power[target - first] = <real>(-rest * scale)
+        put_classes(&job.grad, place, first, <int>m, power)
+    return True
+
+
+# ---- in float64 ------------------------------------------------------------------------------
+
+
+cdef inline void fill_row(const Job* job, Py_ssize_t position, double value) noexcept nogil:
+    """One number for all of a row."""
+    cdef double same[BLOCK]
+    cdef Py_ssize_t first, j
+    cdef int m
+    for j in range(BLOCK):
+        same[j] = value
+    for first from 0 <= first < job.classes by BLOCK:
+        m = <int>min(<Py_ssize_t>BLOCK, job.classes - first)
+        put_wide(&job.grad, at(job, &job.grad, position), first, m, same)
+        if job.hess.kind != ABSENT:
+            put_wide(&job.hess, at(job, &job.hess, position), first, m, same)
+
+
+cdef inline void class_weights(
+    const Job* job, const char* labels, Py_ssize_t target, Py_ssize_t first, int m, void* scratch,
+    double* q
+) noexcept nogil:
+    """What each class weighs in the loss of its row: labels that the loss has checked."""
+    cdef double weight = 0.0
+    cdef int bad = 0
+    weigh_classes(job, labels, target, first, m, scratch, q, &weight, &bad)
+
+
+cdef inline void row_pulls(
+    const Job* job, const char* row, const char* labels, Py_ssize_t target, Py_ssize_t first,
+    Py_ssize_t m, double most, double rest, Py_ssize_t top, void* scratch, double* pull, double* p,
+    double* miss, double* twist
+) noexcept nogil:
+    """The pulls of m classes and their probabilities."""
+    cdef double x[BLOCK]
+    cdef Py_ssize_t j
+    load_classes(job, row, first, <int>m, scratch, x)
+    class_weights(job, labels, target, first, <int>m, scratch, pull)
+    chances(x, m, most, rest, top - first, p, miss)
+    if job.loss == CATEGORICAL_FOCAL:
+        class_pulls(job, p, miss, x, m, pull, twist)
+    else:
+        for j in range(m):
+            twist[j] = 0.0
+
+
+cdef inline void careful_row_slopes(
+    const Job* job, Py_ssize_t position, Py_ssize_t target, double factor, void* scratch
+) noexcept nogil:
+    """p_j sum(a) - a_j of one row, and its derivative, where a_j is the pull of a class.
+
+    In a cross entropy that is what the class weighs, q_j; a focal loss changes it with p_j. Only the
+    class at the top can have a p near 1. Its 1 - p is the others' share, and what it lacks of sum(a)
+    the others' too: nothing cancels that need not.
+    """
+    cdef double x[BLOCK]
+    cdef double pull[BLOCK]
+    cdef double p[BLOCK]
+    cdef double miss[BLOCK]
+    cdef double twist[BLOCK]
+    cdef const char* row = at(job, &job.scores, position)
+    cdef const char* labels = NULL
+    cdef double most = -INFINITY, rest, others = 0.0, others_lo = 0.0, twists = 0.0, own = 0.0
+    cdef double total, bend
+    cdef bint unordered = False, lost = False
+    cdef Py_ssize_t first, j, m, top = 0, tops = 0
+    if not job.index_labels:
+        labels = at(job, &job.labels, position)
+    for first from 0 <= first < job.classes by BLOCK:
+        m = min(<Py_ssize_t>BLOCK, job.classes - first)
+        load_classes(job, row, first, <int>m, scratch, x)
+        class_weights(job, labels, target, first, <int>m, scratch, pull)
+        for j in range(m):
+            unordered |= x[j] != x[j] or pull[j] != pull[j]
+            # A share of what has no number: a row with several +inf.
+            tops += x[j] == INFINITY
+            lost |= x[j] == INFINITY and pull[j] > 0.0
+            most = x[j] if x[j] > most else most
+    if unordered or most == -INFINITY or (tops > 1 and lost):
+        fill_row(job, position, 0.0 if job.nan_policy == NAN_OMIT else NAN)
+        return
+    rest = mass_below(job, row, most, scratch, &top)
+    for first from 0 <= first < job.classes by BLOCK:
+        m = min(<Py_ssize_t>BLOCK, job.classes - first)
+        row_pulls(job, row, labels, target, first, m, most, rest, top, scratch, pull, p, miss, twist)
+        if first <= top < first + m:
+            own = pull[top - first]
+            pull[top - first] = 0.0
+        add(lane_sum(pull, <int>m), &others, &others_lo)
+        twists += lane_sum(twist, <int>m)
+    others += others_lo
+    total = own + others
+    for first from 0 <= first < job.classes by BLOCK:
+        m = min(<Py_ssize_t>BLOCK, job.classes - first)
+        row_pulls(job, row, labels, target, first, m, most, rest, top, scratch, pull, p, miss, twist)
+        for j in range(m):
+            x[j] = (p[j] * total - pull[j]) * factor
+        if first <= top < first + m:
+            x[top - first] = (others - total * miss[top - first]) * factor
+        put_wide(&job.grad, at(job, &job.grad, position), first, <int>m, x)
+        if job.hess.kind == ABSENT:
+            continue
+        for j in range(m):
+            bend = p[j] * miss[j] * total + (
+                p[j] * p[j] * (twists - twist[j]) + miss[j] * miss[j] * twist[j]
+            )
+            x[j] = (job.floor if bend < job.floor else bend) * factor
+        put_wide(&job.hess, at(job, &job.hess, position), first, <int>m, x)
+
+
+cdef inline void write_rows(
+    const Job* job, Py_ssize_t start, Rows* rows, const uint8_t* done
+) noexcept nogil:
+    """The gradients of those rows of a block that are not done."""
+    cdef Py_ssize_t i
+    for i in range(rows.n):
+        if not rows.kept[i]:
+            fill_row(job, start + i, 0.0)
+        elif not done[i]:
+            careful_row_slopes(
+                job, start + i, rows.target[i], rows.factor[i] * job.scale, rows.scratch
+            )
+
+
+cdef inline bint run_row_block(
+    const Job* job, Py_ssize_t start, int n, Partial* partial, real* tag
+) noexcept nogil:
+    """Losses and gradients of up to ROWS rows; False where one holds a fault.
+
+    The exponentials of a long row serve both: `row_powers` adds them up as the loss does.
+    """
+    cdef Rows rows
+    cdef uint8_t done[ROWS]
+    cdef real target[ROWS]
+    cdef Py_ssize_t i
+    cdef bint plain = (
+        is_index(job) and job.hess.kind == ABSENT and job.nan_policy == NAN_RAISE
+    )
+    cdef bint at_once = plain and job.classes > TILE_CLASSES
+    for i in range(ROWS):
+        done[i] = 0
+    if not at_once:
+        run_rows(job, start, start + n, partial, tag)
+        if partial.fault != NO_FAULT:
+            return False
+    rows.n = n
+    if not stage_rows(job, start, &rows, partial):
+        return False
+    if at_once:
+        target_scores(job, start, n, rows.target, target)
+        for i in range(n):
+            rows.loss[i] = 0.0
+            if rows.kept[i]:
+                done[i] = long_row_slopes(job, start, &rows, i, target[i])
+        losses_of_odds(job, rows.loss, n)
+        if not mend_rows(job, start, &rows, partial):
+            return False
+        write_rows(job, start, &rows, done)
+        add_rows(job, start, &rows, partial)
+        return True
+    if plain:
+        tile_slopes(job, start, &rows, done, tag)
+    write_rows(job, start, &rows, done)
+    return True
