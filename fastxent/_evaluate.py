@@ -47,13 +47,15 @@ def _totals(  # noqa: C901  # one line for each option that is there
     out: Any = None,
     want_losses: bool = False,
     slopes: Any = None,
+    weights_only: bool = False,
     workers: Any = 1,
 ) -> tuple[tuple[Any, ...], np.ndarray | None]:
     """Sum one batch, and write its losses where they are wanted: the fields of `Sums`, and those.
 
     `scale` is pos_weight, or the variance of a Gaussian. The options are those of the public
     functions; whether a loss takes them is settled by the signatures of those. `slopes` makes, or
-    checks, the arrays of the derivatives.
+    checks, the arrays of the derivatives. `weights_only` looks at no scores where the labels are class
+    indices: of what is summed then only the weight is right.
     """
     scores = _checks.as_scores(y_scores, loss.scores)
     labels = _checks.as_labels(y_true, loss.truth)
@@ -89,7 +91,7 @@ def _totals(  # noqa: C901  # one line for each option that is there
         else:
             inputs = (scores, labels, weight, mask, scales)
             out = _checks.as_output(out, "out", shape, dtype, inputs)
-    outputs: tuple[Any, ...] = ()
+    outputs: tuple[Any, ...] = (None, None, 1.0, 0.0, True) if weights_only and indices else ()
     if slopes is not None:
         outputs = slopes.operands(scores, shape, (scores, labels, weight, mask, scales))
     # as_scores and as_labels let no other dtype of that kind pass.

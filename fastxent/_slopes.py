@@ -60,7 +60,9 @@ def value_and_grad(
     if reduction == "mean":
         weight = None
         if is_weighted(options):
-            found, _ = sums(loss, y_true, logits, **options)
+            # Where NaN is left out, what weighs is known of the scores alone.
+            only = loss.rows and options["nan_policy"] != "omit"
+            found, _ = sums(loss, y_true, logits, weights_only=only, **options)
             weight = found.weight + found.weight_lo
     if out is not None and overwrites(out, y_true, logits, options):
         # What is bad has to be found before anything is overwritten.

@@ -24,6 +24,10 @@ MANY = 2_000_003
 MANY_ROWS = [(300_007, 3), (30_011, 33), (9, 130_003)]
 LABELS = ["bool", "uint8", "int16", "uint32", "int64", "float16", "float32", "float64"]
 FEW = ["bool", "int64", "float32"]
+FOCAL = [
+    [f"{kind}_focal_loss{end}" for end in ("", "_value_and_grad", "_grad_hess")]
+    for kind in ("binary", "categorical")
+]
 LABEL_LAYOUTS = ["strided", "backwards", "swapped_strided", "unaligned"]
 
 
@@ -90,6 +94,11 @@ def binary(rng: Any) -> Iterator[str]:
         for name in ("binary_cross_entropy_value_and_grad", "binary_cross_entropy_grad_hess"):
             digest = same(name, variants(hard, z.astype(dtype), FEW, sample_weight=w))
             yield f"{name} {n} {dtype.name} {digest}"
+        for name, gamma in itertools.product(FOCAL[0], (2.0, 2.7)):
+            options = {"alpha": 0.25, "gamma": gamma}
+            digest = same(name, variants(soft, z.astype(dtype), [], where=mask), **options)
+            digest += same(name, variants(hard, z.astype(dtype), FEW, sample_weight=w), **options)
+            yield f"{name} {gamma} {n} {dtype.name} {digest}"
 
 
 def categorical(rng: Any) -> Iterator[str]:
@@ -122,6 +131,11 @@ def categorical(rng: Any) -> Iterator[str]:
         ):
             digest = same(name, variants(index, z.astype(dtype), [], sample_weight=w))
             yield f"{name} {n}x{classes} {dtype.name} {digest}"
+        for name, gamma in itertools.product(FOCAL[1], (2.0, 2.7)):
+            options = {"alpha": weights, "gamma": gamma}
+            digest = same(name, variants(index, z.astype(dtype), [], sample_weight=w), **options)
+            digest += same(name, variants(soft, z.astype(dtype), []), **options)
+            yield f"{name} {gamma} {n}x{classes} {dtype.name} {digest}"
 
 
 def large(rng: Any) -> Iterator[str]:

@@ -82,6 +82,17 @@ cdef inline bint add_likelihoods(
     )
 
 
+cdef inline void decays(const real* z, real* decay) noexcept nogil:
+    """e^-|z| of a full block."""
+    cdef real zero = 0
+    cdef Py_ssize_t i
+    for i in range(BLOCK):
+        if real is float:
+            decay[i] = decay_narrow(-z[i] if z[i] > zero else z[i])
+        else:
+            decay[i] = decay_wide(-z[i] if z[i] > zero else z[i])
+
+
 cdef inline bint add_softplus(
     const Job* job, Py_ssize_t start, Partial* partial, real* tag
 ) noexcept nogil:
@@ -90,6 +101,15 @@ cdef inline bint add_softplus(
     cdef real scores[BLOCK]
     cdef real decay[BLOCK]
     cdef double scratch[BLOCK]
+    cdef const real* z = view(job, &job.scores, start, BLOCK, scratch, scores)
+    cdef const real* y = hard_labels(job, start, BLOCK, scratch, labels)
+    return y != NULL and softplus_of(job, start, z, y, decay, partial)
+
+
+cdef inline bint softplus_of(
+    const Job* job, Py_ssize_t start, const real* z, const real* y, real* decay, Partial* partial
+) noexcept nogil:
+    """The same of a block that is staged; e^-|z| is left in decay."""
     cdef double u[LANES]
     cdef double linear[LANES]
     cdef real zero = 0
@@ -97,15 +117,7 @@ cdef inline bint add_softplus(
     cdef Py_ssize_t i, j
     cdef const char* next_z = ahead(&job.scores, start)
     cdef const char* next_y = ahead(&job.labels, start)
-    cdef const real* z = view(job, &job.scores, start, BLOCK, scratch, scores)
-    cdef const real* y = hard_labels(job, start, BLOCK, scratch, labels)
-    if y == NULL:
-        return False
-    for i in range(BLOCK):
-        if real is float:
-            decay[i] = decay_narrow(-z[i] if z[i] > zero else z[i])
-        else:
-            decay[i] = decay_wide(-z[i] if z[i] > zero else z[i])
+    decays(z, decay)
     for j in range(LANES):
         u[j] = 0.0
         linear[j] = 0.0

@@ -631,10 +631,15 @@ cdef inline bint row_block(
     """Up to ROWS rows; False where one holds a fault."""
     cdef Rows rows
     cdef bint ok
+    cdef Py_ssize_t i
     rows.n = n
     if not stage_rows(job, start, &rows, partial):
         return False
-    if is_index(job):
+    if job.weights_only:
+        for i in range(n):
+            rows.loss[i] = 0.0
+        ok = True
+    elif is_index(job):
         ok = index_losses(job, start, &rows, partial, tag)
     else:
         ok = distribution_losses(job, start, &rows, partial)

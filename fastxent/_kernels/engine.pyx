@@ -63,6 +63,7 @@ cdef enum:
     CHUNK = 65536           # positions, or elements of rows, per partial sum
     MOST_CHUNKS = 4096      # beyond which chunks grow: the partial sums take constant memory
     OPERANDS = 8
+    STREAMED = 1 << 25      # bytes of an output from which on no cache will have it later
 
 cdef Table* table = NULL
 
@@ -211,6 +212,8 @@ cdef class Task:
         What the loss's derivatives are multiplied by.
     floor : float
         The least second derivative, before it is multiplied by weights.
+    weights_only : bool
+        Sum nothing but the weights of rows of class indices.
     """
 
     cdef Job job
@@ -226,6 +229,7 @@ cdef class Task:
         int axis, bint index_labels, int bfloat16, weight, mask, scale_by, out, double eps,
         double label_smoothing, bint full, ignore_index, class_weight, double gamma, double alpha,
         class_alpha, grad=None, hess=None, double scale=1.0, double floor=0.0,
+        bint weights_only=False,
     ):
         cdef Job* job = &self.job
         cdef int d
@@ -238,6 +242,7 @@ cdef class Task:
         job.label_smoothing = label_smoothing
         job.scale = scale
         job.floor = floor
+        job.weights_only = weights_only
         job.gamma = gamma
         job.alpha = alpha
         job.has_ignore = ignore_index is not None
@@ -264,6 +269,10 @@ cdef class Task:
         self.take(grad, axis, False, &job.grad)
         self.take(hess, axis, False, &job.hess)
         coalesce(job, self.ops, self.n_ops)
+        job.streams = (
+            grad is not None and cnp.PyArray_NBYTES(<cnp.ndarray>grad) >= STREAMED
+            and job.grad.data != job.scores.data and job.hess.data != job.scores.data
+        )
         job.chunk = chunk_length(job)
         self.chunks = (job.positions + job.chunk - 1) // job.chunk
         self.partials = <Partial*>malloc(max(1, self.chunks) * sizeof(Partial))

@@ -7,9 +7,9 @@
 # No difference of nearly equal numbers: with e = e^-|z|, sigma(z) - 1 is -e / (1 + e), and the target's
 # p - 1 is -rest / (1 + rest), where rest is the sum of the other classes' odds against it.
 
-from fastxent._kernels.binary cimport run_positions
-from fastxent._kernels.gradient_binary cimport write_positions
+from fastxent._kernels.gradient_binary cimport run_position_block
 from fastxent._kernels.gradient_rows cimport run_row_block
+from fastxent._kernels.gradient_store cimport fence
 from fastxent._kernels.job cimport BLOCK, Job, NO_FAULT, Partial, ROWS, has_rows
 from fastxent._kernels.load cimport real
 
@@ -26,7 +26,9 @@ cdef inline void run_with_gradients(
                 return
         else:
             n = <int>min(<Py_ssize_t>BLOCK, stop - start)
-            run_positions(job, start, start + n, partial, tag)
-            if partial.fault != NO_FAULT or not write_positions(job, start, n, partial, tag):
+            run_position_block(job, start, n, partial, tag)
+            if partial.fault != NO_FAULT:
                 return
         start += n
+    if job.streams:
+        fence()

@@ -1,22 +1,18 @@
 # Derivatives of losses of one logit per position. As with the losses, full blocks with hard labels go
 # by lanes of the scores' own type, and everything else by float64.
 
-from fastxent._kernels.binary cimport PART, Stage, all_between, stage_block
+from fastxent._kernels.binary cimport (
+    PART, Stage, add_direct_losses, all_between, decays, is_plain, run_positions, softplus_of,
+    stage_block,
+)
 from fastxent._kernels.focal cimport binary_focal_slopes
 from fastxent._kernels.gradient_store cimport put
 from fastxent._kernels.job cimport (
-    ABSENT, BINARY_FOCAL, BINARY_LOGITS, BLOCK, Job, NAN_RAISE, Partial,
+    ABSENT, BINARY_FOCAL, BLOCK, Job, NAN_RAISE, NO_FAULT, Partial,
 )
 from fastxent._kernels.load cimport hard_labels, load, real, store, view
-from fastxent._kernels.math cimport decay_narrow, decay_wide
-
-
-cdef inline real decay(real x) noexcept nogil:
-    """e^x for x <= 0."""
-    if real is float:
-        return decay_narrow(x)
-    else:
-        return decay_wide(x)
+from fastxent._kernels.math cimport decay_wide
+from fastxent._kernels.reduce cimport add
 
 
 cdef inline bint load_factors(const Job* job, Py_ssize_t start, real* factor) noexcept nogil:
@@ -37,32 +33,45 @@ cdef inline bint load_factors(const Job* job, Py_ssize_t start, real* factor) no
     return 1e-30 < scale and all_between(weight, 0.0, 1e30)
 
 
-cdef inline bint plain_slopes(const Job* job, Py_ssize_t start, real* tag) noexcept nogil:
-    """Slopes of a full block with hard labels; False, and nothing done, where they are not."""
+cdef inline bint plain_block(
+    const Job* job, Py_ssize_t start, Partial* partial, real* tag
+) noexcept nogil:
+    """Losses and slopes of a full block with hard labels; False, and nothing done, elsewhere.
+
+    The losses are summed as `fast_block` does, of the same exponentials.
+    """
     cdef real labels[BLOCK]
     cdef real scores[BLOCK]
+    cdef real decay[BLOCK]
     cdef real factor[BLOCK]
     cdef real slope[BLOCK]
     cdef double scratch[BLOCK]
     cdef double label_scratch[BLOCK]
     cdef real one = 1, zero = 0
-    cdef real e, size, against, part
+    cdef real e, against, part
     cdef Py_ssize_t i
     cdef const real* z = view(job, &job.scores, start, BLOCK, scratch, scores)
     cdef const real* y = hard_labels(job, start, BLOCK, label_scratch, labels)
     if y == NULL or not load_factors(job, start, factor):
         return False
+    if job.want_losses or job.weight.kind != ABSENT:
+        if not add_direct_losses(job, start, partial, tag):
+            return False
+        decays(z, decay)
+    elif softplus_of(job, start, z, y, decay, partial):
+        add(<double>BLOCK, &partial.weight, &partial.weight_lo)
+    else:
+        return False
+    partial.count += BLOCK
     for i in range(BLOCK):
-        size = z[i] if z[i] < zero else -z[i]
-        e = decay(size)
+        e = decay[i]
         against = -z[i] if y[i] != zero else z[i]
         part = factor[i] / (one + e)    # one division: of a choice of numerators gcc makes two
         part = part if against > zero else e * part
         slope[i] = -part if y[i] != zero else part
     if job.hess.kind != ABSENT:
         for i in range(BLOCK):
-            size = z[i] if z[i] < zero else -z[i]
-            e = decay(size)
+            e = decay[i]
             factor[i] = e / ((one + e) * (one + e)) * factor[i]
         put(job, &job.hess, start, BLOCK, factor)
     put(job, &job.grad, start, BLOCK, slope)
@@ -118,12 +127,13 @@ cdef inline bint careful_slopes(
     return True
 
 
-cdef inline bint write_positions(
+cdef inline void run_position_block(
     const Job* job, Py_ssize_t start, int n, Partial* partial, real* tag
 ) noexcept nogil:
-    """The gradient of a block of a loss of one number per position; False where it holds a fault."""
-    cdef bint plain = (
-        job.loss == BINARY_LOGITS and n == BLOCK and job.nan_policy == NAN_RAISE and job.mask.kind == ABSENT
-        and job.scale_by.kind == ABSENT and job.label_smoothing == 0.0
-    )
-    return (plain and plain_slopes(job, start, tag)) or careful_slopes(job, start, n, partial)
+    """Losses and derivatives of a block of a loss of one number per position."""
+    cdef bint plain = n == BLOCK and is_plain(job) and job.nan_policy == NAN_RAISE
+    if plain and plain_block(job, start, partial, tag):
+        return
+    run_positions(job, start, start + n, partial, tag)
+    if partial.fault == NO_FAULT:
+        careful_slopes(job, start, n, partial)

@@ -3,20 +3,21 @@
 
 from libc.math cimport INFINITY, NAN
 from libc.stdint cimport uint8_t
+from libc.string cimport memcpy
 
 from fastxent._kernels.categorical cimport (
     Rows, add_rows, is_index, load_classes, losses_of_odds, mass_below, mend_rows, run_rows,
     stage_rows, weigh_classes,
 )
 from fastxent._kernels.focal cimport chances, class_pulls, pulls_of_odds
-from fastxent._kernels.gradient_store cimport put_classes, put_wide
+from fastxent._kernels.gradient_store cimport put_classes, put_wide, rows_of_tile, write
 from fastxent._kernels.job cimport (
     ABSENT, BLOCK, CATEGORICAL_FOCAL, Job, LANES, NAN_OMIT, NAN_RAISE, NO_FAULT, Partial, ROWS,
     TILE_CLASSES,
 )
-from fastxent._kernels.load cimport at, copy_run, real, view_classes, walk
+from fastxent._kernels.load cimport at, real, view_classes, walk
 from fastxent._kernels.odds cimport (
-    block_odds, is_evenly_spaced, odds, target_scores, tile_odds, unit,
+    block_odds, odds, target_scores, tile_odds, unit,
 )
 from fastxent._kernels.reduce cimport add, fold
 
@@ -63,8 +64,9 @@ cdef inline double lane_sum(double* x, int m) noexcept nogil:
 cdef inline void tile_slopes(
     const Job* job, Py_ssize_t start, Rows* rows, uint8_t* done, real* tag
 ) noexcept nogil:
-    """Rows of few classes, SIMD over the rows; those that are done are marked."""
+    """Rows of few classes, SIMD over the rows, their odds into loss; those done are marked."""
     cdef real power[TILE_CLASSES * ROWS]
+    cdef real flat[TILE_CLASSES * ROWS]
     cdef real label[ROWS]
     cdef real own[ROWS]
     cdef real factor[ROWS]
@@ -72,11 +74,10 @@ cdef inline void tile_slopes(
     cdef double pull[ROWS]
     cdef double scale
     cdef real k_real, share
-    cdef char* place
-    cdef real* rows_out
-    cdef Py_ssize_t i, k, step, class_step
+    cdef Py_ssize_t i, k
     cdef int n = rows.n, classes = <int>job.classes, all_done = 1
     tile_odds(job, start, n, rows.target, power, rest)
+    memcpy(rows.loss, rest, n * sizeof(double))
     pulls(job, rest, n, pull)
     for i in range(ROWS):
         scale = 0.0
@@ -94,22 +95,16 @@ cdef inline void tile_slopes(
     if all_done and job.grad.class_stride != <Py_ssize_t>sizeof(real):
         for k in range(classes):
             walk(job, &job.grad, start, k * job.grad.class_stride, n, <char*>(power + k * ROWS), True)
-    elif is_evenly_spaced(job, &job.grad, tag):
-        rows_out = <real*>(job.grad.data + start * job.grad.stride[0])
-        step = job.grad.stride[0] // <Py_ssize_t>sizeof(real)
-        class_step = job.grad.class_stride // <Py_ssize_t>sizeof(real)
-        for i in range(n):
-            if done[i]:
-                for k in range(classes):
-                    rows_out[i * step + k * class_step] = power[k * ROWS + i]
-    else:
-        for i in range(n):
-            if done[i]:
-                place = <char*>at(job, &job.grad, start + i)
-                copy_run(
-                    &job.grad, <const char*>(power + i), ROWS * sizeof(real), place,
-                    job.grad.class_stride, classes,
-                )
+        return
+    rows_of_tile(power, classes, flat)
+    if all_done and job.ndim == 1 and (
+        job.grad.stride[0] == classes * <Py_ssize_t>sizeof(real)
+    ):
+        write(job, <char*>at(job, &job.grad, start), flat, n * classes * sizeof(real))
+        return
+    for i in range(n):
+        if done[i]:
+            put_classes(job, &job.grad, at(job, &job.grad, start + i), 0, classes, flat + i * classes)
 
 
 cdef inline bint long_row_slopes(
@@ -142,7 +137,7 @@ cdef inline bint long_row_slopes(
         for j in range(job.classes):
             power[j] = power[j] * factor
         power[target] = <real>(-rest * scale)
-        put_classes(&job.grad, place, 0, <int>job.classes, power)
+        put_classes(job, &job.grad, place, 0, <int>job.classes, power)
         return True
     for first from 0 <= first < job.classes by BLOCK:
         m = <int>min(<Py_ssize_t>BLOCK, job.classes - first)
@@ -151,7 +146,7 @@ cdef inline bint long_row_slopes(
             power[j] = odds(x[j], own) * factor
         if first <= target < first + m:
             power[target - first] = <real>(-rest * scale)
-        put_classes(&job.grad, place, first, <int>m, power)
+        put_classes(job, &job.grad, place, first, <int>m, power)
     return True
 
 
@@ -167,9 +162,9 @@ cdef inline void fill_row(const Job* job, Py_ssize_t position, double value) noe
         same[j] = value
     for first from 0 <= first < job.classes by BLOCK:
         m = <int>min(<Py_ssize_t>BLOCK, job.classes - first)
-        put_wide(&job.grad, at(job, &job.grad, position), first, m, same)
+        put_wide(job, &job.grad, at(job, &job.grad, position), first, m, same)
         if job.hess.kind != ABSENT:
-            put_wide(&job.hess, at(job, &job.hess, position), first, m, same)
+            put_wide(job, &job.hess, at(job, &job.hess, position), first, m, same)
 
 
 cdef inline void class_weights(
@@ -253,7 +248,7 @@ cdef inline void careful_row_slopes(
             x[j] = (p[j] * total - pull[j]) * factor
         if first <= top < first + m:
             x[top - first] = (others - total * miss[top - first]) * factor
-        put_wide(&job.grad, at(job, &job.grad, position), first, <int>m, x)
+        put_wide(job, &job.grad, at(job, &job.grad, position), first, <int>m, x)
         if job.hess.kind == ABSENT:
             continue
         for j in range(m):
@@ -261,7 +256,7 @@ cdef inline void careful_row_slopes(
                 p[j] * p[j] * (twists - twist[j]) + miss[j] * miss[j] * twist[j]
             )
             x[j] = (job.floor if bend < job.floor else bend) * factor
-        put_wide(&job.hess, at(job, &job.hess, position), first, <int>m, x)
+        put_wide(job, &job.hess, at(job, &job.hess, position), first, <int>m, x)
 
 
 cdef inline void write_rows(
@@ -283,38 +278,36 @@ cdef inline bint run_row_block(
 ) noexcept nogil:
     """Losses and gradients of up to ROWS rows; False where one holds a fault.
 
-    The exponentials of a long row serve both: `row_powers` adds them up as the loss does.
+    By lanes, the exponentials serve both: they are added up as the loss does.
     """
     cdef Rows rows
     cdef uint8_t done[ROWS]
     cdef real target[ROWS]
     cdef Py_ssize_t i
-    cdef bint plain = (
-        is_index(job) and job.hess.kind == ABSENT and job.nan_policy == NAN_RAISE
-    )
-    cdef bint at_once = plain and job.classes > TILE_CLASSES
+    cdef bint plain = is_index(job) and job.hess.kind == ABSENT and job.nan_policy == NAN_RAISE
     for i in range(ROWS):
         done[i] = 0
-    if not at_once:
+    if not plain:
         run_rows(job, start, start + n, partial, tag)
         if partial.fault != NO_FAULT:
             return False
     rows.n = n
     if not stage_rows(job, start, &rows, partial):
         return False
-    if at_once:
+    if not plain:
+        write_rows(job, start, &rows, done)
+        return True
+    if job.classes <= TILE_CLASSES:
+        tile_slopes(job, start, &rows, done, tag)
+    else:
         target_scores(job, start, n, rows.target, target)
         for i in range(n):
             rows.loss[i] = 0.0
             if rows.kept[i]:
                 done[i] = long_row_slopes(job, start, &rows, i, target[i])
-        losses_of_odds(job, rows.loss, n)
-        if not mend_rows(job, start, &rows, partial):
-            return False
-        write_rows(job, start, &rows, done)
-        add_rows(job, start, &rows, partial)
-        return True
-    if plain:
-        tile_slopes(job, start, &rows, done, tag)
+    losses_of_odds(job, rows.loss, n)
+    if not mend_rows(job, start, &rows, partial):
+        return False
     write_rows(job, start, &rows, done)
+    add_rows(job, start, &rows, partial)
     return True
