@@ -14,6 +14,7 @@ from fastxent._docs import documented, objective
 from fastxent._slopes import grad_hess, value_and_grad, whole_numbers
 from fastxent._types import Array, ClassWeight, NanPolicy, Reduction, Value
 
+
 @documented(_options.BINARY_LOGITS, "value_and_grad")
 def binary_cross_entropy_value_and_grad(
     y_true: ArrayLike,

@@ -26,7 +26,13 @@ class Slopes:
         The least second derivative.
     """
 
-    def __init__(self, outs: tuple[Any, ...], names: tuple[str, ...], weight: float | None, floor: float = 0.0) -> None:
+    def __init__(
+        self,
+        outs: tuple[Any, ...],
+        names: tuple[str, ...],
+        weight: float | None,
+        floor: float = 0.0,
+    ) -> None:
         self.outs = outs
         self.names = names
         self.weight = weight

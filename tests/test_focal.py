@@ -6,9 +6,9 @@ import mpmath
 import numpy as np
 import pytest
 from mpmath import mpf
+from oracle import ulps
 
 import fastxent
-from oracle import ulps
 from tools import LAYOUTS, bfloat16, loss
 
 KINDS = ("binary", "categorical")
@@ -51,7 +51,11 @@ def exact_binary(y, z, gamma, alpha):
 
 def exact_row(y, row, gamma, alpha):
     """As Keras defines it; y is a class or a distribution."""
-    q = [mpf(i == y) for i in range(len(row))] if np.ndim(y) == 0 else [mpf(float(v)) for v in y]
+    q = (
+        [mpf(int(i == y)) for i in range(len(row))]
+        if np.ndim(y) == 0
+        else [mpf(float(v)) for v in y]
+    )
     if alpha is not None:
         q = [a * mpf(float(b)) for a, b in zip(q, alpha, strict=True)]
     powers = [mpmath.exp(z) for z in row]
@@ -353,7 +357,7 @@ def test_bad_options(kind, options, message):
 def test_bad_alphas():
     with pytest.raises(ValueError, match=r"alpha=1.5 is not in \[0, 1\]"):
         value("binary", *example("binary"), alpha=1.5)
-    with pytest.raises(TypeError, match="alpha=.* is no number"):
+    with pytest.raises(TypeError, match=r"alpha=.* is no number"):
         value("binary", *example("binary"), alpha=[0.5, 0.5])
     y, z = example("categorical")
     with pytest.raises(ValueError, match=r"alpha has shape \(4,\)"):

@@ -16,6 +16,6 @@ odds         exponentials of rows of logits
 binary       losses of one number per position
 categorical  losses of one row per position
 focal        what a focal loss multiplies them by, and its derivatives
-gradient     derivatives, written after a block's losses; gradient_binary, _rows, _store
+gradient     derivatives, written after a block's losses; gradient_binary, _rows, _tile, _store
 chunk        the entry
 """

@@ -360,10 +360,12 @@ cdef inline double mass_below(
         m = min(<Py_ssize_t>BLOCK, job.classes - first)
         padded = (m + LANES - 1) // LANES * LANES
         load_classes(job, row, first, <int>m, scratch, x)
-        for i in range(m):
-            if top[0] < 0 and x[i] == most:
-                top[0] = first + i
-                x[i] = -INFINITY
+        if top[0] < 0:
+            for i in range(m):
+                if x[i] == most:
+                    top[0] = first + i
+                    x[i] = -INFINITY
+                    break
         for i in range(m, padded):
             x[i] = -INFINITY
         for i in range(padded):

@@ -3,21 +3,21 @@
 
 from libc.math cimport INFINITY, NAN
 from libc.stdint cimport uint8_t
-from libc.string cimport memcpy
 
 from fastxent._kernels.categorical cimport (
     Rows, add_rows, is_index, load_classes, losses_of_odds, mass_below, mend_rows, run_rows,
-    stage_rows, weigh_classes,
+    row_maximum, stage_rows, weigh_classes,
 )
-from fastxent._kernels.focal cimport chances, class_pulls, pulls_of_odds
-from fastxent._kernels.gradient_store cimport put_classes, put_wide, rows_of_tile, write
+from fastxent._kernels.focal cimport chances, class_pulls
+from fastxent._kernels.gradient_store cimport put_classes, put_wide
+from fastxent._kernels.gradient_tile cimport pulls, row_scale, tile_slopes, wide_tile_slopes
 from fastxent._kernels.job cimport (
     ABSENT, BLOCK, CATEGORICAL_FOCAL, Job, LANES, NAN_OMIT, NAN_RAISE, NO_FAULT, Partial, ROWS,
     TILE_CLASSES,
 )
-from fastxent._kernels.load cimport at, real, view_classes, walk
+from fastxent._kernels.load cimport at, real, view_classes
 from fastxent._kernels.odds cimport (
-    block_odds, odds, target_scores, tile_odds, unit,
+    block_odds, odds, target_scores, unit,
 )
 from fastxent._kernels.reduce cimport add, fold
 
@@ -26,24 +26,6 @@ cdef enum:
 
 
 # ---- by lanes --------------------------------------------------------------------------------
-
-
-cdef inline void pulls(const Job* job, const double* odds, int n, double* pull) noexcept nogil:
-    """What the slopes of up to ROWS cross entropies are multiplied by."""
-    cdef Py_ssize_t i
-    if job.loss == CATEGORICAL_FOCAL:
-        pulls_of_odds(job, odds, n, pull)
-    else:
-        for i in range(n):
-            pull[i] = 1.0
-
-
-cdef inline bint row_scale(
-    const Job* job, const Rows* rows, Py_ssize_t i, double rest, double pull, double* scale
-) noexcept nogil:
-    """What the odds against the target are multiplied by; False where a float might not hold it."""
-    scale[0] = rows.factor[i] * pull * job.scale / (1.0 + rest)
-    return rest < INFINITY and (1e-30 < scale[0] < 1e30 or rows.factor[i] == 0.0)
 
 
 cdef inline double lane_sum(double* x, int m) noexcept nogil:
@@ -59,52 +41,6 @@ cdef inline double lane_sum(double* x, int m) noexcept nogil:
         for j in range(LANES):
             lanes[j] += x[i + j]
     return fold(lanes)
-
-
-cdef inline void tile_slopes(
-    const Job* job, Py_ssize_t start, Rows* rows, uint8_t* done, real* tag
-) noexcept nogil:
-    """Rows of few classes, SIMD over the rows, their odds into loss; those done are marked."""
-    cdef real power[TILE_CLASSES * ROWS]
-    cdef real flat[TILE_CLASSES * ROWS]
-    cdef real label[ROWS]
-    cdef real own[ROWS]
-    cdef real factor[ROWS]
-    cdef double rest[ROWS]
-    cdef double pull[ROWS]
-    cdef double scale
-    cdef real k_real, share
-    cdef Py_ssize_t i, k
-    cdef int n = rows.n, classes = <int>job.classes, all_done = 1
-    tile_odds(job, start, n, rows.target, power, rest)
-    memcpy(rows.loss, rest, n * sizeof(double))
-    pulls(job, rest, n, pull)
-    for i in range(ROWS):
-        scale = 0.0
-        label[i] = <real>rows.target[i] if i < n else 0
-        if i < n:
-            done[i] = rows.kept[i] and row_scale(job, rows, i, rest[i], pull[i], &scale)
-            all_done &= done[i]
-        factor[i] = <real>(scale * unit(power))
-        own[i] = <real>(-rest[i] * scale)
-    for k in range(classes):
-        k_real = <real>k
-        for i in range(ROWS):
-            share = power[k * ROWS + i] * factor[i]
-            power[k * ROWS + i] = own[i] if label[i] == k_real else share
-    if all_done and job.grad.class_stride != <Py_ssize_t>sizeof(real):
-        for k in range(classes):
-            walk(job, &job.grad, start, k * job.grad.class_stride, n, <char*>(power + k * ROWS), True)
-        return
-    rows_of_tile(power, classes, flat)
-    if all_done and job.ndim == 1 and (
-        job.grad.stride[0] == classes * <Py_ssize_t>sizeof(real)
-    ):
-        write(job, <char*>at(job, &job.grad, start), flat, n * classes * sizeof(real))
-        return
-    for i in range(n):
-        if done[i]:
-            put_classes(job, &job.grad, at(job, &job.grad, start + i), 0, classes, flat + i * classes)
 
 
 cdef inline bint long_row_slopes(
@@ -195,6 +131,26 @@ cdef inline void row_pulls(
             twist[j] = 0.0
 
 
+cdef inline bint has_no_slope(
+    const Job* job, const char* row, const char* labels, Py_ssize_t target, double most,
+    void* scratch
+) noexcept nogil:
+    """Whether a row holds a NaN, is of -inf only, or has a share of one of several +inf."""
+    cdef double x[BLOCK]
+    cdef double q[BLOCK]
+    cdef bint unordered = most == -INFINITY, lost = False
+    cdef Py_ssize_t first, j, m, tops = 0
+    for first from 0 <= first < job.classes by BLOCK:
+        m = min(<Py_ssize_t>BLOCK, job.classes - first)
+        load_classes(job, row, first, <int>m, scratch, x)
+        class_weights(job, labels, target, first, <int>m, scratch, q)
+        for j in range(m):
+            unordered |= x[j] != x[j] or q[j] != q[j]
+            tops += x[j] == INFINITY
+            lost |= x[j] == INFINITY and q[j] > 0.0
+    return unordered or (tops > 1 and lost)
+
+
 cdef inline void careful_row_slopes(
     const Job* job, Py_ssize_t position, Py_ssize_t target, double factor, void* scratch
 ) noexcept nogil:
@@ -211,23 +167,16 @@ cdef inline void careful_row_slopes(
     cdef double twist[BLOCK]
     cdef const char* row = at(job, &job.scores, position)
     cdef const char* labels = NULL
-    cdef double most = -INFINITY, rest, others = 0.0, others_lo = 0.0, twists = 0.0, own = 0.0
+    cdef double most, rest, others = 0.0, others_lo = 0.0, twists = 0.0, own = 0.0
     cdef double total, bend
-    cdef bint unordered = False, lost = False
-    cdef Py_ssize_t first, j, m, top = 0, tops = 0
+    cdef Py_ssize_t first, j, m, top = 0
     if not job.index_labels:
         labels = at(job, &job.labels, position)
-    for first from 0 <= first < job.classes by BLOCK:
-        m = min(<Py_ssize_t>BLOCK, job.classes - first)
-        load_classes(job, row, first, <int>m, scratch, x)
-        class_weights(job, labels, target, first, <int>m, scratch, pull)
-        for j in range(m):
-            unordered |= x[j] != x[j] or pull[j] != pull[j]
-            # A share of what has no number: a row with several +inf.
-            tops += x[j] == INFINITY
-            lost |= x[j] == INFINITY and pull[j] > 0.0
-            most = x[j] if x[j] > most else most
-    if unordered or most == -INFINITY or (tops > 1 and lost):
+    most = row_maximum(job, row, scratch)
+    # Where NaN raises, the loss has found it.
+    if (job.nan_policy != NAN_RAISE or not -INFINITY < most < INFINITY) and has_no_slope(
+        job, row, labels, target, most, scratch
+    ):
         fill_row(job, position, 0.0 if job.nan_policy == NAN_OMIT else NAN)
         return
     rest = mass_below(job, row, most, scratch, &top)
@@ -243,7 +192,10 @@ cdef inline void careful_row_slopes(
     total = own + others
     for first from 0 <= first < job.classes by BLOCK:
         m = min(<Py_ssize_t>BLOCK, job.classes - first)
-        row_pulls(job, row, labels, target, first, m, most, rest, top, scratch, pull, p, miss, twist)
+        if job.classes > BLOCK:     # else they are still there
+            row_pulls(
+                job, row, labels, target, first, m, most, rest, top, scratch, pull, p, miss, twist
+            )
         for j in range(m):
             x[j] = (p[j] * total - pull[j]) * factor
         if first <= top < first + m:
@@ -295,6 +247,8 @@ cdef inline bint run_row_block(
     if not stage_rows(job, start, &rows, partial):
         return False
     if not plain:
+        if job.classes <= TILE_CLASSES:
+            wide_tile_slopes(job, start, &rows, done)
         write_rows(job, start, &rows, done)
         return True
     if job.classes <= TILE_CLASSES:

@@ -21,7 +21,9 @@ def run(name):
 def test_logistic_regression_reaches_scikit_learns_coefficients():
     pytest.importorskip("sklearn")
     pytest.importorskip("scipy")
-    distance = re.search(r"largest difference of a coefficient: (\S+)", run("logistic_regression.py"))
+    distance = re.search(
+        r"largest difference of a coefficient: (\S+)", run("logistic_regression.py")
+    )
     assert float(distance[1]) < 1e-5
 
 
