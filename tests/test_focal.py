@@ -69,7 +69,7 @@ def exact_row(y, row, gamma, alpha):
 
 def exact(kind, y, z, gamma, alpha):
     """Loss, gradient and the diagonal of the Hessian of each: by central differences."""
-    with mpmath.workdps(100):
+    with mpmath.workdps(180):
         of = exact_binary if kind == "binary" else exact_row
         losses, first, second = [], [], []
         for label, scores in zip(y, z, strict=True):

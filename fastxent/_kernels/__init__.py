@@ -13,6 +13,7 @@ math         exp and log
 reduce       sums in lanes and pairs
 product      sums of logarithms as products
 odds         exponentials of rows of logits
+tile         the same in float64, of few classes, against distributions
 binary       losses of one number per position
 categorical  losses of one row per position
 focal        what a focal loss multiplies them by, and its derivatives

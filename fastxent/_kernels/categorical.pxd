@@ -12,7 +12,7 @@ from fastxent._kernels.focal cimport chances, focal_of_odds, powers
 from fastxent._kernels.job cimport (
     ABSENT, BAD_LABEL, BAD_SCORE, BAD_WEIGHT, BLOCK, CATEGORICAL, CATEGORICAL_FOCAL,
     CATEGORICAL_LOGITS, Fault, Job, KL, LANES, NAN_LABEL, NAN_OMIT, NAN_PROPAGATE, NAN_SCORE,
-    NO_FAULT, Operand, Partial, ROWS, TILE_CLASSES, UNDEFINED_ROW, has_row_logits,
+    NO_FAULT, Operand, Partial, ROWS, TILE_CLASSES, UNDEFINED_ROW, has_row_logits, is_index,
 )
 from fastxent._kernels.load cimport (
     ahead, at, convert_kind, gather, gather_classes, load, load_indices, load_one, prefetch_part,
@@ -23,6 +23,7 @@ from fastxent._kernels.odds cimport row_odds, target_scores, tile_odds
 from fastxent._kernels.product cimport Product, add_product, multiply_likelihoods, start_product
 from fastxent._kernels.real cimport log1p_all
 from fastxent._kernels.reduce cimport add, add_losses, apply_weights, fold, term
+from fastxent._kernels.tile cimport soft_tile_losses
 
 cdef struct Rows:       # one block of rows on its way
     int64_t target[ROWS]
@@ -75,11 +76,6 @@ cdef inline bint row_fault(
     partial.position = position
     partial.index = index
     return False
-
-
-cdef inline bint is_index(const Job* job) noexcept nogil:
-    """Whether the loss is that of one class per row."""
-    return job.index_labels and job.label_smoothing == 0.0
 
 
 cdef inline bint stage_rows(
@@ -569,7 +565,7 @@ cdef inline bint index_losses(
 cdef inline bint distribution_losses(
     const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
 ) noexcept nogil:
-    """Losses of a distribution per row, one row after the other."""
+    """Losses of a distribution per row: few logits by tiles, others one row after the other."""
     cdef const char* row
     cdef const char* labels = NULL
     cdef double weight
@@ -577,8 +573,18 @@ cdef inline bint distribution_losses(
     cdef Py_ssize_t index = -1
     cdef Py_ssize_t i
     cdef int bad
+    cdef double mass[ROWS]
+    cdef uint8_t done[ROWS]
+    for i in range(rows.n):
+        done[i] = 0
+    if has_row_logits(job) and job.classes <= TILE_CLASSES:
+        soft_tile_losses(job, start, rows.n, rows.target, rows.loss, mass, done)
     for i in range(rows.n):
         if not rows.kept[i]:
+            continue
+        if done[i]:
+            if not job.index_labels and job.class_weight != NULL:
+                rows.weight[i] *= mass[i]
             continue
         row = at(job, &job.scores, start + i)
         if not job.index_labels:

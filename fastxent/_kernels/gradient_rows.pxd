@@ -5,7 +5,7 @@ from libc.math cimport INFINITY, NAN
 from libc.stdint cimport uint8_t
 
 from fastxent._kernels.categorical cimport (
-    Rows, add_rows, is_index, load_classes, losses_of_odds, mass_below, mend_rows, run_rows,
+    Rows, add_rows, load_classes, losses_of_odds, mass_below, mend_rows, run_rows,
     row_maximum, stage_rows, weigh_classes,
 )
 from fastxent._kernels.focal cimport chances, class_pulls
@@ -13,12 +13,10 @@ from fastxent._kernels.gradient_store cimport put_classes, put_wide
 from fastxent._kernels.gradient_tile cimport pulls, row_scale, tile_slopes, wide_tile_slopes
 from fastxent._kernels.job cimport (
     ABSENT, BLOCK, CATEGORICAL_FOCAL, Job, LANES, NAN_OMIT, NAN_RAISE, NO_FAULT, Partial, ROWS,
-    TILE_CLASSES,
+    TILE_CLASSES, is_index,
 )
 from fastxent._kernels.load cimport at, real, view_classes
-from fastxent._kernels.odds cimport (
-    block_odds, odds, target_scores, unit,
-)
+from fastxent._kernels.odds cimport block_odds, odds, target_scores, unit
 from fastxent._kernels.reduce cimport add, fold
 
 cdef enum:

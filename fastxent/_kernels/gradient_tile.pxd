@@ -5,16 +5,16 @@ from libc.math cimport INFINITY
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
-from fastxent._kernels.categorical cimport Rows, is_index
+from fastxent._kernels.categorical cimport Rows
 from fastxent._kernels.focal cimport class_pulls, pulls_of_odds
 from fastxent._kernels.gradient_store cimport put_classes, rows_of_tile, write
 from fastxent._kernels.job cimport (
     ABSENT, CATEGORICAL_FOCAL, FLOAT32, Job, Operand, ROWS, TILE_CLASSES,
 )
 from fastxent._kernels.load cimport at, real, walk
-from fastxent._kernels.math cimport decay_wide2
 from fastxent._kernels.odds cimport load_tile, sum_tile, tile_odds, unit
 from fastxent._kernels.real cimport log1p_all
+from fastxent._kernels.tile cimport chances_of_tile, powers_of_tile, weigh_tile
 
 
 cdef inline void pulls(const Job* job, const double* odds, int n, double* pull) noexcept nogil:
@@ -104,32 +104,6 @@ cdef inline void tile_slopes(
     put_tile(job, &job.grad, start, n, done, all_done, power)
 
 
-cdef inline void weigh_tile(
-    const Job* job, Py_ssize_t start, const Rows* rows, double* q
-) noexcept nogil:
-    """What each class weighs in the losses of a block, as `weigh_classes` has it of one row."""
-    cdef double weight, smoothing = job.label_smoothing
-    cdef double share = smoothing / <double>job.classes
-    cdef Py_ssize_t i, k
-    if job.index_labels:
-        for i in range(job.classes * ROWS):
-            q[i] = 0.0
-        for i in range(rows.n):
-            q[rows.target[i] * ROWS + i] = 1.0
-    else:
-        load_tile(job, &job.labels, start, rows.n, q)
-    if is_index(job):
-        return
-    for k in range(job.classes):
-        weight = 1.0
-        if job.class_weight != NULL:
-            weight = job.class_weight[k]
-        if job.class_alpha != NULL:
-            weight *= job.class_alpha[k]
-        for i in range(k * ROWS, (k + 1) * ROWS):
-            q[i] = (q[i] * (1.0 - smoothing) + share) * weight
-
-
 cdef inline void wide_tile_slopes(
     const Job* job, Py_ssize_t start, Rows* rows, uint8_t* done
 ) noexcept nogil:
@@ -140,64 +114,34 @@ cdef inline void wide_tile_slopes(
     cdef double miss[TILE_CLASSES * ROWS]
     cdef double twist[TILE_CLASSES * ROWS]
     cdef double part[TILE_CLASSES * ROWS]
-    cdef double most[ROWS]
-    cdef double top[ROWS]       # the first class at the maximum
-    cdef double odd[ROWS]       # 0, or NaN for a row that is not finite
+    cdef double mass[ROWS]
+    cdef double top[ROWS]
+    cdef double odd[ROWS]
     cdef double rest[ROWS]
-    cdef double at_top[ROWS]
     cdef double own[ROWS]
     cdef double others[ROWS]
     cdef double twists[ROWS]
     cdef double factor[ROWS]
     cdef bint focal = job.loss == CATEGORICAL_FOCAL
-    cdef double d, step, lost, total, own_class, bend
+    cdef double d, step, own_class, bend
     cdef Py_ssize_t i, j, k, n = rows.n, classes = job.classes
     cdef int all_done = 1
     part[0] = 0.0       # for gcc, which does not know that there is a class
     twist[0] = 0.0
     load_tile(job, &job.scores, start, <int>n, x)
-    weigh_tile(job, start, rows, pull)
+    weigh_tile(job, start, <int>n, rows.target, pull, mass, odd)
+    powers_of_tile(job, x, part, top, rest, odd)
+    chances_of_tile(job, part, top, rest, p, miss)
     for i in range(ROWS):
-        most[i] = -INFINITY
-        top[i] = 0.0
-        odd[i] = 0.0
-        rest[i] = 0.0
         own[i] = 0.0
         others[i] = 0.0
         twists[i] = 0.0
-    for k in range(classes):
-        own_class = <double>k
-        for i in range(ROWS):
-            j = k * ROWS + i
-            odd[i] += (x[j] - x[j]) + (pull[j] - pull[j])
-            top[i] = own_class if x[j] > most[i] else top[i]
-            most[i] = x[j] if x[j] > most[i] else most[i]
-    for k in range(classes):
-        own_class = <double>k
-        for i in range(ROWS):
-            j = k * ROWS + i
-            d = x[j] - most[i]
-            step = d - x[j]
-            lost = (x[j] - (d - step)) - (most[i] + step)
-            part[j] = 0.0 if top[i] == own_class else decay_wide2(d, lost)
-            x[j] = -lost - d
-    sum_tile(part, classes, rest)
-    memcpy(at_top, rest, ROWS * sizeof(double))
     if focal:
-        log1p_all(at_top, ROWS)
-    for k in range(classes):
-        own_class = <double>k
-        for i in range(ROWS):
-            j = k * ROWS + i
-            total = 1.0 + rest[i]
-            d = (1.0 if top[i] == own_class else part[j]) / total
-            step = rest[i] / total
-            p[j] = d
-            miss[j] = step if top[i] == own_class else 1.0 - d
-            x[j] += at_top[i]
-    if focal:
+        log1p_all(rest, ROWS)
         for k in range(classes):
             j = k * ROWS
+            for i in range(ROWS):
+                x[j + i] += rest[i]
             class_pulls(job, p + j, miss + j, x + j, ROWS, pull + j, twist + j)
         sum_tile(twist, classes, twists)
     for k in range(classes):

@@ -128,3 +128,8 @@ cdef inline bint has_rows(const Job* job) noexcept nogil:
 cdef inline bint has_row_logits(const Job* job) noexcept nogil:
     """Whether it is one of logits."""
     return job.loss in (CATEGORICAL_LOGITS, CATEGORICAL_FOCAL)
+
+
+cdef inline bint is_index(const Job* job) noexcept nogil:
+    """Whether the loss is that of one class per row."""
+    return job.index_labels and job.label_smoothing == 0.0
