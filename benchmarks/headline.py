@@ -83,7 +83,6 @@ ROWS = [
     Row("CE, value and gradient, 1,000 classes", THOUSAND, "torch", 8, 5),
     Row("CE, value and gradient, 1,000 classes", THOUSAND, "read and write", 1.5, 2.2),
     Row("BCE, value and gradient", LARGE, "torch", 15, 10),
-    Row("focal, value and gradient", LARGE // 4, "torch", 15, 5),
 ]
 
 
