@@ -164,6 +164,7 @@ def main() -> int:
     ln2 = mp.log(2)
     edge = ln2 / 2 * mpf("1.0001")
     largest = (3 - 2 * mp.sqrt(2)) ** 2 * mpf("1.0001")
+    ninth = mpf("1.0001") / 9
     halves = [[sign * edge * (i + mpf("0.5")) / 500 for i in range(500)] for sign in (-1, 1)]
     good = [
         report("ln 2, float64", two_parts(ln2, 41, to_wide)),
@@ -173,6 +174,7 @@ def main() -> int:
         polynomial("exp, float32", exp_part, exp_weight, -edge, edge, [], 5, to_narrow, halves),
         polynomial("log, float64", log_part, log_weight, mpf(0), largest, [], 7, to_wide),
         polynomial("log, float32", log_part, log_weight, mpf(0), largest, [], 3, to_narrow),
+        polynomial("log1p, float32", log_part, log_weight, mpf(0), ninth, [], 5, to_narrow),
     ]
     return 0 if all(good) else 1
 

@@ -9,21 +9,24 @@
 from libc.math cimport INFINITY
 from libc.stdint cimport uint8_t
 
+from fastxent._kernels.checks cimport all_within, largest
 from fastxent._kernels.focal cimport binary_focal_losses
 from fastxent._kernels.job cimport (
     ABSENT, BAD_LABEL, BAD_SCALE, BAD_SCORE, BAD_WEIGHT, BINARY, BINARY_FOCAL, BINARY_LOGITS, BLOCK,
-    FLOAT64, GAUSSIAN, Job, LANES, NAN_LABEL, NAN_OMIT, NAN_PROPAGATE, NAN_SCORE, NO_FAULT, Partial,
+    FLOAT32, FLOAT64, GAUSSIAN, Job, LANES, NAN_LABEL, NAN_OMIT, NAN_PROPAGATE, NAN_SCORE, NO_FAULT,
+    Partial,
 )
 from fastxent._kernels.load cimport (
-    AHEAD, ahead, gather, hard_labels, is_real, load, number, prefetch_lanes, prefetch_part, real,
+    Ahead, OF_LABELS, OF_SCORES, OF_WEIGHT, ahead, fetch, floating, gather, hard_labels, is_real, load, look_ahead, number,
+    prefetch_lanes, real,
     store, view,
 )
-from fastxent._kernels.math cimport decay_narrow, decay_wide, log_wide
+from fastxent._kernels.math cimport log_wide
 from fastxent._kernels.product cimport (
     Product, add_product, log_one_plus, multiply_likelihoods, start_product,
 )
 from fastxent._kernels.real cimport (
-    log1p_decay, log1p_decay_finite, log_normal, log_pair, log_pair_normal,
+    decay, exponent, log1p_decay, log1p_unit, log_of_parts, log_pair, mantissa,
 )
 from fastxent._kernels.reduce cimport add, add_losses, apply_weights, fold, term
 
@@ -82,34 +85,23 @@ cdef inline bint add_likelihoods(
     )
 
 
-cdef inline void decays(const real* z, real* decay) noexcept nogil:
-    """e^-|z| of a full block."""
-    cdef real zero = 0
-    cdef Py_ssize_t i
-    for i in range(BLOCK):
-        if real is float:
-            decay[i] = decay_narrow(-z[i] if z[i] > zero else z[i])
-        else:
-            decay[i] = decay_wide(-z[i] if z[i] > zero else z[i])
-
-
 cdef inline bint add_softplus(
     const Job* job, Py_ssize_t start, Partial* partial, real* tag
 ) noexcept nogil:
     """Add max(z, 0) - z y + log(1 + e^-|z|) over one full block of logits with hard labels."""
     cdef real labels[BLOCK]
     cdef real scores[BLOCK]
-    cdef real decay[BLOCK]
+    cdef real power[BLOCK]
     cdef double scratch[BLOCK]
     cdef const real* z = view(job, &job.scores, start, BLOCK, scratch, scores)
     cdef const real* y = hard_labels(job, start, BLOCK, scratch, labels)
-    return y != NULL and softplus_of(job, start, z, y, decay, partial)
+    return y != NULL and softplus_of(job, start, z, y, power, partial)
 
 
 cdef inline bint softplus_of(
-    const Job* job, Py_ssize_t start, const real* z, const real* y, real* decay, Partial* partial
+    const Job* job, Py_ssize_t start, const real* z, const real* y, real* power, Partial* partial
 ) noexcept nogil:
-    """The same of a block that is staged; e^-|z| is left in decay."""
+    """The same of a block that is staged; e^-|z| is left in power."""
     cdef double u[LANES]
     cdef double linear[LANES]
     cdef real zero = 0
@@ -117,7 +109,8 @@ cdef inline bint softplus_of(
     cdef Py_ssize_t i, j
     cdef const char* next_z = ahead(&job.scores, start)
     cdef const char* next_y = ahead(&job.labels, start)
-    decays(z, decay)
+    for i in range(BLOCK):
+        power[i] = decay(z[i])
     for j in range(LANES):
         u[j] = 0.0
         linear[j] = 0.0
@@ -125,7 +118,7 @@ cdef inline bint softplus_of(
         prefetch_lanes(next_z + i * job.scores.itemsize, job.scores.itemsize)
         prefetch_lanes(next_y + i * job.labels.itemsize, job.labels.itemsize)
         for j in range(LANES):
-            e = <double>decay[i + j]
+            e = <double>power[i + j]
             u[j] = u[j] + (e + u[j] * e)
             # Exact in either type, y being 0 or 1.
             linear[j] += <double>((z[i + j] if z[i + j] > zero else zero) - z[i + j] * y[i + j])
@@ -136,24 +129,27 @@ cdef inline bint softplus_of(
     return True
 
 
-cdef inline real minus_log(
-    real a, real complement, real lost, real eps, bint normal
-) noexcept nogil:
-    """-log of the probability a + lost, clipped to [eps, 1 - eps], given 1 - a as well.
+cdef inline real minus_log(real a, real complement, real lost, real eps) noexcept nogil:
+    """-log of the probability a + lost, clipped to [eps, 1 - eps], given 1 - a as well."""
+    cdef real zero = 0
+    clip(&a, complement, &lost, eps)
+    # 0 - 0, not -0: no loss is below zero.
+    return zero - log_pair(a, lost)
+
+
+cdef inline void clip(real* a, real complement, real* lost, real eps) noexcept nogil:
+    """Clip the probability a + lost to [eps, 1 - eps], given 1 - a as well; a NaN stays.
 
     That a is beyond 1 - eps is seen on its complement, which tells what lies closer to 1 than a
-    float can; 1 - eps itself goes along with its rounding error, too. `normal` promises that a is no
-    NaN and eps no subnormal.
+    float can; 1 - eps itself goes along with its rounding error, too.
     """
     cdef real one = 1, zero = 0
     cdef real most = one - eps
     cdef real most_lost = (one - most) - eps
-    lost = zero if a < eps else lost
-    a = eps if a < eps else a
-    lost = most_lost if complement < eps else lost
-    a = most if complement < eps else a
-    # 0 - 0, not -0: no loss is below zero.
-    return zero - log_pair_normal(a, lost) if normal else zero - log_pair(a, lost)
+    lost[0] = zero if a[0] < eps else lost[0]
+    a[0] = eps if a[0] < eps else a[0]
+    lost[0] = most_lost if complement < eps else lost[0]
+    a[0] = most if complement < eps else a[0]
 
 
 cdef inline void cast(const number* source, int n, real* target) noexcept nogil:
@@ -163,63 +159,72 @@ cdef inline void cast(const number* source, int n, real* target) noexcept nogil:
         target[i] = <real>source[i]
 
 
-cdef inline bint all_between(const real* x, real low, real high) noexcept nogil:
-    """Whether a full block is in [low, high]; NaN is not."""
-    cdef real least[LANES]
-    cdef real most[LANES]
-    cdef real lost[LANES]
-    cdef real total = 0
-    cdef Py_ssize_t i, j
-    for j in range(LANES):
-        least[j] = x[j]
-        most[j] = x[j]
-        lost[j] = 0
-    for i from 0 <= i < BLOCK by LANES:
-        for j in range(LANES):
-            least[j] = x[i + j] if x[i + j] < least[j] else least[j]
-            most[j] = x[i + j] if x[i + j] > most[j] else most[j]
-            lost[j] += x[i + j] - x[i + j]      # NaN sticks, and that of infinity
-    for j in range(LANES):
-        low = low if least[j] >= low else INFINITY
-        high = high if most[j] <= high else -INFINITY
-        total += lost[j]
-    return low <= high and total == 0
-
-
-cdef inline bint direct_losses(
-    const Job* job, Py_ssize_t start, real* loss
+cdef inline void probability_losses(
+    const real* p, const real* y, real eps, const Ahead* next, real* loss
 ) noexcept nogil:
+    """-log of the probability of what happened, of a block whose probabilities are in [0, 1].
+
+    Two loops: a processor looks only some 200 operations ahead, which is less than five of the
+    logarithms are long. Cut in two, more of them are under way at a time: a third faster.
+    """
+    cdef real f[BLOCK]
+    cdef real k[BLOCK]
+    cdef real low[BLOCK]
+    cdef real one = 1, zero = 0
+    cdef real rest, chosen, other, lost
+    cdef Py_ssize_t i, j
+    for i from 0 <= i < BLOCK by LANES:
+        fetch(next, OF_SCORES, i)
+        for j in range(i, i + LANES):
+            rest = one - p[j]
+            chosen = p[j] if y[j] != zero else rest
+            other = rest if y[j] != zero else p[j]
+            lost = zero if y[j] != zero else (one - rest) - p[j]
+            clip(&chosen, other, &lost, eps)
+            f[j] = mantissa(chosen) - one
+            k[j] = exponent(chosen)
+            # lost / chosen, nearly: where something is lost, chosen is above 1/2.
+            low[j] = lost + lost * other
+    for i from 0 <= i < BLOCK by LANES:
+        fetch(next, OF_LABELS, i)
+        for j in range(i, i + LANES):
+            loss[j] = zero - log_of_parts(f[j], low[j], k[j])
+
+
+cdef inline void softplus_losses(
+    const real* z, const real* y, const Ahead* next, real* loss
+) noexcept nogil:
+    """log(1 + e^z) - z y, of a block whose logits are finite."""
+    cdef real power[BLOCK]
+    cdef real zero = 0
+    cdef Py_ssize_t i, j
+    for i from 0 <= i < BLOCK by LANES:
+        fetch(next, OF_SCORES, i)
+        for j in range(i, i + LANES):
+            power[j] = decay(z[j])
+    for i from 0 <= i < BLOCK by LANES:
+        fetch(next, OF_LABELS, i)
+        for j in range(i, i + LANES):
+            loss[j] = log1p_unit(power[j]) + ((z[j] if z[j] > zero else zero) - z[j] * y[j])
+
+
+cdef inline bint direct_losses(const Job* job, Py_ssize_t start, real* loss) noexcept nogil:
     """The losses of a full block; False where labels are not hard or a score is out of the ordinary."""
     cdef real labels[BLOCK]
     cdef real scores[BLOCK]
     cdef double scratch[BLOCK]
     cdef const real* x
     cdef const real* y
-    cdef real eps = <real>job.eps, one = 1, zero = 0
-    cdef real q, size
-    cdef Py_ssize_t i
-    prefetch_part(&job.scores, start + AHEAD, BLOCK)
-    prefetch_part(&job.labels, start + AHEAD, BLOCK)
+    cdef real one = 1
+    cdef Ahead next = look_ahead(job, start)
     x = view(job, &job.scores, start, BLOCK, scratch, scores)
     y = hard_labels(job, start, BLOCK, scratch, labels)
-    if y == NULL or not all_between(
-        x, zero if job.loss == BINARY else -INFINITY, one if job.loss == BINARY else INFINITY
-    ):
+    if y == NULL or not (all_within(x, one, False) if job.loss == BINARY else all_within(x, largest(x), True)):
         return False
     if job.loss == BINARY:
-        for i in range(BLOCK):
-            q = one - x[i]
-            loss[i] = minus_log(
-                x[i] if y[i] != zero else q,
-                q if y[i] != zero else x[i],
-                zero if y[i] != zero else (one - q) - x[i],
-                eps,
-                True,
-            )
+        probability_losses(x, y, <real>job.eps, &next, loss)
     else:
-        for i in range(BLOCK):
-            size = -x[i] if x[i] < zero else x[i]
-            loss[i] = log1p_decay_finite(size) + ((x[i] if x[i] > zero else zero) - x[i] * y[i])
+        softplus_losses(x, y, &next, loss)
     return True
 
 
@@ -239,7 +244,11 @@ cdef inline bint add_soft_losses(
     cdef double scratch[BLOCK]
     cdef double lanes[LANES]
     cdef real eps = <real>job.eps, one = 1, zero = 0, half = 0.5
-    cdef real q, share
+    cdef real q, nothing = -0.0
+    cdef real share[BLOCK]
+    cdef real f[BLOCK]
+    cdef real k[BLOCK]
+    cdef Ahead next = look_ahead(job, start)
     cdef double wide[BLOCK]
     cdef const double* exact
     cdef const real* p
@@ -250,7 +259,7 @@ cdef inline bint add_soft_losses(
         return False
     p = view(job, &job.scores, start, BLOCK, scratch, scores)
     y = view(job, &job.labels, start, BLOCK, scratch, labels)
-    if not all_between(p, zero, one) or not all_between(y, zero, one):
+    if not all_within(p, one, False) or not all_within(y, one, False):
         return False
     # Labels of more digits than the scores: by their value, not their dtype, for the same bits.
     if job.labels.kind == FLOAT64:
@@ -259,15 +268,22 @@ cdef inline bint add_soft_losses(
             differ += <double>y[i] != exact[i]
         if differ:
             return False
-    prefetch_part(&job.scores, start + AHEAD, BLOCK)
-    prefetch_part(&job.labels, start + AHEAD, BLOCK)
     for i in range(BLOCK):
         q = one - p[i]
-        share = y[i] if q > half else one - y[i]
+        share[i] = y[i] if q > half else one - y[i]
         q = p[i] if q > half else q
         q = eps if q < eps else q
         scores[i] = q
-        rest[i] = share * log_normal((one - q) / q)
+    for i from 0 <= i < BLOCK by LANES:
+        fetch(&next, OF_SCORES, i)
+        for j in range(i, i + LANES):
+            q = (one - scores[j]) / scores[j]
+            f[j] = mantissa(q) - one
+            k[j] = exponent(q)
+    for i from 0 <= i < BLOCK by LANES:
+        fetch(&next, OF_LABELS, i)
+        for j in range(i, i + LANES):
+            rest[j] = share[j] * log_of_parts(f[j], nothing, k[j])
     for i in range(BLOCK):
         most[i] = 1.0 - <double>scores[i]
     if not multiply_likelihoods(
@@ -287,27 +303,58 @@ cdef inline bint add_direct_losses(
     const Job* job, Py_ssize_t start, Partial* partial, real* tag
 ) noexcept nogil:
     """Weigh, store and add the losses of a full block."""
-    cdef real narrow[BLOCK]
-    cdef double loss[BLOCK]
+    cdef real loss[BLOCK]
     cdef double weight[BLOCK]
     cdef double scratch[BLOCK]
-    cdef bint weighted = job.weight.kind != ABSENT
+    cdef Py_ssize_t i
     if not has_normal_eps(job, tag):
         return False
-    if job.want_losses and not weighted and job.out.direct and is_real(job.out.kind, tag):
-        return direct_losses(job, start, <real*>job.out.data + start)
-    if not direct_losses(job, start, narrow):
-        return False
-    cast(narrow, BLOCK, loss)
-    if weighted:
-        prefetch_part(&job.weight, start + AHEAD, BLOCK)
-        load(job, &job.weight, start, BLOCK, scratch, weight)
-        if not all_between(weight, 0.0, 1.7976931348623157e308):
+    if job.weight.kind == ABSENT:
+        if job.out.direct and is_real(job.out.kind, tag):
+            return direct_losses(job, start, <real*>job.out.data + start)
+        if not direct_losses(job, start, loss):
             return False
-        apply_weights(loss, weight, BLOCK)
+        cast(loss, BLOCK, weight)
+        store(job, &job.out, start, BLOCK, weight)
+        return True
+    if not direct_losses(job, start, loss):
+        return False
+    if job.weight.kind == FLOAT32:
+        return add_weighted(
+            job, start, loss, view(job, &job.weight, start, BLOCK, scratch, <float*>weight), partial
+        )
+    return add_weighted(
+        job, start, loss, view(job, &job.weight, start, BLOCK, scratch, weight), partial
+    )
+
+
+cdef inline bint add_weighted(
+    const Job* job, Py_ssize_t start, const real* loss, const floating* weight, Partial* partial
+) noexcept nogil:
+    """Weigh the finite losses of a block, and store them or add them up; False for a bad weight."""
+    cdef double sums[LANES]
+    cdef double weights[LANES]
+    cdef double product[BLOCK]
+    cdef double w
+    cdef Py_ssize_t i, j
+    cdef Ahead next = look_ahead(job, start)
+    if not all_within(weight, largest(weight), False):
+        return False
+    for j in range(LANES):
+        sums[j] = 0.0
+        weights[j] = 0.0
+    for i from 0 <= i < BLOCK by LANES:
+        fetch(&next, OF_WEIGHT, i)
+        for j in range(LANES):
+            w = <double>weight[i + j]
+            sums[j] += <double>loss[i + j] * w
+            weights[j] += w
+    add(fold(sums), &partial.total, &partial.total_lo)
+    add(fold(weights), &partial.weight, &partial.weight_lo)
     if job.want_losses:
-        store(job, &job.out, start, BLOCK, loss)
-    add_losses(loss, weight if weighted else NULL, BLOCK, partial)
+        for i in range(BLOCK):
+            product[i] = <double>loss[i] * <double>weight[i]
+        store(job, &job.out, start, BLOCK, product)
     return True
 
 
@@ -384,10 +431,12 @@ cdef inline bint stage_block(
     cdef const double* hard
     cdef double low = 0.0 if job.loss == BINARY else -INFINITY
     cdef double high = 1.0 if job.loss == BINARY else INFINITY
+    cdef Ahead next = look_ahead(job, start)
     stage.weighted = job.weight.kind != ABSENT
-    prefetch_part(&job.scores, start + AHEAD, n)
-    prefetch_part(&job.labels, start + AHEAD, n)
-    prefetch_part(&job.weight, start + AHEAD, n)
+    for i from 0 <= i < n by LANES:
+        fetch(&next, OF_SCORES, i)
+        fetch(&next, OF_LABELS, i)
+        fetch(&next, OF_WEIGHT, i)
     hard = hard_labels(job, start, n, stage.scratch, stage.label)
     stage.hard = hard != NULL
     if hard != stage.label:
@@ -451,7 +500,6 @@ cdef inline void hard_probability_losses(Stage* stage, real eps) noexcept nogil:
             q if y[i] != zero else p[i],
             zero if y[i] != zero else lost,
             eps,
-            False,
         )
     cast(p, stage.n, stage.loss)
 
@@ -465,8 +513,8 @@ cdef inline void soft_probability_losses(Stage* stage, real eps) noexcept nogil:
     cast(stage.score, stage.n, p)
     for i in range(stage.n):
         q = one - p[i]
-        other[i] = minus_log(q, p[i], (one - q) - p[i], eps, False)
-        p[i] = minus_log(p[i], q, zero, eps, False)
+        other[i] = minus_log(q, p[i], (one - q) - p[i], eps)
+        p[i] = minus_log(p[i], q, zero, eps)
     for i in range(stage.n):
         stage.loss[i] = term(stage.label[i], <double>p[i]) + term(
             stage.other[i], <double>other[i]

@@ -15,7 +15,7 @@ from fastxent._kernels.job cimport (
     NO_FAULT, Operand, Partial, ROWS, TILE_CLASSES, UNDEFINED_ROW, has_row_logits, is_index,
 )
 from fastxent._kernels.load cimport (
-    ahead, at, convert_kind, gather, gather_classes, load, load_indices, load_one, prefetch_part,
+    ahead, at, convert_kind, gather, gather_classes, load, load_indices, load_one, prefetch_lanes,
     real, store, view_classes,
 )
 from fastxent._kernels.math cimport decay_wide, decay_wide2, log1p_wide, log_wide
@@ -137,7 +137,7 @@ cdef inline void odds_of_rows(
     cdef real target[ROWS]
     cdef Py_ssize_t i
     if job.classes <= TILE_CLASSES:
-        prefetch_part(&job.labels, start + 4 * ROWS, ROWS)
+        prefetch_lanes(ahead(&job.labels, start), 2 * job.labels.itemsize)
         tile_odds(job, start, rows.n, rows.target, tile, rest)
         return
     target_scores(job, start, rows.n, rows.target, target)
@@ -446,7 +446,7 @@ cdef inline double distribution_from_probabilities(
                 p[i] = term(q[i], log_wide(q[i] / (most if least > most else least)))
         else:
             for i in range(padded):
-                p[i] = term(q[i], minus_log(p[i], 1.0 - p[i], 0.0, job.eps, False))
+                p[i] = term(q[i], minus_log(p[i], 1.0 - p[i], 0.0, job.eps))
         for i from 0 <= i < padded by LANES:
             for j in range(LANES):
                 lanes[j] += p[i + j]
@@ -522,6 +522,8 @@ cdef inline bint mend_rows(
     cdef const char* row
     cdef double own, unused = 0.0
     cdef int unread = 0
+    if not outside(rows.loss, rows.n, 0.0, 1.7976931348623157e308):
+        return True
     for i in range(rows.n):
         if rows.kept[i] and not rows.loss[i] < INFINITY:
             row = at(job, &job.scores, start + i)
@@ -558,7 +560,7 @@ cdef inline bint index_losses(
             if not settle(job, rows, i, fault, start + i, rows.target[i], partial):
                 return False
     for i in range(rows.n):
-        rows.loss[i] = minus_log(p[i], 1.0 - p[i], 0.0, job.eps, False)
+        rows.loss[i] = minus_log(p[i], 1.0 - p[i], 0.0, job.eps)
     return True
 
 

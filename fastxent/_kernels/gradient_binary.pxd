@@ -2,9 +2,9 @@
 # by lanes of the scores' own type, and everything else by float64.
 
 from fastxent._kernels.binary cimport (
-    PART, Stage, add_direct_losses, all_between, decays, is_plain, run_positions, softplus_of,
-    stage_block,
+    PART, Stage, add_direct_losses, is_plain, run_positions, softplus_of, stage_block,
 )
+from fastxent._kernels.checks cimport all_within
 from fastxent._kernels.focal cimport binary_focal_slopes
 from fastxent._kernels.gradient_store cimport put
 from fastxent._kernels.job cimport (
@@ -12,6 +12,7 @@ from fastxent._kernels.job cimport (
 )
 from fastxent._kernels.load cimport hard_labels, load, real, store, view
 from fastxent._kernels.math cimport decay_wide
+from fastxent._kernels.real cimport decay
 from fastxent._kernels.reduce cimport add
 
 
@@ -30,7 +31,7 @@ cdef inline bint load_factors(const Job* job, Py_ssize_t start, real* factor) no
         weight[i] = weight[i] * scale
     for i in range(BLOCK):
         factor[i] = <real>weight[i]
-    return 1e-30 < scale and all_between(weight, 0.0, 1e30)
+    return 1e-30 < scale and all_within(weight, 1e30, False)
 
 
 cdef inline bint plain_block(
@@ -42,7 +43,7 @@ cdef inline bint plain_block(
     """
     cdef real labels[BLOCK]
     cdef real scores[BLOCK]
-    cdef real decay[BLOCK]
+    cdef real power[BLOCK]
     cdef real factor[BLOCK]
     cdef real slope[BLOCK]
     cdef double scratch[BLOCK]
@@ -57,21 +58,22 @@ cdef inline bint plain_block(
     if job.want_losses or job.weight.kind != ABSENT:
         if not add_direct_losses(job, start, partial, tag):
             return False
-        decays(z, decay)
-    elif softplus_of(job, start, z, y, decay, partial):
+        for i in range(BLOCK):
+            power[i] = decay(z[i])
+    elif softplus_of(job, start, z, y, power, partial):
         add(<double>BLOCK, &partial.weight, &partial.weight_lo)
     else:
         return False
     partial.count += BLOCK
     for i in range(BLOCK):
-        e = decay[i]
+        e = power[i]
         against = -z[i] if y[i] != zero else z[i]
         part = factor[i] / (one + e)    # one division: of a choice of numerators gcc makes two
         part = part if against > zero else e * part
         slope[i] = -part if y[i] != zero else part
     if job.hess.kind != ABSENT:
         for i in range(BLOCK):
-            e = decay[i]
+            e = power[i]
             factor[i] = e / ((one + e) * (one + e)) * factor[i]
         put(job, &job.hess, start, BLOCK, factor)
     put(job, &job.grad, start, BLOCK, slope)

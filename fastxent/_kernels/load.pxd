@@ -15,6 +15,7 @@ from fastxent._kernels.job cimport (
 
 cdef enum:
     AHEAD = 2048    # elements between what is worked on and what is prefetched
+    AHEAD_BYTES = 8192  # at most: what several arrays have in L1 at a time has to fit
 
 ctypedef fused real:
     float
@@ -189,15 +190,31 @@ cdef inline void prefetch_lanes(const char* place, Py_ssize_t itemsize) noexcept
 
 cdef inline const char* ahead(const Operand* op, Py_ssize_t position) noexcept nogil:
     """Where the elements AHEAD of a position lie, if the array is one run."""
-    return op.data + (position + AHEAD) * op.itemsize
+    return op.data + position * op.itemsize + min(AHEAD * op.itemsize, AHEAD_BYTES)
 
 
-cdef inline void prefetch_part(const Operand* op, Py_ssize_t position, Py_ssize_t n) noexcept nogil:
-    """The same for n positions at once: a burst, so n should be small."""
+cdef enum:
+    OF_SCORES, OF_LABELS, OF_WEIGHT
+
+cdef struct Ahead:      # what a block's loops fetch meanwhile; each takes one array, for an even flow
+    const char* place[3]
+    Py_ssize_t size[3]      # of an element; 0 for an array that is absent, or not one run
+
+
+cdef inline Ahead look_ahead(const Job* job, Py_ssize_t position) noexcept nogil:
+    cdef Ahead next
+    cdef const Operand* op
     cdef Py_ssize_t i
-    if op.kind != ABSENT and op.direct:
-        for i from 0 <= i < n by LANES:
-            prefetch_lanes(op.data + (position + i) * op.itemsize, op.itemsize)
+    for i in range(3):
+        op = &job.scores if i == 0 else &job.labels if i == 1 else &job.weight
+        next.place[i] = ahead(op, position)
+        next.size[i] = op.itemsize if op.kind != ABSENT and op.direct else 0
+    return next
+
+
+cdef inline void fetch(const Ahead* next, Py_ssize_t array, Py_ssize_t i) noexcept nogil:
+    """Ask for what LANES elements of an array will need that lie ahead of the block's element i."""
+    prefetch_lanes(next.place[array] + i * next.size[array], next.size[array])
 
 
 cdef inline const void* gather(

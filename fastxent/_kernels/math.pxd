@@ -351,6 +351,20 @@ cdef inline float log1p_narrow(float u) noexcept nogil:
     return _log_limits_narrow(x, _log_narrow2(x, lo, -0.0))
 
 
+@cython.cdivision(True)
+cdef inline float log1p_unit_narrow(float u) noexcept nogil:
+    """log(1 + u) for u in [0, 1]: no exponent to look at, and u is exact."""
+    cdef float p0 = 0.6666667461395264, p1 = 0.3999894857406616, p2 = 0.2861521244049072
+    cdef float p3 = 0.2144388109445572, p4 = 0.24245303869247437
+    cdef float two = 2.0, half = 0.5
+    cdef float s = u / (two + u)
+    cdef float z = s * s
+    cdef float zz = z * z
+    cdef float p = (p4 * zz + (p3 * z + p2)) * zz + (p1 * z + p0)
+    cdef float half_square = half * u * u
+    return u - (half_square - s * (half_square + z * p))
+
+
 # ---- sums ----------------------------------------------------------------------------------
 
 cdef inline void two_sum(double a, double b, double* total, double* lost) noexcept nogil:

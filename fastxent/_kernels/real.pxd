@@ -2,9 +2,9 @@
 
 from fastxent._kernels.load cimport real
 from fastxent._kernels.math cimport (
-    _log_limits_narrow, _log_narrow2, decay_narrow, decay_wide, log1p_narrow,
-    log1p_wide, log_wide2, logn_narrow, logn_narrow2,
-    logn_wide, logn_wide2,
+    _log_limits_narrow, _log_narrow, _log_narrow2, _log_wide, decay_narrow, decay_wide,
+    exponent_narrow, exponent_wide, log1p_narrow, log1p_unit_narrow, log1p_wide, log_wide2,
+    logn_narrow, logn_wide, logn_wide2, mantissa_narrow, mantissa_wide,
 )
 
 
@@ -20,14 +20,6 @@ cdef inline real log_pair(real x, real lost) noexcept nogil:
         return log_wide2(x, lost)
 
 
-cdef inline real log_pair_normal(real x, real lost) noexcept nogil:
-    """log(x + lost) of a finite x > 0 that is not subnormal: a third cheaper."""
-    if real is float:
-        return logn_narrow2(x, lost)
-    else:
-        return logn_wide2(x, lost)
-
-
 cdef inline real log_normal(real x) noexcept nogil:
     """log x of a finite x > 0 that is not subnormal."""
     if real is float:
@@ -36,15 +28,47 @@ cdef inline real log_normal(real x) noexcept nogil:
         return logn_wide(x)
 
 
-cdef inline real log1p_decay_finite(real size) noexcept nogil:
-    """log(1 + e^-size), size >= 0 and finite."""
-    cdef real one = 1, decayed, total
+cdef inline real mantissa(real x) noexcept nogil:
+    """m of x = 2^k m, sqrt 1/2 <= m < sqrt 2; x is finite, > 0, not subnormal."""
     if real is float:
-        decayed = decay_narrow(-size)
+        return mantissa_narrow(x)
     else:
-        decayed = decay_wide(-size)
-    total = one + decayed
-    return log_pair_normal(total, decayed - (total - one))
+        return mantissa_wide(x)
+
+
+cdef inline real exponent(real x) noexcept nogil:
+    """k of the same."""
+    if real is float:
+        return exponent_narrow(x)
+    else:
+        return exponent_wide(x)
+
+
+cdef inline real log_of_parts(real f, real lo, real k) noexcept nogil:
+    """k ln 2 + log(1 + f) + lo."""
+    if real is float:
+        return _log_narrow(f, lo, k)
+    else:
+        return _log_wide(f, lo, k)
+
+
+cdef inline real decay(real size) noexcept nogil:
+    """e^-|size|, size finite."""
+    cdef real zero = 0
+    if real is float:
+        return decay_narrow(-size if size > zero else size)
+    else:
+        return decay_wide(-size if size > zero else size)
+
+
+cdef inline real log1p_unit(real u) noexcept nogil:
+    """log(1 + u), u in [0, 1]."""
+    cdef real one = 1, total
+    if real is float:
+        return log1p_unit_narrow(u)
+    else:
+        total = one + u
+        return logn_wide2(total, u - (total - one))
 
 
 cdef inline real log1p_decay(real size) noexcept nogil:
