@@ -223,6 +223,33 @@ def torch_grad(function: str) -> Callable[[Inputs], Call]:
     return peer
 
 
+def torch_focal(i: Inputs, *, grad: bool = False) -> Call:
+    """As torchvision.ops.sigmoid_focal_loss does it, with its gamma of 2 and no alpha."""
+    import torch
+    from torch.nn.functional import binary_cross_entropy_with_logits
+
+    torch.set_num_threads(1)
+    z = torch.from_numpy(i.scores).requires_grad_(grad)
+    y = torch.from_numpy(i.y.astype(i.scores.dtype))
+
+    def loss() -> Any:
+        p = torch.sigmoid(z)
+        entropy = binary_cross_entropy_with_logits(z, y, reduction="none")
+        return (entropy * (1 - (p * y + (1 - p) * (1 - y))) ** 2).mean()
+
+    def forward_backward() -> Any:
+        z.grad = None
+        value = loss()
+        value.backward()
+        return value.detach()
+
+    return forward_backward if grad else loss
+
+
+def torch_focal_grad(i: Inputs) -> Call:
+    return torch_focal(i, grad=True)
+
+
 # ---- numexpr, jax --------------------------------------------------------------------------
 
 
@@ -317,6 +344,11 @@ PEERS: dict[str, dict[str, Callable[[Inputs], Call]]] = {
     },
     "BCE, gradient and Hessian": {
         "scikit-learn _loss": private("HalfBinomialLoss", "gradient_hessian")
+    },
+    "focal": {"torch": torch_focal, "optax": optax("sigmoid_focal_loss")},
+    "focal, value and gradient": {
+        "torch": torch_focal_grad,
+        "optax": optax("sigmoid_focal_loss", grad=True),
     },
     "CE, value and gradient, 10 classes": _CE_GRAD,
     "CE, value and gradient, 1,000 classes": _CE_GRAD,

@@ -149,6 +149,7 @@ def one_distribution(size: int, dtype: np.dtype[Any]) -> Inputs:
 BCE, CE = "binary_cross_entropy", "categorical_cross_entropy"
 BCE_Z, CE_Z = BCE + "_with_logits", CE + "_with_logits"
 GRAD, HESS = "_value_and_grad", "_grad_hess"
+BF, CF = "binary_focal_loss", "categorical_focal_loss"
 SINGLE, REAL = ("float32",), ("float32", "float64")
 
 WORKS = {
@@ -181,4 +182,8 @@ WORKS = {
         CE + GRAD, rows(1000, of_logits=True), 1000, dtypes=REAL
     ),
     "CE, gradient and Hessian, 10 classes": Work(CE + HESS, rows(10, of_logits=True), 10, REAL),
+    "focal": Work(BF, binary(of_logits=True), dtypes=REAL),
+    "focal, value and gradient": Work(BF + GRAD, binary(of_logits=True), dtypes=REAL),
+    "focal, gradient and Hessian": Work(BF + HESS, binary(of_logits=True), dtypes=REAL),
+    "focal, value and gradient, 10 classes": Work(CF + GRAD, rows(10, of_logits=True), 10, REAL),
 }

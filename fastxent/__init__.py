@@ -1,5 +1,13 @@
 """Cross-entropy of large batches on a CPU: at the speed of memory, the same bits everywhere."""
 
+from fastxent._focal import (
+    binary_focal_loss,
+    binary_focal_loss_grad_hess,
+    binary_focal_loss_value_and_grad,
+    categorical_focal_loss,
+    categorical_focal_loss_grad_hess,
+    categorical_focal_loss_value_and_grad,
+)
 from fastxent._gradients import (
     binary_cross_entropy_grad_hess,
     binary_cross_entropy_value_and_grad,
@@ -29,11 +37,17 @@ __all__ = [
     "binary_cross_entropy_grad_hess",
     "binary_cross_entropy_value_and_grad",
     "binary_cross_entropy_with_logits",
+    "binary_focal_loss",
+    "binary_focal_loss_grad_hess",
+    "binary_focal_loss_value_and_grad",
     "bits_per_byte",
     "categorical_cross_entropy",
     "categorical_cross_entropy_grad_hess",
     "categorical_cross_entropy_value_and_grad",
     "categorical_cross_entropy_with_logits",
+    "categorical_focal_loss",
+    "categorical_focal_loss_grad_hess",
+    "categorical_focal_loss_value_and_grad",
     "compare",
     "entropy",
     "gaussian_nll",

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastxent import _checks, _evaluate, _losses, _options
+from fastxent import _checks, _evaluate, _focal, _losses, _options
 
 Array = np.ndarray[Any, Any]
 
@@ -250,10 +250,14 @@ def spread(array: Array, shape: tuple[int, ...]) -> Array:
 # ---- the options -----------------------------------------------------------------------------
 
 
+#: The losses' functions by their names.
+_PUBLIC = {**vars(_losses), **vars(_focal)}
+
+
 def _find(loss: Any) -> _options.Loss:
     """The loss of that name, or whose public function it is."""
     for entry in _options.LOSSES:
-        if loss == entry.name or loss is getattr(_losses, entry.name):
+        if loss == entry.name or loss is _PUBLIC[entry.name]:
             return entry
     names = ", ".join(entry.name for entry in _options.LOSSES)
     raise ValueError(f"loss={loss!r:.60} is unknown: use one of {names}")
@@ -291,6 +295,8 @@ def _settled(loss: _options.Loss, given: dict[str, Any], user: str) -> dict[str,
     _checks.workers_wanted(options["workers"])
     if "eps" in options:
         _checks.epsilon(options["eps"], np.empty(0))
+    if "gamma" in options:
+        _checks.focusing(options["gamma"])
     if "label_smoothing" in options:
         _checks.smoothing(options["label_smoothing"])
     return options

@@ -183,20 +183,34 @@ def as_class_weight(value: Any, classes: int) -> np.ndarray:
                 )
             weights[index] = as_float(weight, f"class_weight[{index}]")
     else:
-        weights = as_array(value, "class_weight", scalars=True)
-        if weights.dtype.kind not in "iubf":
-            raise TypeError(f"class_weight has dtype {weights.dtype}: use numbers")
-        with np.errstate(invalid="ignore"):  # of a signaling NaN, which is named below
-            weights = np.require(weights, np.float64, ["C", "A"])
+        weights = _numbers(value, "class_weight")
+    return _one_per_class(weights, "class_weight", classes)
+
+
+def as_class_alpha(value: Any, classes: int) -> np.ndarray:
+    """What the term of each class is multiplied by; one number is that of all."""
+    alpha = _numbers(value, "alpha")
+    return _one_per_class(alpha if alpha.ndim else np.full(classes, alpha), "alpha", classes)
+
+
+def _numbers(value: Any, name: str) -> np.ndarray:
+    array = as_array(value, name, scalars=True)
+    if array.dtype.kind not in "iubf":
+        raise TypeError(f"{name} has dtype {array.dtype}: use numbers")
+    with np.errstate(invalid="ignore"):  # of a signaling NaN, which is named below
+        return np.require(array, np.float64, ["C", "A"])
+
+
+def _one_per_class(weights: np.ndarray, name: str, classes: int) -> np.ndarray:
     if weights.shape != (classes,):
         raise ValueError(
-            f"class_weight has shape {weights.shape}: one weight for each of the {classes} classes "
-            f"is needed"
+            f"{name} has shape {weights.shape}: one weight for each of the {classes} classes is "
+            f"needed"
         )
     bad = np.flatnonzero(~((weights >= 0.0) & (weights < np.inf)))
     if bad.size:
         raise ValueError(
-            f"class_weight[{bad[0]}] = {weights[bad[0]]} is not a finite number of at least 0"
+            f"{name}[{bad[0]}] = {weights[bad[0]]} is not a finite number of at least 0"
         )
     return weights
 
@@ -291,6 +305,30 @@ def smoothing(label_smoothing: Any) -> float:
     value = as_float(label_smoothing, "label_smoothing")
     if not 0.0 <= value <= 1.0:
         raise ValueError(f"label_smoothing={value} is not in [0, 1]")
+    return value
+
+
+def focusing(gamma: Any) -> float:
+    """The exponent of a focal loss: finite, and at least 0."""
+    value = as_float(gamma, "gamma")
+    if not 0.0 <= value < np.inf:
+        raise ValueError(f"gamma={value} is not a finite number of at least 0")
+    return value
+
+
+def binary_alpha(alpha: Any) -> float:
+    """The share of label 1, in [0, 1]."""
+    value = as_float(alpha, "alpha")
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"alpha={value} is not in [0, 1]: it is for label 1, 1 - alpha for 0")
+    return value
+
+
+def hessian_floor(hess_floor: Any) -> float:
+    """The least second derivative: a number, which may be -inf for none."""
+    value = as_float(hess_floor, "hess_floor")
+    if not value < np.inf:
+        raise ValueError(f"hess_floor={value} is not a number below inf")
     return value
 
 

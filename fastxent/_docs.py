@@ -7,6 +7,7 @@ without running, tools/write_stubs.py writes it out into the stubs, and a test s
 
 from __future__ import annotations
 
+import inspect
 import textwrap
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -88,6 +89,32 @@ ARGUMENTS = {
         """
         What the term of a label 1 is multiplied by: one number, or what broadcasts to the losses'
         shape. The mean's denominator stays as it is.
+        """,
+    ),
+    "alpha": (
+        "float, optional",
+        """
+        From 0 to 1: what the loss of a label 1 is multiplied by, and 1 - alpha that of a 0 (a soft
+        label's by its share of both). None: nothing. The mean's denominator stays as it is.
+        """,
+    ),
+    "rows.alpha": (
+        "float or array-like, optional",
+        """
+        What the term of each class is multiplied by: one number for each, or one for all. Unlike
+        `class_weight` it has no part in the mean's denominator.
+        """,
+    ),
+    "gamma": (
+        "float, default {default}",
+        "At least 0: how little the loss minds what is nearly right; 0 is the cross entropy.",
+    ),
+    "hess_floor": (
+        "float, default {default}",
+        """
+        The least second derivative. What is below it, as the loss is not convex, counts as this,
+        before it is multiplied by the weights (and `alpha`, for labels that are not soft); -inf
+        leaves it as it is.
         """,
     ),
     "full": ("bool, default {default}", "Add the constant log(2π)/2."),
@@ -222,6 +249,13 @@ def documented(loss: Loss, returns: str = "value") -> Callable[[Function], Funct
         return function
 
     return complete
+
+
+def objective(function: Function) -> Function:
+    """Show LightGBM the three arguments that it passes: it counts those of the signature."""
+    shown = list(inspect.signature(function).parameters.values())[:3]
+    function.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+    return function
 
 
 def parameters(loss: Loss, function: Callable[..., Any], returns: str = "value") -> str:

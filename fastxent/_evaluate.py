@@ -36,6 +36,8 @@ def _totals(  # noqa: C901  # one line for each option that is there
     class_weight: Any = None,
     ignore_index: Any = None,
     scale: Any = None,
+    alpha: Any = None,
+    gamma: Any = 0.0,
     full: bool = False,
     sample_weight: Any = None,
     where: Any = None,
@@ -45,13 +47,15 @@ def _totals(  # noqa: C901  # one line for each option that is there
     out: Any = None,
     want_losses: bool = False,
     slopes: Any = None,
+    weights_only: bool = False,
     workers: Any = 1,
 ) -> tuple[tuple[Any, ...], np.ndarray | None]:
     """Sum one batch, and write its losses where they are wanted: the fields of `Sums`, and those.
 
     `scale` is pos_weight, or the variance of a Gaussian. The options are those of the public
     functions; whether a loss takes them is settled by the signatures of those. `slopes` makes, or
-    checks, the arrays of the derivatives.
+    checks, the arrays of the derivatives. `weights_only` looks at no scores where the labels are class
+    indices: of what is summed then only the weight is right.
     """
     scores = _checks.as_scores(y_scores, loss.scores)
     labels = _checks.as_labels(y_true, loss.truth)
@@ -63,7 +67,8 @@ def _totals(  # noqa: C901  # one line for each option that is there
         axis = -1
         _checks.check_shapes(loss, labels, scores)
     shape = _checks.losses_shape(scores, axis)
-    weight = mask = scales = classes = None
+    weight = mask = scales = classes = class_alpha = None
+    balance = -1.0
     if sample_weight is not None:
         weight = _checks.as_weight(sample_weight, "sample_weight", shape)
     if where is not None:
@@ -72,6 +77,11 @@ def _totals(  # noqa: C901  # one line for each option that is there
         scales = _checks.as_scale(scale, "var" if "full" in loss.takes else "pos_weight", shape)
     if class_weight is not None:
         classes = _checks.as_class_weight(class_weight, scores.shape[axis])
+    if alpha is not None:
+        if loss.rows:
+            class_alpha = _checks.as_class_alpha(alpha, scores.shape[axis])
+        else:
+            balance = _checks.binary_alpha(alpha)
     if ignore_index is not None:
         ignore_index = _checks.ignored(ignore_index, indices, labels)
     if want_losses:
@@ -81,7 +91,7 @@ def _totals(  # noqa: C901  # one line for each option that is there
         else:
             inputs = (scores, labels, weight, mask, scales)
             out = _checks.as_output(out, "out", shape, dtype, inputs)
-    outputs: tuple[Any, ...] = ()
+    outputs: tuple[Any, ...] = (None, None, 1.0, 0.0, True) if weights_only and indices else ()
     if slopes is not None:
         outputs = slopes.operands(scores, shape, (scores, labels, weight, mask, scales))
     # as_scores and as_labels let no other dtype of that kind pass.
@@ -103,6 +113,9 @@ def _totals(  # noqa: C901  # one line for each option that is there
         full,
         ignore_index,
         classes,
+        _checks.focusing(gamma),
+        balance,
+        class_alpha,
         *outputs,
     )
     if workers == 1:

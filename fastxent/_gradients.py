@@ -5,26 +5,14 @@ Each docstring holds what is the function's own: `fastxent._docs` adds the argum
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from typing import Any, SupportsIndex, TypeVar
+from typing import SupportsIndex
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from fastxent import _options
-from fastxent._docs import documented
-from fastxent._slopes import grad_hess, value_and_grad
+from fastxent._docs import documented, objective
+from fastxent._slopes import grad_hess, value_and_grad, whole_numbers
 from fastxent._types import Array, ClassWeight, NanPolicy, Reduction, Value
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def objective(function: Function) -> Function:
-    """Show LightGBM the three arguments that it passes: it counts those of the signature."""
-    shown = list(inspect.signature(function).parameters.values())[:3]
-    function.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
-    return function
 
 
 @documented(_options.BINARY_LOGITS, "value_and_grad")
@@ -200,12 +188,3 @@ def categorical_cross_entropy_grad_hess(
         where=where, label_smoothing=label_smoothing, nan_policy=nan_policy, out=out,
         workers=workers,
     )  # fmt: skip
-
-
-def whole_numbers(y_true: Any, logits: Any) -> Any:
-    """Class indices that came as floats, which is what boosted trees hand over, as integers."""
-    labels = np.asarray(y_true)
-    if labels.dtype.kind != "f" or labels.ndim != np.ndim(logits) - 1:
-        return y_true
-    whole = labels.astype(np.int64) if np.isfinite(labels).all() else labels
-    return whole if np.array_equal(whole, labels) else y_true

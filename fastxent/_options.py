@@ -13,6 +13,8 @@ DEFAULTS = {
     "class_weight": None,
     "ignore_index": None,
     "pos_weight": None,
+    "alpha": None,
+    "gamma": 2.0,
     "full": False,
     "sample_weight": None,
     "where": None,
@@ -28,6 +30,7 @@ _COMMON = ("sample_weight", "where", "nan_policy", "reduction", "out", "workers"
 _BINARY = (*_COMMON, "label_smoothing")
 _ROWS = (*_COMMON, "axis")
 _CATEGORICAL = (*_ROWS, "class_weight", "ignore_index", "label_smoothing")
+_FOCAL = ("alpha", "gamma")
 
 
 class Loss(NamedTuple):
@@ -60,5 +63,12 @@ GAUSSIAN = Loss("gaussian_nll", 4, "y_true", "mean", (*_COMMON, "full"))
 # The entropy of p is its cross entropy against itself.
 ENTROPY = Loss("entropy", 2, "p", "p", _ROWS, rows=True)
 KL = Loss("kl_divergence", 5, "q", "p", (*_ROWS, "eps"), rows=True)
+BINARY_FOCAL = Loss("binary_focal_loss", 6, "y_true", "logits", (*_BINARY, *_FOCAL))
+CATEGORICAL_FOCAL = Loss(
+    "categorical_focal_loss", 7, "y_true", "logits", (*_CATEGORICAL, *_FOCAL), rows=True
+)
 
-LOSSES = (BINARY, BINARY_LOGITS, CATEGORICAL, CATEGORICAL_LOGITS, GAUSSIAN, ENTROPY, KL)
+LOSSES = (
+    BINARY, BINARY_LOGITS, CATEGORICAL, CATEGORICAL_LOGITS, GAUSSIAN, ENTROPY, KL, BINARY_FOCAL,
+    CATEGORICAL_FOCAL,
+)  # fmt: skip

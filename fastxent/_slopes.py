@@ -22,18 +22,27 @@ class Slopes:
         For the gradient, and the Hessian's diagonal where that is wanted; None: to be made.
     weight : float or None
         What the gradient is divided by; None: the number of losses.
+    floor : float
+        The least second derivative.
     """
 
-    def __init__(self, outs: tuple[Any, ...], names: tuple[str, ...], weight: float | None) -> None:
+    def __init__(
+        self,
+        outs: tuple[Any, ...],
+        names: tuple[str, ...],
+        weight: float | None,
+        floor: float = 0.0,
+    ) -> None:
         self.outs = outs
         self.names = names
         self.weight = weight
+        self.floor = floor
         self.arrays: list[Array] = []
 
     def operands(
         self, scores: Array, losses: tuple[int, ...], inputs: tuple[Any, ...]
     ) -> tuple[Any, ...]:
-        """The last arguments of a Task: gradient, Hessian and scale."""
+        """The last arguments of a Task: gradient, Hessian, scale and floor."""
         dtype = _checks.output_dtype(scores)
         for out, name in zip(self.outs, self.names, strict=True):
             if out is None:
@@ -45,7 +54,7 @@ class Slopes:
             self.arrays.append(out)
         count = float(np.prod(losses)) if self.weight is None else self.weight
         grad, hess = (*self.arrays, None)[:2]
-        return grad, hess, 1.0 / count if count else 1.0
+        return grad, hess, 1.0 / count if count else 1.0, self.floor
 
 
 def value_and_grad(
@@ -57,7 +66,9 @@ def value_and_grad(
     if reduction == "mean":
         weight = None
         if is_weighted(options):
-            found, _ = sums(loss, y_true, logits, **options)
+            # Where NaN is left out, what weighs is known of the scores alone.
+            only = loss.rows and options["nan_policy"] != "omit"
+            found, _ = sums(loss, y_true, logits, weights_only=only, **options)
             weight = found.weight + found.weight_lo
     if out is not None and overwrites(out, y_true, logits, options):
         # What is bad has to be found before anything is overwritten.
@@ -74,7 +85,7 @@ def value_and_grad(
 
 
 def grad_hess(
-    loss: Loss, y_true: Any, logits: Any, *, out: Any, **options: Any
+    loss: Loss, y_true: Any, logits: Any, *, out: Any, hess_floor: Any = 0.0, **options: Any
 ) -> tuple[Array, Array]:
     """The gradient of each loss, and the diagonal of its Hessian."""
     if out is not None and not isinstance(out, (tuple, list)):
@@ -84,7 +95,7 @@ def grad_hess(
         raise ValueError(f"out has {len(outs)} arrays: pass two, for the gradient and the Hessian")
     if any(overwrites(o, y_true, logits, options) for o in outs if o is not None):
         sums(loss, y_true, logits, **options)
-    slopes = Slopes(outs, ("out[0]", "out[1]"), 1.0)
+    slopes = Slopes(outs, ("out[0]", "out[1]"), 1.0, _checks.hessian_floor(hess_floor))
     sums(loss, y_true, logits, slopes=slopes, **options)
     grad, hess = slopes.arrays
     return grad, hess
@@ -100,3 +111,12 @@ def overwrites(out: Any, y_true: Any, logits: Any, options: dict[str, Any]) -> b
     """Whether the output is also an input."""
     inputs = (y_true, logits, *(options.get(name) for name in ("sample_weight", "where", "scale")))
     return any(a is not None and np.may_share_memory(out, np.asarray(a)) for a in inputs)
+
+
+def whole_numbers(y_true: Any, logits: Any) -> Any:
+    """Class indices that came as floats, which is what boosted trees hand over, as integers."""
+    labels = np.asarray(y_true)
+    if labels.dtype.kind != "f" or labels.ndim != np.ndim(logits) - 1:
+        return y_true
+    whole = labels.astype(np.int64) if np.isfinite(labels).all() else labels
+    return whole if np.array_equal(whole, labels) else y_true

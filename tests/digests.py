@@ -24,6 +24,10 @@ MANY = 2_000_003
 MANY_ROWS = [(300_007, 3), (30_011, 33), (9, 130_003)]
 LABELS = ["bool", "uint8", "int16", "uint32", "int64", "float16", "float32", "float64"]
 FEW = ["bool", "int64", "float32"]
+FOCAL = [
+    [f"{kind}_focal_loss{end}" for end in ("", "_value_and_grad", "_grad_hess")]
+    for kind in ("binary", "categorical")
+]
 LABEL_LAYOUTS = ["strided", "backwards", "swapped_strided", "unaligned"]
 
 
@@ -90,6 +94,10 @@ def binary(rng: Any) -> Iterator[str]:
         for name in ("binary_cross_entropy_value_and_grad", "binary_cross_entropy_grad_hess"):
             digest = same(name, variants(hard, z.astype(dtype), FEW, sample_weight=w))
             yield f"{name} {n} {dtype.name} {digest}"
+        for name in FOCAL[0]:
+            digest = same(name, variants(soft, z.astype(dtype), [], where=mask), gamma=2.7)
+            digest += same(name, variants(hard, z.astype(dtype), [], sample_weight=w), alpha=0.25)
+            yield f"{name} {n} {dtype.name} {digest}"
 
 
 def categorical(rng: Any) -> Iterator[str]:
@@ -121,6 +129,11 @@ def categorical(rng: Any) -> Iterator[str]:
             "categorical_cross_entropy_grad_hess",
         ):
             digest = same(name, variants(index, z.astype(dtype), [], sample_weight=w))
+            yield f"{name} {n}x{classes} {dtype.name} {digest}"
+        for name in FOCAL[1]:
+            calls = variants(index, z.astype(dtype), [], sample_weight=w)
+            digest = same(name, calls, gamma=2.7, alpha=weights)
+            digest += same(name, iter([((soft, z.astype(dtype)), {})]))
             yield f"{name} {n}x{classes} {dtype.name} {digest}"
 
 

@@ -148,7 +148,7 @@ def test_docstring_has_every_parameter(function):
 
 @pytest.mark.parametrize("loss", _options.LOSSES, ids=lambda loss: loss.name)
 def test_signature_is_the_option_table(loss):
-    names = [loss.name, loss.name.replace("_with_logits", "_value_and_grad")]
+    names = [loss.name, *([gradient_of(loss)] if loss.scores == "logits" else [])]
     for name in dict.fromkeys(names):
         given, options = arguments(name)
         assert given == list(dict.fromkeys([loss.truth, loss.scores]))
@@ -156,13 +156,18 @@ def test_signature_is_the_option_table(loss):
         assert list(options.items()) == list(expected.items())
 
 
-@pytest.mark.parametrize("loss", [_options.BINARY_LOGITS, _options.CATEGORICAL_LOGITS])
+@pytest.mark.parametrize("loss", [loss for loss in _options.LOSSES if loss.scores == "logits"])
 def test_signature_of_an_objective(loss):
     """Boosted trees hand over three arguments, by their places; there is nothing to reduce."""
-    given, options = arguments(loss.name.replace("_with_logits", "_grad_hess"))
+    given, options = arguments(gradient_of(loss, "_grad_hess"))
+    assert ("gamma" in loss.takes) == (options.pop("hess_floor", None) is not None)
     assert given == [loss.truth, loss.scores] and next(iter(options)) == "sample_weight"
     expected = {o: d for o, d in _options.DEFAULTS.items() if o in loss.takes}
     assert {**options, "reduction": "mean"} == expected
+
+
+def gradient_of(loss, end="_value_and_grad"):
+    return loss.name.removesuffix("_with_logits") + end
 
 
 def arguments(name):
@@ -216,6 +221,6 @@ def test_types_of_calls():
 def test_stubs_are_of_these_modules(tmp_path):
     """Apart from the objectives, which show LightGBM less than they take."""
     allowed = tmp_path / "allowed"
-    allowed.write_text(r"fastxent\._gradients\..*_grad_hess")
-    modules = ("fastxent._losses", "fastxent._gradients")
+    allowed.write_text(r"fastxent\._(gradients|focal)\..*_grad_hess")
+    modules = ("fastxent._losses", "fastxent._gradients", "fastxent._focal")
     mypy("mypy.stubtest", *modules, "--ignore-missing-stub", "--allowlist", allowed)

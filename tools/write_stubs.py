@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 
 PACKAGE = Path(__file__).parents[1] / "fastxent"
-MODULES = ("_losses", "_gradients")
+MODULES = ("_losses", "_gradients", "_focal")
 PURE = ("_docs", "_options", "_types")  # what can be imported without the native modules
 VALUE = 'Literal["mean", "sum"]', "float"
 EACH = 'Literal["none"]', "Array"

@@ -13,8 +13,10 @@ math         exp and log
 reduce       sums in lanes and pairs
 product      sums of logarithms as products
 odds         exponentials of rows of logits
+tile         the same in float64, of few classes, against distributions
 binary       losses of one number per position
 categorical  losses of one row per position
-gradient     derivatives, written after a chunk's losses
+focal        what a focal loss multiplies them by, and its derivatives
+gradient     derivatives, written after a block's losses; gradient_binary, _rows, _tile, _store
 chunk        the entry
 """

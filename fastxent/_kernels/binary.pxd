@@ -10,9 +10,11 @@ from libc.math cimport INFINITY
 from libc.stdint cimport uint8_t
 
 from fastxent._kernels.checks cimport all_within, largest
+from fastxent._kernels.focal cimport binary_focal_losses
 from fastxent._kernels.job cimport (
-    ABSENT, BAD_LABEL, BAD_SCALE, BAD_SCORE, BAD_WEIGHT, BINARY, BINARY_LOGITS, BLOCK, FLOAT32, FLOAT64,
-    GAUSSIAN, Job, LANES, NAN_LABEL, NAN_OMIT, NAN_PROPAGATE, NAN_SCORE, NO_FAULT, Partial,
+    ABSENT, BAD_LABEL, BAD_SCALE, BAD_SCORE, BAD_WEIGHT, BINARY, BINARY_FOCAL, BINARY_LOGITS, BLOCK,
+    FLOAT32, FLOAT64, GAUSSIAN, Job, LANES, NAN_LABEL, NAN_OMIT, NAN_PROPAGATE, NAN_SCORE, NO_FAULT,
+    Partial,
 )
 from fastxent._kernels.load cimport (
     Ahead, OF_LABELS, OF_SCORES, OF_WEIGHT, ahead, fetch, floating, gather, hard_labels, is_real, load,
@@ -26,7 +28,7 @@ from fastxent._kernels.product cimport (
 from fastxent._kernels.real cimport (
     decay, exponent, log1p_unit, log_of_parts, log_plus, mantissa,
 )
-from fastxent._kernels.reduce cimport add, add_losses, apply_weights, fold
+from fastxent._kernels.reduce cimport add, add_losses, apply_weights, fold, term
 
 cdef enum:
     PART = 512      # positions of the careful road at a time: six buffers of float64 in L1
@@ -91,6 +93,15 @@ cdef inline bint add_softplus(
     cdef real scores[BLOCK]
     cdef real power[BLOCK]
     cdef double scratch[BLOCK]
+    cdef const real* z = view(job, &job.scores, start, BLOCK, scratch, scores)
+    cdef const real* y = hard_labels(job, start, BLOCK, scratch, labels)
+    return y != NULL and softplus_of(job, start, z, y, power, partial)
+
+
+cdef inline bint softplus_of(
+    const Job* job, Py_ssize_t start, const real* z, const real* y, real* power, Partial* partial
+) noexcept nogil:
+    """The same of a block that is staged; e^-|z| is left in power."""
     cdef double u[LANES]
     cdef double linear[LANES]
     cdef real zero = 0
@@ -98,10 +109,6 @@ cdef inline bint add_softplus(
     cdef Py_ssize_t i, j
     cdef const char* next_z = ahead(&job.scores, start)
     cdef const char* next_y = ahead(&job.labels, start)
-    cdef const real* z = view(job, &job.scores, start, BLOCK, scratch, scores)
-    cdef const real* y = hard_labels(job, start, BLOCK, scratch, labels)
-    if y == NULL:
-        return False
     for i in range(BLOCK):
         power[i] = decay(z[i])
     for j in range(LANES):
@@ -484,13 +491,6 @@ cdef inline void smooth(double* label, int n, double smoothing) noexcept nogil:
         label[i] = label[i] * (1.0 - smoothing) + 0.5 * smoothing
 
 
-cdef inline double term(double factor, double value) noexcept nogil:
-    """factor * value, where 0 * inf is 0; NaN stays."""
-    cdef double nothing = 0.0 if value == value else value
-    cdef double product = factor * value
-    return nothing if factor == 0.0 else product
-
-
 cdef inline void hard_probability_losses(Stage* stage, real eps) noexcept nogil:
     """-log of the probability of what happened."""
     cdef real p[PART]
@@ -567,6 +567,10 @@ cdef inline void stage_losses(const Job* job, Stage* stage, real* tag) noexcept 
             soft_probability_losses(stage, <real>job.eps)
     elif job.loss == BINARY_LOGITS:
         logit_losses(stage, tag)
+    elif job.loss == BINARY_FOCAL:
+        binary_focal_losses(
+            job, stage.score, stage.label, stage.other, stage.n, stage.loss, stage.scratch
+        )
     else:
         gaussian_losses(stage, job.full)
 

@@ -7,11 +7,12 @@
 from libc.math cimport INFINITY, NAN
 from libc.stdint cimport int64_t, uint8_t
 
-from fastxent._kernels.binary cimport minus_log, outside, term
+from fastxent._kernels.binary cimport minus_log, outside
+from fastxent._kernels.focal cimport chances, focal_of_odds, powers
 from fastxent._kernels.job cimport (
-    ABSENT, BAD_LABEL, BAD_SCORE, BAD_WEIGHT, BLOCK, CATEGORICAL, CATEGORICAL_LOGITS, Fault, Job, KL,
-    LANES, NAN_LABEL, NAN_OMIT, NAN_PROPAGATE, NAN_SCORE, NO_FAULT, Operand, Partial, ROWS,
-    TILE_CLASSES, UNDEFINED_ROW,
+    ABSENT, BAD_LABEL, BAD_SCORE, BAD_WEIGHT, BLOCK, CATEGORICAL, CATEGORICAL_FOCAL,
+    CATEGORICAL_LOGITS, Fault, Job, KL, LANES, NAN_LABEL, NAN_OMIT, NAN_PROPAGATE, NAN_SCORE,
+    NO_FAULT, Operand, Partial, ROWS, TILE_CLASSES, UNDEFINED_ROW, has_row_logits, is_index,
 )
 from fastxent._kernels.load cimport (
     ahead, at, convert_kind, gather, gather_classes, load, load_indices, load_one, prefetch_lanes,
@@ -21,7 +22,8 @@ from fastxent._kernels.math cimport decay_wide, decay_wide2, log1p_wide, log_wid
 from fastxent._kernels.odds cimport row_odds, target_scores, tile_odds
 from fastxent._kernels.product cimport Product, add_product, multiply_likelihoods, start_product
 from fastxent._kernels.real cimport log1p_all
-from fastxent._kernels.reduce cimport add, add_losses, apply_weights, fold
+from fastxent._kernels.reduce cimport add, add_losses, apply_weights, fold, term
+from fastxent._kernels.tile cimport soft_tile_losses
 
 cdef struct Rows:       # one block of rows on its way
     int64_t target[ROWS]
@@ -85,7 +87,7 @@ cdef inline bint stage_rows(
     cdef const uint8_t* mask = NULL
     rows.weighted = (
         job.weight.kind != ABSENT or job.class_weight != NULL or job.mask.kind != ABSENT
-        or job.has_ignore or job.nan_policy == NAN_OMIT
+        or job.has_ignore or job.nan_policy == NAN_OMIT or job.class_alpha != NULL
     )
     for i in range(n):
         rows.weight[i] = 1.0
@@ -119,6 +121,8 @@ cdef inline bint stage_rows(
             # Smoothed, the loss holds the weight of every class already.
             if job.label_smoothing == 0.0:
                 rows.factor[i] = rows.weight[i]
+        if job.class_alpha != NULL and is_index(job):
+            rows.factor[i] *= job.class_alpha[rows.target[i]]
     return True
 
 
@@ -210,6 +214,24 @@ cdef inline void target_row(
     if job.class_weight != NULL:
         for i in range(m):
             q[i] *= job.class_weight[first + i]
+    if job.class_alpha != NULL:
+        for i in range(m):
+            q[i] *= job.class_alpha[first + i]
+
+
+cdef inline void weigh_classes(
+    const Job* job, const char* labels, Py_ssize_t target, Py_ssize_t first, int m, void* scratch,
+    double* q, double* weight, int* bad
+) noexcept nogil:
+    """`target_row`, apart from the weights of the one class that a row may have: its factor has them."""
+    cdef Py_ssize_t i
+    if is_index(job):
+        for i in range(m):
+            q[i] = 0.0
+        if first <= target < first + m:
+            q[target - first] = 1.0
+    else:
+        target_row(job, labels, target, first, m, scratch, q, weight, bad)
 
 
 cdef inline void load_classes(
@@ -321,6 +343,80 @@ cdef inline double distribution_from_logits(
     return term(sums[2], log1p_wide(sums[0] + (sums[1] - 1.0))) + sums[3]
 
 
+cdef inline double mass_below(
+    const Job* job, const char* row, double most, void* scratch, Py_ssize_t* top
+) noexcept nogil:
+    """sum e^(x_j - most) of all classes but the first at the maximum, whose number is noted."""
+    cdef double x[BLOCK]
+    cdef double lanes[LANES]
+    cdef double rest = 0.0, rest_lo = 0.0, d, part, lost
+    cdef Py_ssize_t first, i, j, m, padded
+    top[0] = -1
+    for first from 0 <= first < job.classes by BLOCK:
+        m = min(<Py_ssize_t>BLOCK, job.classes - first)
+        padded = (m + LANES - 1) // LANES * LANES
+        load_classes(job, row, first, <int>m, scratch, x)
+        if top[0] < 0:
+            for i in range(m):
+                if x[i] == most:
+                    top[0] = first + i
+                    x[i] = -INFINITY
+                    break
+        for i in range(m, padded):
+            x[i] = -INFINITY
+        for i in range(padded):
+            d = x[i] - most
+            part = d - x[i]
+            lost = (x[i] - (d - part)) - (most + part)
+            lost = lost if d > -INFINITY else 0.0
+            x[i] = decay_wide2(0.0 if x[i] == most else d, lost)
+        for j in range(LANES):
+            lanes[j] = 0.0
+        for i from 0 <= i < padded by LANES:
+            for j in range(LANES):
+                lanes[j] += x[i + j]
+        add(fold(lanes), &rest, &rest_lo)
+    return rest + rest_lo
+
+
+cdef inline double focal_from_logits(
+    const Job* job, const char* row, const char* labels, Py_ssize_t target, void* scratch,
+    double* weight, int* bad
+) noexcept nogil:
+    """-sum q_j (1 - p_j)^gamma log p_j of one row, by way of its maximum."""
+    cdef double x[BLOCK]
+    cdef double q[BLOCK]
+    cdef double p[BLOCK]
+    cdef double miss[BLOCK]
+    cdef double lanes[LANES]
+    cdef double most = row_maximum(job, row, scratch)
+    cdef double rest, total = 0.0
+    cdef Py_ssize_t first, i, j, m, padded, top
+    rest = mass_below(job, row, most, scratch, &top)
+    for first from 0 <= first < job.classes by BLOCK:
+        m = min(<Py_ssize_t>BLOCK, job.classes - first)
+        padded = (m + LANES - 1) // LANES * LANES
+        weigh_classes(job, labels, target, first, <int>m, scratch, q, weight, bad)
+        load_classes(job, row, first, <int>m, scratch, x)
+        chances(x, m, most, rest, top - first, p, miss)
+        powers(miss, m, job.gamma)
+        for i in range(m):
+            x[i] = term(q[i] * miss[i], x[i])
+        for i in range(m, padded):
+            x[i] = 0.0
+        for j in range(LANES):
+            lanes[j] = 0.0
+        for i from 0 <= i < padded by LANES:
+            for j in range(LANES):
+                lanes[j] += x[i + j]
+        total += fold(lanes)
+    if most == -INFINITY:
+        return NAN
+    if most == INFINITY:
+        return infinite_row(job, row, labels, target, scratch)
+    return total
+
+
 cdef inline double distribution_from_probabilities(
     const Job* job, const char* row, const char* labels, Py_ssize_t target, void* scratch,
     double* weight, int* bad
@@ -364,7 +460,7 @@ cdef inline bint distribution_fault(
     """The first class of a row that is wrong, if one is: scores before labels."""
     cdef double x
     cdef Py_ssize_t j
-    cdef bint probabilities = job.loss != CATEGORICAL_LOGITS
+    cdef bint probabilities = not has_row_logits(job)
     fault[0] = NO_FAULT
     for j in range(job.classes):
         index[0] = j
@@ -409,6 +505,14 @@ cdef inline bint settle(
     return True
 
 
+cdef inline void losses_of_odds(const Job* job, double* odds, int n) noexcept nogil:
+    """From the odds against the targets of up to ROWS rows to their losses."""
+    if job.loss == CATEGORICAL_FOCAL:
+        focal_of_odds(job, odds, n)
+    else:
+        log1p_all(odds, n)
+
+
 cdef inline bint mend_rows(
     const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
 ) noexcept nogil:
@@ -416,17 +520,23 @@ cdef inline bint mend_rows(
     cdef Fault fault
     cdef Py_ssize_t index, i
     cdef const char* row
-    cdef double own
+    cdef double own, unused = 0.0
+    cdef int unread = 0
     if not outside(rows.loss, rows.n, 0.0, 1.7976931348623157e308):
         return True
     for i in range(rows.n):
         if rows.kept[i] and not rows.loss[i] < INFINITY:
             row = at(job, &job.scores, start + i)
             own = load_one(&job.scores, row + rows.target[i] * job.scores.class_stride)
-            rows.loss[i] = log1p_wide(row_odds(job, row, rows.target[i], own, rows.scratch))
+            rows.loss[i] = row_odds(job, row, rows.target[i], own, rows.scratch)
+            losses_of_odds(job, &rows.loss[i], 1)
             if rows.loss[i] < INFINITY:
                 continue
             rows.loss[i] = careful_row(job, row, rows.target[i], &fault, &index)
+            if job.loss == CATEGORICAL_FOCAL and 0.0 < rows.loss[i] < INFINITY:
+                rows.loss[i] = focal_from_logits(
+                    job, row, NULL, rows.target[i], rows.scratch, &unused, &unread
+                )
             if not settle(job, rows, i, fault, start + i, index, partial):
                 return False
     return True
@@ -439,9 +549,9 @@ cdef inline bint index_losses(
     cdef double p[ROWS]
     cdef Fault fault
     cdef Py_ssize_t i
-    if job.loss == CATEGORICAL_LOGITS:
+    if has_row_logits(job):
         odds_of_rows(job, start, rows, rows.loss, tag)
-        log1p_all(rows.loss, rows.n)
+        losses_of_odds(job, rows.loss, rows.n)
         return mend_rows(job, start, rows, partial)
     target_scores(job, start, rows.n, rows.target, p)
     for i in range(rows.n):
@@ -457,7 +567,7 @@ cdef inline bint index_losses(
 cdef inline bint distribution_losses(
     const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
 ) noexcept nogil:
-    """Losses of a distribution per row, one row after the other."""
+    """Losses of a distribution per row: few logits by tiles, others one row after the other."""
     cdef const char* row
     cdef const char* labels = NULL
     cdef double weight
@@ -465,8 +575,18 @@ cdef inline bint distribution_losses(
     cdef Py_ssize_t index = -1
     cdef Py_ssize_t i
     cdef int bad
+    cdef double mass[ROWS]
+    cdef uint8_t done[ROWS]
+    for i in range(rows.n):
+        done[i] = 0
+    if has_row_logits(job) and job.classes <= TILE_CLASSES:
+        soft_tile_losses(job, start, rows.n, rows.target, rows.loss, mass, done)
     for i in range(rows.n):
         if not rows.kept[i]:
+            continue
+        if done[i]:
+            if not job.index_labels and job.class_weight != NULL:
+                rows.weight[i] *= mass[i]
             continue
         row = at(job, &job.scores, start + i)
         if not job.index_labels:
@@ -475,6 +595,10 @@ cdef inline bint distribution_losses(
         bad = 0
         if job.loss == CATEGORICAL_LOGITS:
             rows.loss[i] = distribution_from_logits(
+                job, row, labels, rows.target[i], rows.scratch, &weight, &bad
+            )
+        elif job.loss == CATEGORICAL_FOCAL:
+            rows.loss[i] = focal_from_logits(
                 job, row, labels, rows.target[i], rows.scratch, &weight, &bad
             )
         else:
@@ -517,10 +641,15 @@ cdef inline bint row_block(
     """Up to ROWS rows; False where one holds a fault."""
     cdef Rows rows
     cdef bint ok
+    cdef Py_ssize_t i
     rows.n = n
     if not stage_rows(job, start, &rows, partial):
         return False
-    if job.index_labels and job.label_smoothing == 0.0:
+    if job.weights_only:
+        for i in range(n):
+            rows.loss[i] = 0.0
+        ok = True
+    elif is_index(job):
         ok = index_losses(job, start, &rows, partial, tag)
     else:
         ok = distribution_losses(job, start, &rows, partial)

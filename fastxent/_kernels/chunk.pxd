@@ -3,16 +3,13 @@
 from fastxent._kernels.binary cimport run_positions
 from fastxent._kernels.categorical cimport run_rows
 from fastxent._kernels.gradient cimport run_with_gradients
-from fastxent._kernels.job cimport (
-    ABSENT, CATEGORICAL, CATEGORICAL_LOGITS, FLOAT64, Job, KL, NO_FAULT, Partial,
-)
+from fastxent._kernels.job cimport ABSENT, FLOAT64, Job, NO_FAULT, Partial, has_rows
 
 
 cdef inline void run_chunk(const Job* job, Py_ssize_t number, Partial* partial) noexcept nogil:
     """The chunk of that number. Half precision takes part as float32."""
     cdef Py_ssize_t start = number * job.chunk
     cdef Py_ssize_t stop = min(start + job.chunk, job.positions)
-    cdef bint rows = job.loss in (CATEGORICAL, CATEGORICAL_LOGITS, KL)
     partial.total = 0.0
     partial.total_lo = 0.0
     partial.weight = 0.0
@@ -27,11 +24,11 @@ cdef inline void run_chunk(const Job* job, Py_ssize_t number, Partial* partial) 
         else:
             run_with_gradients(job, start, stop, partial, <float*>NULL)
     elif job.scores.kind == FLOAT64:
-        if rows:
+        if has_rows(job):
             run_rows(job, start, stop, partial, <double*>NULL)
         else:
             run_positions(job, start, stop, partial, <double*>NULL)
-    elif rows:
+    elif has_rows(job):
         run_rows(job, start, stop, partial, <float*>NULL)
     else:
         run_positions(job, start, stop, partial, <float*>NULL)

@@ -10,9 +10,8 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 
 from fastxent._kernels.job cimport (
-    ABSENT, BFLOAT16, BOOL, CATEGORICAL, CATEGORICAL_LOGITS, FLOAT16, FLOAT32, FLOAT64, INT8, INT16,
-    INT32, INT64, Job, KL, Kind, Loss, NO_FAULT, NanPolicy, Operand, Partial, Table,
-    UINT8, UINT16, UINT32, UINT64,
+    ABSENT, BFLOAT16, BOOL, CATEGORICAL, FLOAT16, FLOAT32, FLOAT64, INT8, INT16, INT32, INT64, Job,
+    Kind, Loss, NO_FAULT, NanPolicy, Operand, Partial, Table, UINT8, UINT16, UINT32, UINT64, has_rows,
 )
 from fastxent._kernels.reduce cimport add
 
@@ -64,6 +63,7 @@ cdef enum:
     CHUNK = 65536           # positions, or elements of rows, per partial sum
     MOST_CHUNKS = 4096      # beyond which chunks grow: the partial sums take constant memory
     OPERANDS = 8
+    STREAMED = 1 << 25      # bytes of an output from which on no cache will have it later
 
 cdef Table* table = NULL
 
@@ -169,13 +169,19 @@ cdef void coalesce(Job* job, Operand** ops, int n_ops) noexcept nogil:
 cdef Py_ssize_t chunk_length(const Job* job) noexcept nogil:
     """Positions per partial sum: of the shape alone, for the sum's bits hang on it."""
     cdef Py_ssize_t length = CHUNK
-    if job.loss in (CATEGORICAL, CATEGORICAL_LOGITS, KL):
+    if has_rows(job):
         if not (job.loss == CATEGORICAL and job.index_labels):
             while length > 1 and length * job.classes > 2 * CHUNK:
                 length //= 2
     while length * MOST_CHUNKS < job.positions:
         length *= 2
     return length
+
+
+cdef const double* numbers_of(array) noexcept:
+    if array is None:
+        return NULL
+    return <const double*>cnp.PyArray_DATA(<cnp.ndarray>array)
 
 
 @cython.final
@@ -197,11 +203,17 @@ cdef class Task:
     eps, label_smoothing : float
     full : bool
     ignore_index : int or None
-    class_weight : contiguous ndarray of float64, or None
+    class_weight, class_alpha : contiguous ndarray of float64, or None
+    gamma, alpha : float
+        Of a focal loss; below 0 there is no alpha.
     grad, hess : ndarray or None
         Outputs in the scores' shape.
     scale : float
         What the loss's derivatives are multiplied by.
+    floor : float
+        The least second derivative, before it is multiplied by weights.
+    weights_only : bool
+        Sum nothing but the weights of rows of class indices.
     """
 
     cdef Job job
@@ -215,8 +227,9 @@ cdef class Task:
     def __cinit__(
         self, int loss, int nan_policy, cnp.ndarray scores not None, cnp.ndarray labels not None,
         int axis, bint index_labels, int bfloat16, weight, mask, scale_by, out, double eps,
-        double label_smoothing, bint full, ignore_index, class_weight, grad=None, hess=None,
-        double scale=1.0,
+        double label_smoothing, bint full, ignore_index, class_weight, double gamma, double alpha,
+        class_alpha, grad=None, hess=None, double scale=1.0, double floor=0.0,
+        bint weights_only=False,
     ):
         cdef Job* job = &self.job
         cdef int d
@@ -228,12 +241,15 @@ cdef class Task:
         job.eps = eps
         job.label_smoothing = label_smoothing
         job.scale = scale
+        job.floor = floor
+        job.weights_only = weights_only
+        job.gamma = gamma
+        job.alpha = alpha
         job.has_ignore = ignore_index is not None
         job.ignore_index = 0 if ignore_index is None else <int64_t>ignore_index
-        self.arrays = [class_weight]
-        job.class_weight = NULL
-        if class_weight is not None:
-            job.class_weight = <const double*>cnp.PyArray_DATA(<cnp.ndarray>class_weight)
+        self.arrays = [class_weight, class_alpha]
+        job.class_weight = numbers_of(class_weight)
+        job.class_alpha = numbers_of(class_alpha)
         job.positions = 1
         job.classes = 1
         for d in range(cnp.PyArray_NDIM(scores)):
@@ -253,6 +269,10 @@ cdef class Task:
         self.take(grad, axis, False, &job.grad)
         self.take(hess, axis, False, &job.hess)
         coalesce(job, self.ops, self.n_ops)
+        job.streams = (
+            grad is not None and cnp.PyArray_NBYTES(<cnp.ndarray>grad) >= STREAMED
+            and job.grad.data != job.scores.data and job.hess.data != job.scores.data
+        )
         job.chunk = chunk_length(job)
         self.chunks = (job.positions + job.chunk - 1) // job.chunk
         self.partials = <Partial*>malloc(max(1, self.chunks) * sizeof(Partial))

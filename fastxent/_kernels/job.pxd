@@ -45,6 +45,8 @@ cdef enum Loss:         # the numbers are those of fastxent._options
     CATEGORICAL_LOGITS
     GAUSSIAN
     KL
+    BINARY_FOCAL
+    CATEGORICAL_FOCAL
 
 cdef enum NanPolicy:
     NAN_RAISE
@@ -76,15 +78,18 @@ cdef struct Job:        # one call
     bint want_losses    # reduction="none"
     bint index_labels   # class indices rather than a distribution per row
     bint full           # gaussian_nll with its constant
+    bint weights_only   # no loss is wanted: the sum of the weights of rows
+    bint streams        # derivatives are written past the caches
     bint has_ignore
     int64_t ignore_index
     double eps
     double label_smoothing
-    double gamma
-    double alpha
+    double gamma        # of a focal loss
+    double alpha        # of a label 1, and 1 - alpha of a 0; below 0: none
     double floor        # of the Hessian
     double scale        # of the gradient: 1, or 1 / sum of the weights
     const double* class_weight
+    const double* class_alpha
     int ndim
     Py_ssize_t shape[MAX_NDIM]
     Py_ssize_t positions
@@ -113,3 +118,18 @@ ctypedef void (*chunk_function)(const Job*, Py_ssize_t, Partial*) noexcept nogil
 
 cdef struct Table:      # what a level offers
     chunk_function run_chunk
+
+
+cdef inline bint has_rows(const Job* job) noexcept nogil:
+    """Whether a position is a row of classes."""
+    return job.loss in (CATEGORICAL, CATEGORICAL_LOGITS, KL, CATEGORICAL_FOCAL)
+
+
+cdef inline bint has_row_logits(const Job* job) noexcept nogil:
+    """Whether it is one of logits."""
+    return job.loss in (CATEGORICAL_LOGITS, CATEGORICAL_FOCAL)
+
+
+cdef inline bint is_index(const Job* job) noexcept nogil:
+    """Whether the loss is that of one class per row."""
+    return job.index_labels and job.label_smoothing == 0.0

@@ -136,10 +136,9 @@ cdef inline void transpose_rows(
 
 
 cdef inline void load_tile(
-    const Job* job, Py_ssize_t start, int n, real* tile
+    const Job* job, const Operand* op, Py_ssize_t start, int n, real* tile
 ) noexcept nogil:
-    """The scores of n rows of few classes: tile[k * ROWS + i], 0 where there is no row."""
-    cdef const Operand* op = &job.scores
+    """n rows of up to TILE_CLASSES classes: tile[k * ROWS + i], 0 where there is no row."""
     cdef real flat[ROWS * TILE_CLASSES]
     cdef Py_ssize_t i, k, size = sizeof(real)
     cdef Py_ssize_t classes = job.classes
@@ -198,7 +197,7 @@ cdef inline void tile_odds(
     target_scores(job, start, n, target, own)
     for i in range(n, ROWS):
         own[i] = 0
-    load_tile(job, start, n, tile)
+    load_tile(job, &job.scores, start, n, tile)
     for k in range(job.classes):
         prefetch_lanes(next_rows + 2 * k * LANES * <Py_ssize_t>sizeof(real), 2 * sizeof(real))
         for i in range(ROWS):

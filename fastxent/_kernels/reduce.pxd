@@ -70,3 +70,10 @@ cdef inline void apply_weights(double* loss, const double* weight, int n) noexce
     for i in range(n):
         product = loss[i] * weight[i]
         loss[i] = (0.0 if loss[i] == loss[i] else loss[i]) if weight[i] == 0.0 else product
+
+
+cdef inline double term(double factor, double value) noexcept nogil:
+    """factor * value, where 0 * inf is 0; NaN stays."""
+    cdef double nothing = 0.0 if value == value else value
+    cdef double product = factor * value
+    return nothing if factor == 0.0 else product

@@ -88,3 +88,102 @@ def test_they_learn_as_they_are():
         else:
             margins = model.predict(x, raw_score=True)
         assert fastxent.categorical_cross_entropy_with_logits(y, margins) < 0.5
+
+
+def margins(model, x):
+    """Of either library."""
+    if hasattr(model, "get_booster"):
+        return model.predict(x, output_margin=True)
+    return model.predict(x, raw_score=True)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize("library", ["xgboost", "lightgbm"])
+def test_focal_objectives_learn(library, classes):
+    """As they are, binary and of several classes: the loss falls, tree after tree."""
+    module = pytest.importorskip(library)
+    x, y = data(classes)
+    kind = "binary" if classes == 2 else "categorical"
+    objective = getattr(fastxent, f"{kind}_focal_loss_grad_hess")
+    loss = getattr(fastxent, f"{kind}_focal_loss")
+    make = module.XGBClassifier if library == "xgboost" else module.LGBMClassifier
+    more = {"base_score": 0.5} if library == "xgboost" else {"verbose": -1}
+    losses = []
+    for trees in (2, 10, TREES):
+        model = make(objective=objective, n_estimators=trees, n_jobs=1, max_depth=3, **more)
+        losses.append(loss(y, margins(model.fit(x, y), x)))
+    assert losses[0] > losses[1] > losses[2]
+    assert losses[2] < 0.6 * loss(y, np.zeros(x.shape[0] if classes == 2 else (x.shape[0], 4)))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_focal_objective_with_gamma_0_is_the_logistic_one():
+    xgboost = pytest.importorskip("xgboost")
+    x, y = data(2)
+
+    def objective(y_true, z):
+        return fastxent.binary_focal_loss_grad_hess(y_true, z, gamma=0.0)
+
+    same = {"n_estimators": TREES, "max_depth": 4, "n_jobs": 1, "base_score": 0.5}
+    own = xgboost.XGBClassifier(objective="binary:logistic", **same).fit(x, y)
+    ours = xgboost.XGBClassifier(objective=objective, **same).fit(x, y)
+    np.testing.assert_allclose(margins(ours, x), margins(own, x), atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_losses_as_eval_metric_of_xgboost():
+    """It hands over labels, margins and, by its name, sample_weight: the losses take them as they are.
+
+    Class indices come as floats, which the losses refuse: they need a line of their own.
+    """
+    xgboost = pytest.importorskip("xgboost")
+    for classes, objective, metric in (
+        (2, BINARY, fastxent.binary_cross_entropy_with_logits),
+        (2, fastxent.binary_focal_loss_grad_hess, fastxent.binary_focal_loss),
+        (4, ROWS, of_indices(fastxent.categorical_cross_entropy_with_logits)),
+        (4, ROWS, of_indices(fastxent.categorical_focal_loss)),
+    ):
+        x, y = data(classes)
+        weight = np.random.default_rng(0).random(len(y))
+        model = xgboost.XGBClassifier(
+            objective=objective, eval_metric=metric, n_estimators=8, n_jobs=1, base_score=0.5
+        )
+        model.fit(x, y, eval_set=[(x, y)], sample_weight_eval_set=[weight], verbose=False)
+        history = model.evals_result()["validation_0"][metric.__name__]
+        want = metric(y, margins(model, x), sample_weight=weight)
+        assert history[-1] == pytest.approx(want, rel=1e-5)
+        assert history == sorted(history, reverse=True)
+
+
+def of_indices(loss):
+    def metric(y_true, z, **options):
+        return loss(y_true.astype(int), z, **options)
+
+    return metric
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("classes", [2, 4])
+def test_losses_as_eval_metric_of_lightgbm(classes):
+    """It wants a name, the value, and whether more is better; margins of (n, K) lie by columns."""
+    lightgbm = pytest.importorskip("lightgbm")
+    x, y = data(classes)
+    kind = "binary" if classes == 2 else "categorical"
+    loss = getattr(fastxent, f"{kind}_focal_loss")
+    seen = []
+
+    def metric(y_true, z):
+        seen.append(z)
+        return "focal", loss(y_true.astype(int), z), False
+
+    model = lightgbm.LGBMClassifier(
+        objective=getattr(fastxent, f"{kind}_focal_loss_grad_hess"), n_estimators=8, n_jobs=1,
+        verbose=-1,
+    )  # fmt: skip
+    model.fit(x, y, eval_set=[(x, y)], eval_metric=metric)
+    history = next(iter(model.evals_result_.values()))["focal"]
+    assert history[-1] == pytest.approx(loss(y, margins(model, x)), rel=1e-9)
+    assert history == sorted(history, reverse=True)
+    if classes > 2:
+        assert seen[-1].flags.f_contiguous and seen[-1].shape == (len(y), classes)
