@@ -33,7 +33,7 @@ ENDINGS = {
 
 #: Numbers in a batch: some MiB, whatever the number of columns.
 _VALUES = 1 << 20
-_MOST_ROWS = 1 << 17
+_MOST_ROWS = 1 << 16  # the columns stay in the cache
 _CSV_BLOCK = 1 << 22
 
 
@@ -183,7 +183,7 @@ def _read_parquet(path: Path, wanted: Wanted) -> Iterator[tuple[float, Columns]]
         with pa.parquet.ParquetFile(
             source,
             read_dictionary=strings,
-            buffer_size=max(1 << 14, (1 << 23) // width),
+            buffer_size=max(1 << 14, min(1 << 20, (1 << 24) // len(wanted.names))),
             pre_buffer=False,  # it keeps what it has read
         ) as file:
             total, row = max(1, file.metadata.num_rows), 0
@@ -445,7 +445,7 @@ def numbers(batch: Batch, name: str, keep_null: bool = False) -> tuple[np.ndarra
         return numbers(batch._replace(columns={name: column.dictionary_decode()}), name, keep_null)
     valid = None
     if column.null_count:
-        valid = column.is_valid().to_numpy(zero_copy_only=False)
+        valid = _as_numpy(column.is_valid())
         if not keep_null:
             row = batch.first + int(np.argmin(valid)) + 1
             text = "null: mend it, or leave such rows out with --nan-policy omit"
@@ -458,7 +458,16 @@ def numbers(batch: Batch, name: str, keep_null: bool = False) -> tuple[np.ndarra
         raise FileError(batch.path, _no_number(kind), column=name)
     if valid is not None:
         column = column.fill_null(False if pa.types.is_boolean(kind) else 0)
-    return column.to_numpy(zero_copy_only=False), valid
+    return _as_numpy(column), valid
+
+
+def _as_numpy(column: Any) -> np.ndarray:
+    """An Arrow array of numbers without nulls. (Its own to_numpy imports pandas, which takes long.)"""
+    if pa.types.is_boolean(column.type):
+        return _as_numpy(column.cast(pa.uint8())).view(np.bool_)
+    dtype = np.dtype(column.type.to_pandas_dtype())
+    start = column.offset * dtype.itemsize
+    return np.frombuffer(column.buffers()[1], dtype, len(column), start)
 
 
 def _no_number(kind: object) -> str:
@@ -469,7 +478,7 @@ def _rows(batch: Batch, name: str, column: Any, valid: Any) -> np.ndarray:
     """Lists of one length, as the rows of an array."""
     if valid is not None:
         raise FileError(batch.path, "a list is null", batch.first + int(np.argmin(valid)) + 1, name)
-    lengths = column.value_lengths().to_numpy(zero_copy_only=False)
+    lengths = _as_numpy(column.value_lengths())
     other = np.flatnonzero(lengths != lengths[0])
     if other.size:
         text = f"{lengths[other[0]]} values, where the first row has {lengths[0]}"
@@ -489,7 +498,7 @@ def keys(batch: Batch, name: str) -> tuple[np.ndarray, list[Any]]:
         column = column.dictionary_encode()
     names = column.dictionary.to_pylist()
     places = column.indices.fill_null(len(names)) if column.null_count else column.indices
-    return places.to_numpy(zero_copy_only=False), [*names, None]
+    return _as_numpy(places), [*names, None]
 
 
 def line_of(error: str) -> int | None:

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 
-from fastxent._call import Array
+from fastxent._call import Array, Block
 
 BINS = 20
 EDGES = np.geomspace(1e-4, 100.0, 61)  # of the losses; what lies beyond is in the outer bins
@@ -46,22 +46,12 @@ class Counts:
         self.sums = np.zeros((3, BINS))
         self.losses = np.zeros(len(EDGES) - 1)
 
-    def add(
-        self,
-        labels: Array,
-        scores: Array,
-        losses: Array,
-        weight: Array | None,
-        where: Array | None,
-        logits: bool,
-    ) -> None:
-        """Add a batch; the losses are times their weights."""
+    def add(self, labels: Array, scores: Array, block: Block, logits: bool) -> None:
+        """Add a block, and what its losses are of."""
         p, truth = believed(labels, scores, logits)
-        w = np.ones(len(p)) if weight is None else weight.astype(np.float64)
-        if where is not None:
-            w = np.where(where, w, 0.0)
-        known = ~(np.isnan(p) | np.isnan(truth) | np.isnan(losses)) & (w > 0.0)
-        p, truth, w, losses = p[known], truth[known], w[known], losses[known]
+        w = np.ones(len(p)) if block.weights is None else block.weights
+        known = ~(np.isnan(p) | np.isnan(truth) | np.isnan(block.losses)) & (w > 0.0)
+        p, truth, w, losses = p[known], truth[known], w[known], block.losses[known]
         bins = np.minimum((p * BINS).astype(np.intp), BINS - 1)
         for i, values in enumerate((w, w * p, w * truth)):
             self.sums[i] += np.bincount(bins, values, BINS)

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fastxent import _files, _output
-from fastxent._call import Array, Call
+from fastxent._call import Array, Block, Call
 from fastxent._cli import InputError
 from fastxent._files import Batch, FileError
+from fastxent._groups import Keys, SharedKeys
 from fastxent._tally import Tally
 
 if TYPE_CHECKING:
@@ -123,75 +124,73 @@ class Run:
         self.roles = Roles(options.label, models, options.weight, options.by)
         self.logits = options.logits is not None
         self.nan_policy = options.nan_policy
-        self.tally: Tally | None = None
-        self.loss = ""
-        self._counts = counts
+        self.loss = ""  # is chosen by the first scores
         self._reduction = options.reduction
+        self._counts = counts
+        self._calls: list[Call] = []
+        self._groups = SharedKeys() if options.by else None
+        self._tally = Tally(len(models), 1)
 
     def batches(self, paths: list[Path]) -> Iterator[Batch]:
-        """Read all files, one after another."""
+        """All files, read ahead by another thread."""
         roles = self.roles
-        scores = [name for model in roles.models for name in model]
-        numbers = frozenset([roles.label, *scores, *filter(None, [roles.weight])])
-        wanted = _files.Wanted(
-            roles.names(), numbers, frozenset(filter(None, [roles.by])) - numbers
-        )
+        names = roles.names()
+        wanted = _files.Wanted(names, frozenset(names) - {roles.by}, frozenset({roles.by} - {None}))
         return _files.ahead(b for path in paths for b in _files.read(path, wanted))
 
     def add(self, batch: Batch) -> None:
         """Add the losses of a batch."""
-        if not batch.rows:
-            return
         columns = _Columns(batch, self.nan_policy == "omit")
         scores = [columns.scores(model) for model in self.roles.models]
-        tally = self._tally(batch, scores)
-        label = columns.labels(self.roles.label, scores[0])
+        self._choose(batch, scores)
+        labels = columns.labels(self.roles.label, scores[0])
         weight = None if self.roles.weight is None else columns.vector(self.roles.weight)
-        groups = None if self.roles.by is None else _files.keys(batch, self.roles.by)
-        where = columns.valid
-        losses: list[Array] = []
-        each = self._each(losses)
+        if self._groups is not None:
+            self._groups.take(*_files.keys(batch, self.roles.by))
         try:
-            tally.update(label, scores, groups, each, sample_weight=weight, where=where)
+            elements = [
+                call.elements(labels, s, sample_weight=weight, where=columns.valid)
+                for call, s in zip(self._calls, scores, strict=True)
+            ]
+            self._tally.add(elements, self._keys(), self._each(labels, scores[0]))
         except (ValueError, TypeError) as error:
             raise self._located(batch, scores[0], str(error)) from None
-        if self._counts is not None:
-            found = np.concatenate(losses)
-            self._counts.add(label, scores[0], found, weight, where, self.logits)
 
     def result(self, progress: _output.Progress) -> _output.Result | None:
         """What has been found; None of no rows."""
-        if self.tally is None:
+        if not self._calls:
             return None
-        return _output.Result(
-            self.loss, self._reduction, self.roles.by is not None, progress, self.tally.result()
-        )
+        found = self._tally.result(self._keys())
+        return _output.Result(self.loss, self._reduction, self._groups is not None, progress, found)
 
-    def _each(self, losses: list[Array]) -> Callable[[Array], Any] | None:
-        if self._counts is None:
-            return _print_lines if self._reduction == "none" else None
+    def _keys(self) -> Keys | SharedKeys:
+        return Keys(None, ()) if self._groups is None else self._groups
 
-        def keep(block: Array) -> None:
-            losses.append(block.copy())
-            if self._reduction == "none":
-                _print_lines(block)
-
-        return keep
-
-    def _tally(self, batch: Batch, scores: list[Array]) -> Tally:
-        """Choose the loss, once the first scores are there."""
+    def _choose(self, batch: Batch, scores: list[Array]) -> None:
+        """The loss, which all models and batches have in common."""
         kind = "categorical" if scores[0].ndim == 2 else "binary"
         loss = f"{kind}_cross_entropy{'_with_logits' if self.logits else ''}"
-        shapes = [s.shape[1:] for s in scores]
-        if len(set(shapes)) > 1 or self.loss not in ("", loss):
-            raise InputError(
-                f"{batch.path}: the models have scores for different numbers of classes"
-            )
-        if self.tally is None:
+        if len({s.shape[1:] for s in scores}) > 1 or self.loss not in ("", loss):
+            text = "the scores are for different numbers of classes"
+            raise FileError(batch.path, text, column=self.roles.models[-1][0])
+        if not self._calls:
             self.loss = loss
             call = Call(loss, {"nan_policy": self.nan_policy}, "score")
-            self.tally = Tally(call, len(scores), grouped=self.roles.by is not None)
-        return self.tally
+            names = ["y_proba"] if len(scores) == 1 else ["scores_a", "scores_b"]
+            self._calls = [call.of(name) for name in names]
+
+    def _each(self, labels: Array, scores: Array) -> Callable[[Block], None] | None:
+        """What is done with the losses themselves."""
+        if self._counts is None and self._reduction != "none":
+            return None
+
+        def use(block: Block) -> None:
+            if self._counts is not None:
+                self._counts.add(labels[block.cut], scores[block.cut], block, self.logits)
+            if self._reduction == "none":
+                sys.stdout.write("".join(f"{loss!r}\n" for loss in block.losses.tolist()))
+
+        return use
 
     def _located(self, batch: Batch, scores: Array, text: str) -> Exception:
         """What a loss refuses, with the file's row and column for its own."""
@@ -210,10 +209,6 @@ class Run:
             classes = scores.shape[1]
             advice = f": there are {classes} columns of scores, so labels are 0 to {classes - 1}"
         return FileError(batch.path, fact + advice, batch.first + int(row) + 1, column)
-
-
-def _print_lines(losses: Array) -> None:
-    sys.stdout.write("".join(f"{loss!r}\n" for loss in losses.tolist()))
 
 
 class _Columns:
