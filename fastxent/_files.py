@@ -168,6 +168,25 @@ def read(path: Path, wanted: Wanted) -> Iterator[Batch]:
         raise FileError(path, f"cannot be read{after}: {error}") from None
 
 
+#: What pyarrow says of a row of a CSV file; its first row is the header.
+_CSV_FAULT = re.compile(
+    r"(?:In CSV column #(\d+): )?(?:CSV parse error: )?Row #(\d+): (.*)", re.DOTALL
+)
+
+
+@contextlib.contextmanager
+def _csv_faults(path: Path, names: Sequence[str]) -> Iterator[None]:
+    try:
+        yield
+    except pa.ArrowInvalid as error:
+        found = _CSV_FAULT.search(str(error))
+        if not found:
+            raise
+        column, row, text = found.groups()
+        name = names[int(column)] if column else None
+        raise FileError(path, text, int(row) - 1, name) from None
+
+
 Columns = dict[str, Any]
 Reader = Callable[[Path, Wanted], Iterator[tuple[float, Columns]]]
 
@@ -227,14 +246,14 @@ def _cut(batch: Any, wanted: Wanted) -> Iterator[Any]:
 
 def _read_csv(path: Path, wanted: Wanted) -> Iterator[tuple[float, Columns]]:
     types: dict[str, Any] = {}
-    with _csv(path, wanted, types) as (file, _):  # looks at the first block, for the types
+    with _csv_faults(path, []), _csv(path, types) as (file, _):  # looks at the first block
         wanted.check(path, file.schema.names)
         for field in file.schema:
-            nothing = pa.types.is_null(field.type) or pa.types.is_integer(field.type)
-            if field.name in wanted.numbers and nothing:
+            if field.name in wanted.numbers and not pa.types.is_boolean(field.type):
                 types[field.name] = pa.float64()
+        names = file.schema.names
     size = path.stat().st_size
-    with _csv(path, wanted, types, list(wanted.names)) as (file, raw):
+    with _csv_faults(path, names), _csv(path, types, list(wanted.names)) as (file, raw):
         for whole in file:
             for batch in _cut(whole, wanted):
                 yield min(1.0, raw.tell() / size), _columns(batch, wanted)
@@ -242,10 +261,9 @@ def _read_csv(path: Path, wanted: Wanted) -> Iterator[tuple[float, Columns]]:
 
 @contextlib.contextmanager
 def _csv(
-    path: Path, wanted: Wanted, types: Columns, names: list[str] | None = None
+    path: Path, types: Columns, names: list[str] | None = None
 ) -> Iterator[tuple[Any, IO[bytes]]]:
     """Open a CSV file; its raw stream says how far it has been read."""
-    del wanted
     inside = path.name.lower().rsplit(".", 2)
     delimiter = "\t" if "tsv" in inside[1:] else ","
     packed = {"gz": "gzip", "bz2": "bz2", "zst": "zstd"}.get(inside[-1])
@@ -259,7 +277,11 @@ def _csv(
             # One thread: then errors name the row.
             pa.csv.ReadOptions(block_size=_CSV_BLOCK, use_threads=False),
             pa.csv.ParseOptions(delimiter=delimiter),
-            pa.csv.ConvertOptions(include_columns=names, column_types=types),
+            pa.csv.ConvertOptions(
+                include_columns=names,
+                column_types=types,
+                null_values=["", "NA", "N/A", "NULL", "null"],
+            ),
         )
         stack.enter_context(file)
         yield file, raw
@@ -499,9 +521,3 @@ def keys(batch: Batch, name: str) -> tuple[np.ndarray, list[Any]]:
     names = column.dictionary.to_pylist()
     places = column.indices.fill_null(len(names)) if column.null_count else column.indices
     return _as_numpy(places), [*names, None]
-
-
-def line_of(error: str) -> int | None:
-    """The row that pyarrow names in a message about a CSV file."""
-    found = re.search(r"Row #(\d+)", error)
-    return int(found[1]) if found else None

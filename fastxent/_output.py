@@ -16,7 +16,7 @@ import rich.table
 import rich.text
 
 from fastxent._groups import ByGroup
-from fastxent._uncertainty import Comparison
+from fastxent._tally import Comparison
 
 if TYPE_CHECKING:
     from fastxent._files import Batch
@@ -216,7 +216,8 @@ def _add_groups(table: Any, records: list[dict[str, Any]]) -> None:
 
 
 def _key(record: dict[str, Any]) -> str:
-    return "(null)" if record["group"] is None else _printable(record["group"])
+    group = record["group"]
+    return "(null)" if group is None else "(empty)" if group == "" else _printable(group)
 
 
 def _short(value: Any) -> str:

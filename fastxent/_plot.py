@@ -36,15 +36,18 @@ class Counts:
 
     Attributes
     ----------
-    sums : ndarray of shape (3, BINS)
-        Of the weight; of weight times probability; of weight times truth.
+    sums : ndarray of shape (4, BINS)
+        Of the weight, and of weight times probability, times truth, and times weight.
     losses : ndarray
         Of the weight, between EDGES.
+    total : float
+        Of weight times loss.
     """
 
     def __init__(self) -> None:
-        self.sums = np.zeros((3, BINS))
+        self.sums = np.zeros((4, BINS))
         self.losses = np.zeros(len(EDGES) - 1)
+        self.total = 0.0
 
     def add(self, labels: Array, scores: Array, block: Block, logits: bool) -> None:
         """Add a block, and what its losses are of."""
@@ -53,47 +56,59 @@ class Counts:
         known = ~(np.isnan(p) | np.isnan(truth) | np.isnan(block.losses)) & (w > 0.0)
         p, truth, w, losses = p[known], truth[known], w[known], block.losses[known]
         bins = np.minimum((p * BINS).astype(np.intp), BINS - 1)
-        for i, values in enumerate((w, w * p, w * truth)):
+        for i, values in enumerate((w, w * p, w * truth, w * w)):
             self.sums[i] += np.bincount(bins, values, BINS)
+        self.total += float(losses.sum())
         inside = np.clip(losses / w, EDGES[0], EDGES[-1])
         self.losses += np.histogram(inside, EDGES, weights=w)[0]
 
     def draw(self, path: Path, loss: str) -> None:
         """Write the picture."""
-        figure = Figure(figsize=(10, 4.5), layout="constrained")
-        left, right = figure.subplots(1, 2)
-        self._draw_calibration(left, loss.startswith("binary"))
-        self._draw_losses(right, loss)
+        figure = Figure(figsize=(10, 4.8), dpi=120, layout="constrained")
+        places = figure.add_gridspec(2, 2, height_ratios=(4, 1), hspace=0.02, wspace=0.06)
+        above = figure.add_subplot(places[0, 0])
+        below = figure.add_subplot(places[1, 0], sharex=above)
+        self._draw_calibration(above, loss.startswith("binary"))
+        self._draw_shares(below, loss.startswith("binary"))
+        self._draw_losses(figure.add_subplot(places[:, 1]), loss)
+        for axes in figure.axes:
+            axes.spines[["top", "right"]].set_visible(False)
         figure.savefig(path)
 
     def _draw_calibration(self, axes: Any, binary: bool) -> None:
-        weight, p, truth = self.sums[:, self.sums[0] > 0.0]
-        axes.plot([0, 1], [0, 1], color="0.7", linewidth=1, label="as it should be")
-        axes.plot(p / weight, truth / weight, marker="o", markersize=4, label="found")
-        axes.bar(
-            (np.arange(BINS) + 0.5) / BINS,
-            0.25 * self.sums[0] / max(self.sums[0].max(), 1e-300),
-            0.9 / BINS,
-            color="0.85",
-            zorder=0,
-            label="share of the rows",
-        )
-        axes.set(
-            title="calibration",
-            xlabel="probability given to 1" if binary else "probability of the likeliest class",
-            ylabel="share of 1" if binary else "share of rows where it is the class",
-            xlim=(0, 1),
-            ylim=(0, 1.02),
-        )
+        """The share that came true of each bin, with two standard errors either way."""
+        weight, p, truth, squares = self.sums[:, self.sums[0] > 0.0]
+        share = truth / weight
+        error = np.sqrt(np.maximum(share * (1.0 - share), 0.0) * squares) / weight
+        axes.plot([0, 1], [0, 1], color="0.7", linewidth=1, label="perfectly calibrated")
+        axes.errorbar(
+            p / weight, share, 2.0 * error,
+            marker="o", markersize=4, linewidth=1.2, elinewidth=1, color="C0",
+            label="this model, ± 2 standard errors",
+        )  # fmt: skip
+        truth_name = "label is 1" if binary else "that class is right"
+        axes.set(title="Calibration", ylabel=f"share where {truth_name}", ylim=(-0.02, 1.02))
+        axes.tick_params(labelbottom=False)
         axes.legend(loc="upper left", frameon=False)
 
+    def _draw_shares(self, axes: Any, binary: bool) -> None:
+        weight = self.sums[0]
+        middles = (np.arange(BINS) + 0.5) / BINS
+        axes.bar(middles, 100.0 * weight / max(weight.sum(), 1e-300), 0.9 / BINS, color="0.75")
+        given = "label 1" if binary else "the likeliest class"
+        axes.set(xlabel=f"probability given to {given}", ylabel="% of weight", xlim=(0, 1))
+
     def _draw_losses(self, axes: Any, loss: str) -> None:
-        share = self.losses / max(self.losses.sum(), 1e-300)
-        axes.stairs(100.0 * share, EDGES, fill=True)
+        weight = max(self.losses.sum(), 1e-300)
+        axes.stairs(100.0 * self.losses / weight, EDGES, fill=True, color="C0", alpha=0.75)
+        mean = self.total / weight
+        if np.isfinite(mean):
+            axes.axvline(mean, color="C3", linewidth=1.2, label=f"mean {mean:.4g}")
+            axes.legend(loc="upper left", frameon=False)
         axes.set(
-            title="losses",
-            xlabel=loss.replace("_", " "),
-            ylabel="% of the rows",
+            title="Losses",
+            xlabel=f"{loss.replace('_', ' ')} in nats",
+            ylabel="% of weight",
             xscale="log",
             xlim=(EDGES[0], EDGES[-1]),
         )

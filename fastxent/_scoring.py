@@ -133,9 +133,9 @@ class Run:
 
     def batches(self, paths: list[Path]) -> Iterator[Batch]:
         """All files, read ahead by another thread."""
-        roles = self.roles
-        names = roles.names()
-        wanted = _files.Wanted(names, frozenset(names) - {roles.by}, frozenset({roles.by} - {None}))
+        names = self.roles.names()
+        keys = frozenset(name for name in names if name == self.roles.by)
+        wanted = _files.Wanted(names, frozenset(names) - keys, keys)
         return _files.ahead(b for path in paths for b in _files.read(path, wanted))
 
     def add(self, batch: Batch) -> None:
@@ -145,7 +145,7 @@ class Run:
         self._choose(batch, scores)
         labels = columns.labels(self.roles.label, scores[0])
         weight = None if self.roles.weight is None else columns.vector(self.roles.weight)
-        if self._groups is not None:
+        if self._groups is not None and self.roles.by is not None:
             self._groups.take(*_files.keys(batch, self.roles.by))
         try:
             elements = [
@@ -205,6 +205,8 @@ class Run:
             advice = ": mend it, or see --nan-policy"
         elif "outside" in fact and column != self.roles.label:
             advice = ": is it a logit? Then use --logits"
+        elif "outside" in fact:
+            advice = ": labels are 0 and 1, or probabilities"
         elif "class index" in fact:
             classes = scores.shape[1]
             advice = f": there are {classes} columns of scores, so labels are 0 to {classes - 1}"

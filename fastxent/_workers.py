@@ -110,7 +110,8 @@ def in_order(
         return
     pool = _pools.get(helpers)
     ahead: deque[Future[Result]] = deque()
-    remaining, alone = iter(items), iter(())
+    remaining = iter(items)
+    alone: Iterator[Result] = iter(())
     try:
         for item in remaining:
             try:
