@@ -39,7 +39,7 @@ class Progress:
     def __init__(self, paths: list[Path], quiet: bool) -> None:
         self._sizes = {path: path.stat().st_size for path in paths}
         self._total = max(1, sum(path.stat().st_size for path in paths))
-        self._done, self._path = 0, paths[0]
+        self._done, self._size = 0, 0
         self.files = len(paths)
         self.rows, self.share, self.seconds = 0, 0.0, 0.0
         self._bar: rich.progress.Progress | None = None
@@ -71,11 +71,11 @@ class Progress:
 
     def show(self, batch: Batch) -> None:
         """Say that a batch has been scored."""
-        if batch.path != self._path:
-            self._done += self._sizes[self._path]
-            self._path = batch.path
+        if batch.first == 0:  # of the next file, which may be the same one
+            self._done += self._size
+            self._size = self._sizes[batch.path]
         self.rows += batch.rows
-        self.share = min(1.0, (self._done + batch.share * self._sizes[batch.path]) / self._total)
+        self.share = min(1.0, (self._done + batch.share * self._size) / self._total)
         if self._bar is not None and time.perf_counter() - self._shown > EVERY:
             self._refresh()
 

@@ -203,10 +203,10 @@ class Run:
         advice = ""
         if "is not a number" in fact:
             advice = ": mend it, or see --nan-policy"
+        elif column == self.roles.label and scores.ndim == 1:
+            advice = ": labels are 0 and 1, or probabilities"
         elif "outside" in fact and column != self.roles.label:
             advice = ": is it a logit? Then use --logits"
-        elif "outside" in fact:
-            advice = ": labels are 0 and 1, or probabilities"
         elif "class index" in fact:
             classes = scores.shape[1]
             advice = f": there are {classes} columns of scores, so labels are 0 to {classes - 1}"
