@@ -162,7 +162,8 @@ class Bins:
         large = math.ldexp(1.0, power)
         coarse = values + large
         coarse -= large
-        return self.sum(coarse), self.sum(values - coarse)
+        total = self.sum(coarse)
+        return total, self.sum(np.subtract(values, coarse, out=coarse))
 
 
 class Keys:

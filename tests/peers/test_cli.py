@@ -3,6 +3,9 @@
 import gzip
 import json
 import math
+import re
+import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -181,6 +184,24 @@ def test_the_picture(folder, tmp_path, capsys, scores):
     label = "y" if scores == "p" else "class"
     score(capsys, folder / "a.parquet", "--label", label, "--proba", scores, "--plot", image)
     assert image.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_commands_of_readme(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("matplotlib", reason="--plot draws with matplotlib")
+    readme = Path(__file__).parents[2] / "README.md"
+    if not readme.exists():
+        pytest.skip("no README.md: the tests run apart from the sources")
+    commands = re.findall(r"^fastxent (score .*)$", readme.read_text("utf-8"), re.MULTILINE)
+    assert len(commands) >= 5
+    monkeypatch.chdir(tmp_path)
+    renamed = {"new": P, "old": Q, "cat": Z[:, 0], "dog": Z[:, 1], "bird": Z[:, 2], **COLUMNS}
+    pq.write_table(pa.table(renamed), "predictions.parquet")
+    Path("run").mkdir()
+    pyarrow.csv.write_csv(pa.table({**renamed, "y": CLASSES}), "run/a.csv")
+    for command in commands:
+        assert main(shlex.split(command)) == 0, command
+    assert Path("calibration.png").exists()
+    assert capsys.readouterr().err == ""
 
 
 def test_what_the_picture_counts():
