@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fastxent import _files, _output
+from fastxent import _files, _output, _values
 from fastxent._call import Array, Block, Call
 from fastxent._cli import InputError
 from fastxent._files import Batch, FileError
@@ -146,7 +146,7 @@ class Run:
         labels = columns.labels(self.roles.label, scores[0])
         weight = None if self.roles.weight is None else columns.vector(self.roles.weight)
         if self._groups is not None and self.roles.by is not None:
-            self._groups.take(*_files.keys(batch, self.roles.by))
+            self._groups.take(*_values.keys(batch, self.roles.by))
         try:
             elements = [
                 call.elements(labels, s, sample_weight=weight, where=columns.valid)
@@ -221,7 +221,7 @@ class _Columns:
         self.valid: Array | None = None
 
     def _numbers(self, name: str) -> Array:
-        values, valid = _files.numbers(self._batch, name, self._keep_null)
+        values, valid = _values.numbers(self._batch, name, self._keep_null)
         self._leave_out(valid)
         return values
 
