@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 # command: the module whose main() runs it, imported only then, and a line of help
 COMMANDS = {
+    "score": ("fastxent._cli", "score predictions in files: Parquet, Arrow, CSV, NPY, NPZ"),
     "demo": ("fastxent._demo", "score the predictions that ship with fastxent, and time a batch"),
 }
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastxent import _checks, _evaluate, _focal, _losses, _options
+from fastxent import _checks, _evaluate, _focal, _losses, _options, _workers
 
 Array = np.ndarray[Any, Any]
 
@@ -149,26 +149,26 @@ class Elements:
         self.ignored = options.get("ignore_index")
         if "eps" in options:
             options["eps"] = _checks.epsilon(options["eps"], self.scores)
+        self.workers = _checks.workers_wanted(options.pop("workers"))
         self.omits = options["nan_policy"] == "omit"
         if self.omits:  # what is NaN then is what was to be omitted
             options["nan_policy"] = "propagate"
         self.options = options
 
-    def blocks(self, least: Callable[[], int] = lambda: BLOCK) -> Iterator[Block]:
+    def blocks(self, least: Callable[[int], int]) -> Iterator[Block]:
         """The losses in float64, block by block, in memory that does not grow with their number.
 
         Parameters
         ----------
         least : callable
-            How long the next block is to be, at least.
+            How many losses the block that begins with a certain one is to have, at least.
 
         Yields
         ------
         Block
         """
         try:
-            for cut in cuts(self.shape, least):
-                yield self._block(cut)
+            yield from _workers.in_order(self._block, _cuts(self.shape, least), self.workers)
         except ValueError:
             self.fault()  # the place that the error names is one in the block
             raise
@@ -225,10 +225,8 @@ class Elements:
         return None if weights is None else np.asarray(weights, np.float64)
 
 
-def cuts(
-    shape: tuple[int, ...], least: Callable[[], int] = lambda: BLOCK
-) -> Iterator[tuple[slice, ...]]:
-    """Cut an array of losses across its longest dimension, into blocks of some `least()` losses."""
+def _cuts(shape: tuple[int, ...], least: Callable[[int], int]) -> Iterator[tuple[slice, ...]]:
+    """Cut an array of losses across its longest dimension."""
     if not shape:
         yield ()
         return
@@ -236,7 +234,7 @@ def cuts(
     across = int(np.prod([n for d, n in enumerate(shape) if d != longest]))
     start = 0
     while start < shape[longest]:
-        stop = start + max(1, max(BLOCK, least()) // max(1, across))
+        stop = start + max(1, max(BLOCK, least(start * across)) // max(1, across))
         yield (*[slice(None)] * longest, slice(start, stop))
         start = stop
 

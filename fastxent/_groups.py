@@ -153,6 +153,8 @@ class Bins:
         What is left of a value once it has been added to a large power of two, and that taken off
         again, has so few bits that no sum of such rounds; the rest is so small that its sum may.
         """
+        if self._laned is None:  # NumPy adds by pairs
+            return self.sum(values), np.zeros(1)
         top = max(float(values.max(initial=0.0)), -float(values.min(initial=0.0)))
         power = math.frexp(top)[1] + len(values).bit_length()
         if not 0.0 < top < math.inf or power > 1000:
@@ -160,7 +162,8 @@ class Bins:
         large = math.ldexp(1.0, power)
         coarse = values + large
         coarse -= large
-        return self.sum(coarse), self.sum(values - coarse)
+        total = self.sum(coarse)
+        return total, self.sum(np.subtract(values, coarse, out=coarse))
 
 
 class Keys:
@@ -201,6 +204,14 @@ class Keys:
     def __len__(self) -> int:
         return self._length if self._codes is None else len(self._codes)
 
+    def least(self, start: int) -> int:
+        """How many losses from `start` on are worth a block: some of each group.
+
+        How many groups there will be is not asked: that is known sooner or later, as it happens
+        that the workers are faster or slower.
+        """
+        return self._length if self._codes is None else min(_DENSE, start // 8)
+
     def bins(self, cut: tuple[slice, ...]) -> Bins:
         """The groups of one cut."""
         if self._values is None:
@@ -229,6 +240,41 @@ class Keys:
         elif self._values.dtype == np.bool_:
             keys = [bool(k) for k in keys]
         return at, keys
+
+
+class SharedKeys:
+    """The groups of many batches, all numbered alike; the keys come as places in a list.
+
+    Has what `Keys` has.
+    """
+
+    __slots__ = ("_codes", "_numbers", "_places")
+
+    def __init__(self) -> None:
+        self._codes = Codes()
+        self._numbers = self._places = np.zeros(0, np.intp)
+
+    def take(self, places: Array, names: list[Any]) -> None:
+        """Number the keys of a batch, of which not every name need be there."""
+        self._numbers = np.array([self._codes[name] for name in names], np.intp)
+        self._places = places
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    def least(self, start: int) -> int:
+        """As of `Keys`: every group of the batch is known."""
+        del start
+        return len(self)
+
+    def bins(self, cut: tuple[slice, ...]) -> Bins:
+        """The groups of one cut of the batch."""
+        return Bins(self._numbers[self._places[cut]], len(self))
+
+    def used(self, counts: Array) -> tuple[Array, list[Any]]:
+        """The numbers of the groups in which something counts, and their keys."""
+        at, seen = np.flatnonzero(counts), list(self._codes)
+        return at, [seen[i] for i in at.tolist()]
 
 
 def _array_and_names(groups: Any) -> tuple[Array, list[Any] | None]:
@@ -287,20 +333,21 @@ class Totals:
         self.pairs = np.zeros((4, n))
         self.counts = np.zeros(n, np.int64)
 
-    def add(self, block: Block, bins: Bins) -> None:
-        """Add one block."""
+    def add(self, block: Block, bins: Bins) -> tuple[Array, Array]:
+        """Add one block; return its own totals and weights."""
         self.pairs, self.counts = grown(self.pairs, bins.n), grown(self.counts, bins.n)
         counts = bins.count(block.kept, len(block.losses))
         self.counts += counts
-        self._add_pairs(0, *bins.sum_pairs(block.losses))
+        total = self._add_pairs(0, *bins.sum_pairs(block.losses))
         if block.weights is None:
-            self._add_pairs(2, counts.astype(np.float64), np.zeros(bins.n))
-        else:
-            self._add_pairs(2, *bins.sum_pairs(block.weights))
+            return total, self._add_pairs(2, counts.astype(np.float64), np.zeros(bins.n))
+        return total, self._add_pairs(2, *bins.sum_pairs(block.weights))
 
-    def _add_pairs(self, row: int, values: Array, low: Array) -> None:
+    def _add_pairs(self, row: int, values: Array, low: Array) -> Array:
         add_pairs(self.pairs[row], self.pairs[row + 1], values)
         add_pairs(self.pairs[row], self.pairs[row + 1], low)
+        both: Array = values + low
+        return both
 
     def of(self, at: Array) -> Totals:
         """Of some groups."""
@@ -365,7 +412,7 @@ def group_sums(call: Call, y_true: Any, scores: Any, groups: Any, **batch: Any) 
     elements = call.elements(y_true, scores, **batch)
     keys = Keys(groups, elements.shape)
     totals = Totals(len(keys))
-    for block in elements.blocks(keys.__len__):
+    for block in elements.blocks(keys.least):
         totals.add(block, keys.bins(block.cut))
     at, used = keys.used(totals.counts)
     return GroupSums(used, totals.of(at))
@@ -415,8 +462,7 @@ def grouped(
 
     Notes
     -----
-    Each loss is computed in float64, in blocks, one after another whatever `workers` says: the
-    memory used does not grow with their number.
+    Each loss is computed in float64, in blocks: the memory used does not grow with their number.
 
     Examples
     --------

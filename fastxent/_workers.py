@@ -1,14 +1,19 @@
-"""A job's chunks over threads: the kernels run without the GIL."""
+"""Work over threads: a job's chunks, or a stream of blocks. The kernels run without the GIL."""
 
 from __future__ import annotations
 
 import itertools
 import os
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import TypeVar
 
 from fastxent._kernels.engine import Task
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 #: Elements below which a thread costs more than it brings.
 _LEAST_PER_WORKER = 1 << 18
@@ -90,3 +95,36 @@ def _start(work: Callable[[], None], helpers: int) -> list[Future[None]]:
     except RuntimeError:
         pass  # the caller's thread does all of it
     return started
+
+
+def in_order(
+    work: Callable[[Item], Result], items: Iterable[Item], workers: int
+) -> Iterator[Result]:
+    """The results in the order of the items; helpers work some items ahead of the caller.
+
+    `work` must not use the pools itself.
+    """
+    helpers = (available() if workers < 0 else workers) - 1
+    if helpers < 1:
+        yield from map(work, items)
+        return
+    pool = _pools.get(helpers)
+    ahead: deque[Future[Result]] = deque()
+    remaining = iter(items)
+    alone: Iterator[Result] = iter(())
+    try:
+        for item in remaining:
+            try:
+                ahead.append(pool.submit(work, item))
+            except RuntimeError:  # the interpreter is shutting down
+                alone = map(work, itertools.chain([item], remaining))
+                break
+            if len(ahead) > helpers + 1:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+        yield from alone
+    finally:  # nobody reads the caller's arrays once this has ended
+        for future in ahead:
+            future.cancel()
+        wait(ahead)

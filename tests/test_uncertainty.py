@@ -2,12 +2,13 @@
 
 import math
 import pickle
+import threading
 
 import numpy as np
 import pytest
 
 import fastxent
-from fastxent import binary_cross_entropy, compare, gaussian_nll, grouped, score
+from fastxent import _workers, binary_cross_entropy, compare, gaussian_nll, grouped, score
 from tools import LOSSES, loss
 
 N = 200_000
@@ -231,3 +232,39 @@ def test_options_are_checked(function, scores):
         function(binary_cross_entropy, Y, *scores, reduction="sum")
     with pytest.raises(ValueError, match="groups has shape"):
         function(binary_cross_entropy, Y, *scores, groups=[1])
+
+
+# ---------------------------------------------------------------------------------- workers
+
+
+@pytest.mark.parametrize("keys", [None, KEYS, list(map(str, KEYS)), KEYS * 10**9])
+def test_workers_give_the_same_bits(keys):
+    calls = [
+        lambda workers: score(binary_cross_entropy, Y, A, groups=keys, workers=workers),
+        lambda workers: compare(
+            binary_cross_entropy, Y, A, B, keys, sample_weight=W, workers=workers
+        ),
+    ]
+    if keys is not None:
+        calls.append(lambda workers: grouped(binary_cross_entropy, Y, A, keys, workers=workers))
+    for call in calls:
+        assert call(2) == call(5) == call(-1) == call(1)
+
+
+def test_blocks_really_go_to_the_workers():
+    """Each loss of two blocks at once waits for the other."""
+    both = threading.Barrier(2, timeout=30)
+
+    def work(item):
+        both.wait()
+        return item
+
+    assert list(_workers.in_order(work, range(8), 3)) == list(range(8))
+
+
+def test_an_error_comes_from_the_first_bad_block_whatever_the_workers():
+    bad = A.copy()
+    bad[[70_000, 150_000]] = 2.0
+    for workers in (1, 2):
+        with pytest.raises(ValueError, match=r"y_proba\[70000\] = 2.0"):
+            score(binary_cross_entropy, Y, bad, workers=workers)
