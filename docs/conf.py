@@ -1,16 +1,16 @@
 """Sphinx's configuration: `make docs`. Nothing is fetched; every block of code in the pages is run."""
 
+import doctest
+import shutil
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE / "extensions"))
-
 import fastxent
 
+sys.path.insert(0, str(Path(__file__).parent / "extensions"))
+
 project = "fastxent"
-author = "fastxent developers"
-copyright = "fastxent developers"
+author = project_copyright = "fastxent developers"
 version = release = fastxent.__version__
 
 extensions = [
@@ -31,31 +31,28 @@ nitpicky = True
 nitpick_ignore = [("py:obj", "inspect.signature")]
 toc_object_entries = False
 
-autosummary_generate = True
 autodoc_typehints = "none"  # numpydoc's sections have the types
 numpydoc_show_class_members = False
-html_math_renderer = "mathml"
 
 html_theme = "pydata_sphinx_theme"
 html_title = "fastxent"
+html_math_renderer = "mathml"
 html_static_path = ["static"]
 html_css_files = ["fastxent.css"]
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
     "logo": {"text": "fastxent"},
-    "footer_start": ["copyright"],
-    "footer_end": [],
     "header_links_before_dropdown": 7,
     "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
 }
 # Pages of the first level have no others beside them.
 html_sidebars = {name: [] for name in ("index", "tutorial", "theory", "accuracy", "speed")}
 
-import doctest
-
+# Each page is run from top to bottom, in an empty folder of its own.
 doctest_default_flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-# Each page is run from top to bottom in an empty folder of its own.
 doctest_global_setup = """
 import os, shutil, sys, tempfile
 from commands import shell
@@ -64,7 +61,8 @@ os.environ.update(KERAS_BACKEND="torch", PYSPARK_PYTHON=sys.executable)
 os.chdir(folder := tempfile.mkdtemp())
 """
 doctest_global_cleanup = """
-import shutil
 os.chdir("/")
 shutil.rmtree(folder)
 """
+if shutil.which("java") is None:
+    print("No java: what the pages say of Spark is NOT run.")

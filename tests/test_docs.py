@@ -116,6 +116,18 @@ def test_readme_names():
     assert not missing
 
 
+# -------------------------------------------------------------------------------------- pages
+
+
+def test_reference_names():
+    """Everything public has a page in the reference."""
+    path = ROOT / "docs" / "api" / "index.rst"
+    if not path.exists():
+        pytest.skip("no docs: the tests run apart from the sources")
+    named = re.findall(r"^   ([\w.]+)$", path.read_text("utf-8"), re.MULTILINE)
+    assert set(fastxent.__all__) - {"__version__"} <= set(named)
+
+
 # --------------------------------------------------------------------------------- docstrings
 
 

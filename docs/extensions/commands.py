@@ -15,6 +15,8 @@ import pty
 import re
 import subprocess
 import sys
+from pathlib import Path
+from typing import ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -22,7 +24,7 @@ from sphinx.errors import ExtensionError
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
-LEAST = 200  # tests in all pages: fewer, and something has stopped looking
+LEAST = 300  # tests in all pages: fewer, and something has stopped looking
 NOT_CODE = {"text", "none", "cython"}
 
 
@@ -30,7 +32,7 @@ class Commands(SphinxDirective):
     """A block of shell commands with their output."""
 
     has_content = True
-    option_spec = {"not-run": directives.unchanged_required}
+    option_spec: ClassVar = {"not-run": directives.unchanged_required}
 
     def run(self) -> list[nodes.Node]:
         text = "\n".join(self.content)
@@ -65,7 +67,7 @@ def shell(command: str) -> None:
     ours, terminal = pty.openpty()
     environment = {
         **os.environ,
-        "PATH": os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]]),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "COLUMNS": "80",
         "TERM": "dumb",
     }

@@ -8,6 +8,7 @@ number, up to the option ``:rtol:``.
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -20,7 +21,7 @@ class Equivalents(SphinxDirective):
     has_content = True
     required_arguments = 1
     final_argument_whitespace = True
-    option_spec = {"rtol": directives.unchanged_required}
+    option_spec: ClassVar = {"rtol": directives.unchanged_required}
 
     def run(self) -> list[nodes.Node]:
         pairs = [pair.splitlines() for pair in "\n".join(self.content).strip().split("\n\n")]

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
-from fastxent import _options
 from sphinx.util.docutils import SphinxDirective
+
+from fastxent import _options
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 SLOWER = (
