@@ -12,7 +12,8 @@ from sphinx.util.docutils import SphinxDirective
 
 from fastxent import _options
 
-RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
 SLOWER = (
     "reading",
     "np.multiply",
@@ -88,7 +89,24 @@ def against(row: Row) -> str:
     return f"{figure:.2f} × {by}" if by in SLOWER else f"{figure:.3g} × faster than {by}"
 
 
-class Losses(Table):
+class Meaning(Table):
+    """The first table under a heading of README.md."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def rows(self):
+        path = ROOT / "README.md"
+        self.env.note_dependency(path)
+        heading = self.arguments[0]
+        _, _, text = path.read_text("utf-8").partition(f"\n## {heading}\n\n")
+        table, _, _ = text.partition("\n\n")
+        yield "", heading
+        for line in table.splitlines()[2:]:
+            yield [cell.strip().replace("`", "``") for cell in line.strip("|").split("|")]
+
+
+class Options(Table):
     """Which loss takes which option."""
 
     def rows(self):
@@ -103,10 +121,6 @@ class Losses(Table):
 
 
 def setup(app):
-    for name, table in {
-        "accuracy-table": Accuracy,
-        "speed-table": Speed,
-        "option-table": Losses,
-    }.items():
-        app.add_directive(name, table)
+    for table in (Accuracy, Meaning, Options, Speed):
+        app.add_directive(f"{table.__name__.lower()}-table", table)
     return {"parallel_read_safe": True}
