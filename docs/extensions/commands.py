@@ -38,7 +38,9 @@ class Commands(SphinxDirective):
         text = "\n".join(self.content)
         block = nodes.literal_block(text, text, language="console")
         self.set_source_info(block)
-        if "not-run" not in self.options:
+        if "not-run" in self.options:
+            block["not-run"] = self.options["not-run"]
+        else:
             block["testnodetype"] = "doctest"
             block["groups"] = ["default"]
             block["test"] = doctest_of(text)
@@ -104,8 +106,8 @@ def warn_of_what_is_not_run(app, doctree):
     if app.env.docname.startswith("api/generated/"):
         return  # formulas
     for block in doctree.findall(nodes.literal_block):
-        known = "testnodetype" in block or block.get("language") in NOT_CODE
-        if not known and "$ " not in block.astext():
+        known = "testnodetype" in block or "not-run" in block
+        if not known and block.get("language") not in NOT_CODE:
             logging.getLogger(__name__).warning(
                 "nothing runs this block: use >>>, the directive commands, or code-block:: text",
                 location=block,
