@@ -9,7 +9,7 @@ SOURCES = setup.py pyproject.toml $(shell find fastxent -name '*.py*' -not -name
 .PHONY: help demo test test-oldest peers bench lint docs wheel sanitize clean
 
 # The sources lie beside the tests, without the compiled modules: no test is to import them.
-demo test test-oldest peers sanitize: export PYTHONSAFEPATH = 1
+demo test test-oldest peers docs sanitize: export PYTHONSAFEPATH = 1
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -40,7 +40,8 @@ lint: $(VENV)/group-lint ## formatting, style, types, spelling
 	$(BIN)/codespell
 	$(BIN)/mypy
 
-docs: $(VENV)/fastxent $(VENV)/group-docs ## the documentation, in docs/_build/html
+docs: $(VENV)/fastxent $(VENV)/group-docs ## the documentation, in docs/_build/html; its code is run
+	rm -rf docs/_build docs/api/generated
 	$(BIN)/sphinx-build -W --keep-going -b doctest docs docs/_build/doctest
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 

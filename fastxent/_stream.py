@@ -225,7 +225,7 @@ def bits_per_byte(total: float, n_bytes: int) -> float:
     Parameters
     ----------
     total : float
-        The sum of the losses of all tokens in nats: `LossAccumulator.total`.
+        The sum of the losses of all tokens in nats: ``total`` of a `fastxent.LossAccumulator`.
     n_bytes : int
         The length of the text in bytes, in UTF-8.
 

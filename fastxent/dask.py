@@ -49,15 +49,15 @@ def accumulate(
         As the loss takes them, in any chunks. The others are cut like the scores; where chunks are
         of unknown size there must be as many of each. `fastxent.entropy` takes one array.
     sample_weight, where, groups, var : dask.array.Array or array_like, optional
-        As `LossAccumulator.update` takes them.
+        As `fastxent.LossAccumulator.update` takes them.
     **options
-        The options of `LossAccumulator`.
+        The options of `fastxent.LossAccumulator`.
 
     Returns
     -------
     dask.delayed.Delayed
-        Of a `LossAccumulator`. What is asked of it is lazy, too: ``.result()`` is the weighted mean
-        over everything, never a mean of means.
+        Of a `fastxent.LossAccumulator`. What is asked of it is lazy, too: ``.result()`` is the
+        weighted mean over everything, never a mean of means.
 
     Examples
     --------
@@ -117,14 +117,15 @@ def accumulate_frame(
     y_true, scores : str or list of str
         The columns; several are the classes, in this order.
     sample_weight, where, groups, var : str, optional
-        The columns that are the arguments of `LossAccumulator.update`.
+        The columns that are the arguments of `fastxent.LossAccumulator.update`.
     **options
-        The options of `LossAccumulator`.
+        The options of `fastxent.LossAccumulator`.
 
     Returns
     -------
     dask.delayed.Delayed
-        Of a `LossAccumulator`, as from `accumulate`; its ``groups()`` has the means by group.
+        Of a `fastxent.LossAccumulator`, as from `accumulate`; its ``groups()`` has the means by
+        group.
 
     Examples
     --------

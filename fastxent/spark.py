@@ -46,9 +46,10 @@ def accumulate(
         The columns. Several are the classes, in this order, and so is one column of arrays: what
         ``pyspark.ml.functions.vector_to_array`` makes of a column of vectors. A null is a NaN.
     sample_weight, where, groups, var : str, optional
-        The columns that are the arguments of `LossAccumulator.update`. Null is a group, too.
+        The columns that are the arguments of `fastxent.LossAccumulator.update`. Null is a group,
+        too.
     **options
-        The options of `LossAccumulator`.
+        The options of `fastxent.LossAccumulator`.
 
     Returns
     -------

@@ -116,6 +116,33 @@ def test_readme_names():
     assert not missing
 
 
+# -------------------------------------------------------------------------------------- pages
+
+
+def test_reference_names():
+    """Everything public has a page in the reference."""
+    path = ROOT / "docs" / "api" / "index.rst"
+    if not path.exists():
+        pytest.skip("no docs: the tests run apart from the sources")
+    named = re.findall(r"^   ([\w.]+)$", path.read_text("utf-8"), re.MULTILINE)
+    assert set(fastxent.__all__) - {"__version__"} <= set(named)
+
+
+def test_names_for_developers():
+    """What the pages for developers name is in the sources."""
+    pages = sorted((ROOT / "docs" / "develop").glob("*.rst"))
+    if not pages:
+        pytest.skip("no docs: the tests run apart from the sources")
+    folders = [ROOT, *(ROOT / name for name in ("fastxent", "fastxent/_kernels", "tests"))]
+    sources = [p for p in (ROOT / "fastxent").rglob("*.p*") if p.suffix in {".py", ".pxd", ".pyx"}]
+    words = {word for p in sources for word in re.findall(r"\w+", p.read_text("utf-8"))}
+    named = [n for page in pages for n in re.findall(r"``([\w./]+)``", page.read_text("utf-8"))]
+    files = [n for n in named if re.search(r"/|\w\.(py|pyx|pxd|md|rst)$", n)]
+    assert len(files) > 30 and len(named) > len(files) + 30
+    assert not [n for n in files if not any((folder / n).exists() for folder in folders)]
+    assert not [n for n in named if n not in files and n.split(".")[-1] not in words]
+
+
 # --------------------------------------------------------------------------------- docstrings
 
 

@@ -1,0 +1,19 @@
+"""Whole signatures: to `inspect`, the objectives show the three arguments that LightGBM counts."""
+
+import inspect
+from types import FunctionType
+
+from sphinx.util.inspect import stringify_signature
+
+
+def whole(_app, _what, _name, function, *_):
+    if not isinstance(function, FunctionType) or "__signature__" not in vars(function):
+        return None
+    bare = FunctionType(function.__code__, {}, argdefs=function.__defaults__)
+    bare.__kwdefaults__ = function.__kwdefaults__
+    return stringify_signature(inspect.signature(bare)), None
+
+
+def setup(app):
+    app.connect("autodoc-process-signature", whole)
+    return {"parallel_read_safe": True}
