@@ -49,7 +49,8 @@ html_theme_options = {
     "footer_end": [],
 }
 # Pages of the first level have no others beside them.
-html_sidebars = {name: [] for name in ("index", "tutorial", "theory", "accuracy", "speed")}
+ALONE = ("index", "tutorial", "theory", "theory_focal", "accuracy", "speed")
+html_sidebars = {name: [] for name in ALONE}
 
 # Each page is run from top to bottom, in an empty folder of its own.
 doctest_default_flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
