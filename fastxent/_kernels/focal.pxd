@@ -3,7 +3,7 @@
 #
 # 1 - p is never a difference: it comes of its own exponential, so that a loss of 1e-40 is as accurate
 # as one of 10. Everything is in float64, whatever the scores are. The derivatives are derived in
-# docs/theory_focal.md.
+# docs/theory_focal.rst.
 
 from libc.math cimport INFINITY
 from libc.stdint cimport uint64_t
