@@ -1,14 +1,18 @@
 """The native modules: `LEVELS` is the one table of what is built, and of who can run it."""
 
+import gzip
 import os
 import sys
 import sysconfig
+import tarfile
+import time
 import tomllib
 from pathlib import Path
 
 import numpy as np
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.sdist import sdist
 
 # level: the processor features that its module is compiled for, and that `engine` asks for before
 # it imports that module
@@ -79,10 +83,33 @@ def extension(name, flags, macros, include_dirs=()):
     )
 
 
+class PlainSdist(sdist):
+    """An archive whose bytes hang on the files' names and contents, and on SOURCE_DATE_EPOCH."""
+
+    def make_archive(self, base_name, format, root_dir=None, base_dir=None, owner=None, group=None):  # noqa: A002, ARG002
+        epoch = int(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
+
+        def plain(info):
+            info.mtime, info.mode = epoch, 0o755 if info.isdir() or info.mode & 0o100 else 0o644
+            info.uid = info.gid = 0
+            info.uname = info.gname = ""
+            return info
+
+        path = Path(f"{base_name}.tar.gz")
+        with (
+            path.open("wb") as file,
+            gzip.GzipFile("", "wb", mtime=epoch, fileobj=file) as packed,
+            tarfile.open(fileobj=packed, mode="w") as archive,
+        ):
+            archive.add(base_dir, filter=plain)
+        return str(path)
+
+
 modules = [extension(level, flags[level], [] if flags[level] else guard) for level in levels]
 modules.append(extension("engine", [], guard + about, [np.get_include()]))
 
 setup(
+    cmdclass={"sdist": PlainSdist},
     ext_modules=cythonize(
         modules,
         build_dir=f"build/{VARIANT}/cython",  # no generated C beside the sources
