@@ -86,7 +86,8 @@ def extension(name, flags, macros, include_dirs=()):
 class PlainSdist(sdist):
     """An archive whose bytes hang on the files' names and contents, and on SOURCE_DATE_EPOCH."""
 
-    def make_archive(self, base_name, format, root_dir=None, base_dir=None, owner=None, group=None):  # noqa: A002, ARG002
+    def make_archive(self, base_name, format, root_dir=None, base_dir=None, **owner):  # noqa: A002, ARG002
+        """Give the path of `base_dir`, packed."""
         epoch = int(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
 
         def plain(info):
@@ -95,14 +96,14 @@ class PlainSdist(sdist):
             info.uname = info.gname = ""
             return info
 
-        path = Path(f"{base_name}.tar.gz")
+        path = f"{base_name}.tar.gz"
         with (
-            path.open("wb") as file,
+            Path(path).open("wb") as file,
             gzip.GzipFile("", "wb", mtime=epoch, fileobj=file) as packed,
             tarfile.open(fileobj=packed, mode="w") as archive,
         ):
             archive.add(base_dir, filter=plain)
-        return str(path)
+        return path
 
 
 modules = [extension(level, flags[level], [] if flags[level] else guard) for level in levels]

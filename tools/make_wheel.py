@@ -18,6 +18,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import tempfile
 import tomllib
@@ -90,10 +91,15 @@ def unpack(sdist: Path, to: Path) -> Path:
     return to / sdist.name.removesuffix(".tar.gz")
 
 
+def linker() -> str:
+    """Python's own compiler without Python's own flags: pyenv's would leave an RPATH in a wheel."""
+    return f"{os.environ.get('CC') or sysconfig.get_config_var('CC').split()[0]} -shared"
+
+
 def build(sources: Path, to: Path, epoch: str) -> tuple[Path, Path]:
     """Build an sdist, and a wheel that says on which systems it runs, from the same folder."""
     tool("python", "-m", "build", "--no-isolation", "--sdist", "--wheel", "--outdir", to, sources,
-         SOURCE_DATE_EPOCH=epoch, FASTXENT_WERROR="1")  # fmt: skip
+         SOURCE_DATE_EPOCH=epoch, LDSHARED=linker(), FASTXENT_WERROR="1")  # fmt: skip
     return only(to, "*.tar.gz"), repaired(only(to, "*-linux_*.whl"), to, epoch)
 
 
@@ -157,7 +163,8 @@ def check_module(module: Path) -> None:
     expect(f"{name} exports", exported == [f"PyInit_{name}"], " ".join(exported))
     dynamic = run("readelf", "--dynamic", "--wide", module)
     needed = re.findall(r"NEEDED.*\[(.*)\]", dynamic)
-    expect("   needs", not re.search("R(UN)?PATH", dynamic), f"{' '.join(needed)}; no RPATH")
+    path = re.findall(r"R(?:UN)?PATH.*\[(.*)\]", dynamic)
+    expect("   RPATH", not path, f"{path or 'none'}; needs {' '.join(needed)}")
     sections = run("readelf", "--sections", "--wide", module)
     left = re.findall(r"\.(?:symtab|debug\w*)", sections)
     expect("   stripped", not left, f"{module.stat().st_size:,} bytes")
@@ -214,7 +221,8 @@ def free_threaded(pip: tuple[object, ...], sdist: Path, scratch: Path) -> Path:
     """Build the wheel of the Python that pip belongs to."""
     epoch = run("git", "-C", ROOT, "log", "-1", "--format=%ct").strip()
     to = scratch / "free-threaded"
-    run(*pip, "wheel", "--no-deps", "--wheel-dir", to, sdist, SOURCE_DATE_EPOCH=epoch)
+    variables = {"SOURCE_DATE_EPOCH": epoch, "LDSHARED": linker()}
+    run(*pip, "wheel", "--no-deps", "--wheel-dir", to, sdist, **variables)
     wheel = repaired(only(to, "*-linux_*.whl"), to, epoch)
     check_wheel(wheel, scratch / "unpacked")
     return Path(shutil.copy2(wheel, DIST))
