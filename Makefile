@@ -6,10 +6,10 @@ PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
 SOURCES = setup.py pyproject.toml $(shell find fastxent -name '*.py*' -not -name '*.pyc' -o -name '*.pxd' -o -name '*.npz')
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-oldest peers bench lint docs wheel sanitize clean
+.PHONY: help demo test test-oldest peers bench lint docs wheel coverage arm64 sanitize clean
 
 # The sources lie beside the tests, without the compiled modules: no test is to import them.
-demo test test-oldest peers sanitize: export PYTHONSAFEPATH = 1
+demo test test-oldest peers coverage sanitize: export PYTHONSAFEPATH = 1
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -31,20 +31,33 @@ peers: $(VENV)/fastxent $(VENV)/group-peers ## the tests against scikit-learn, t
 bench: $(VENV)/fastxent $(VENV)/group-bench ## time everything, and write benchmarks/results/
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
-lint: $(VENV)/group-lint ## formatting, style, types, spelling
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	PATH=$(abspath $(BIN)):$$PATH cython-lint fastxent  # it starts pycodestyle
-	$(BIN)/codespell
-	$(BIN)/mypy
+lint: $(VENV)/group-lint ## formatting, style, types, spelling, workflows: all of pre-commit's hooks
+	$(BIN)/pre-commit run --all-files $(ARGS)
 
 docs: $(VENV)/fastxent $(VENV)/group-docs ## the documentation, in docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -b doctest docs docs/_build/doctest
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
-wheel: $(VENV)/group-wheel ## a wheel and an sdist, in dist/
-	rm -rf dist
-	$(BIN)/python -m build --outdir dist
+wheel: $(VENV)/group-wheel ## wheel and sdist in dist/, built twice, checked, tested in every Python
+	$(BIN)/python tools/make_wheel.py $(ARGS)
+
+# The lines of the kernels as well: a build apart, one level, in which each line calls the tracer.
+# The tests that are left out ask how fast, how large or how compiled the real build is.
+COVERED = $(filter-out %_build.py %_memory.py %_concurrency.py,$(wildcard tests/test_*.py)) \
+    tests/fuzz tests/peers/test_dask.py tests/peers/test_sklearn_scorer.py tests/peers/test_spark.py
+coverage: $(VENV)/group-coverage ## the lines that the tests run, .pyx and .pxd too: 95 % at least
+	rm -rf build/coverage
+	mkdir -p build/coverage
+	cp -r setup.py pyproject.toml README.md fastxent tests tools examples build/coverage
+	cd build/coverage && FASTXENT_COVERAGE=1 FASTXENT_WERROR=1 $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
+	cd build/coverage && PYTHONPATH=.:tools FASTXENT_SIMD=baseline FASTXENT_FUZZ_CALLS=400 COVERAGE_CORE=ctrace \
+	    $(abspath $(BIN))/coverage run -m pytest -m 'not slow' $(COVERED) $(ARGS)
+	cd build/coverage && PYTHONPATH=tools $(abspath $(BIN))/coverage json --quiet && \
+	    PYTHONPATH=tools $(abspath $(BIN))/coverage report && \
+	    $(abspath $(BIN))/python tools/cython_coverage.py coverage.json
+
+arm64: $(VENV)/fastxent $(VENV)/group-test ## the same bits on arm64, emulated (Debian, as root)
+	tools/check_arm64.sh $(abspath $(BIN))/python
 
 sanitize: ## the fuzz tests under the address and undefined-behaviour sanitizers
 	FASTXENT_SANITIZE=1 $(MAKE) VENV=.venv-sanitize .venv-sanitize/group-test .venv-sanitize/fastxent

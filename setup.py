@@ -33,7 +33,9 @@ PLATFORM = sysconfig.get_platform()
 MSVC = PLATFORM.startswith("win")
 X86_64 = PLATFORM.endswith(("x86_64", "amd64")) and sys.maxsize > 2**32
 SANITIZE = wanted("FASTXENT_SANITIZE")
-ABI3 = not (sysconfig.get_config_var("Py_GIL_DISABLED") or wanted("FASTXENT_NO_ABI3"))
+COVERAGE = wanted("FASTXENT_COVERAGE")  # every line calls coverage's tracer
+ONE_PYTHON = COVERAGE or wanted("FASTXENT_NO_ABI3")
+ABI3 = not (sysconfig.get_config_var("Py_GIL_DISABLED") or ONE_PYTHON)
 
 # No fused multiply-add: its bits differ from machine to machine. -fno-trapping-math changes no
 # result, and lets a choice between two values be vectorised.
@@ -45,17 +47,21 @@ LINK = ["-Wl,-s"] if sys.platform == "linux" else []
 if SANITIZE:
     LINK = ["-fsanitize=address,undefined"]
     COMPILE += ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all", *LINK]
+if COVERAGE:
+    COMPILE += ["-O1", "-Wno-maybe-uninitialized"]
 if MSVC:
     COMPILE, LINK = ["/O2", "/fp:precise"], []
 WERROR = ["-Werror"] if wanted("FASTXENT_WERROR") and not MSVC else []
 
-VARIANT = "sanitize" if SANITIZE else "abi3" if ABI3 else "plain"  # each has its own object files
-levels = [level for level in LEVELS if level == "baseline" or (X86_64 and not MSVC)]
+VARIANT = "sanitize" if SANITIZE else "coverage" if COVERAGE else "abi3" if ABI3 else "plain"
+more = X86_64 and not MSVC and not COVERAGE  # whose lines are the same on each level
+levels = [level for level in LEVELS if level == "baseline" or more]
 flags = {level: [*(f"-m{f}" for f in LEVELS[level]), *EXTRA.get(level, ())] for level in levels}
 built_with = {level: " ".join([*COMPILE, *flags[level]]) for level in levels}
 version = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"]["version"]
 
 abi3 = [("Py_LIMITED_API", "0x030B0000")] if ABI3 else []
+trace = [("CYTHON_TRACE_NOGIL", "1"), ("CYTHON_USE_SYS_MONITORING", "0")] if COVERAGE else []
 # CFLAGS=-march=native would make a baseline that dies elsewhere: job.pxd refuses it.
 guard = [] if wanted("FASTXENT_ALLOW_NATIVE") else [("FASTXENT_FORBID_AVX", "1")]
 about = [
@@ -75,7 +81,7 @@ def extension(name, flags, macros, include_dirs=()):
         f"fastxent._kernels.{name}",
         [f"fastxent/_kernels/{name}.pyx"],
         include_dirs=list(include_dirs),
-        define_macros=abi3 + macros,
+        define_macros=abi3 + trace + macros,
         depends=["setup.py", "pyproject.toml", *sorted(map(str, Path("fastxent").rglob("*.pxd")))],
         extra_compile_args=COMPILE + flags + WERROR,
         extra_link_args=LINK,
@@ -113,7 +119,8 @@ setup(
     cmdclass={"sdist": PlainSdist},
     ext_modules=cythonize(
         modules,
-        build_dir=f"build/{VARIANT}/cython",  # no generated C beside the sources
+        # no generated C beside the sources, but where coverage's plugin looks for it
+        build_dir=None if COVERAGE else f"build/{VARIANT}/cython",
         compiler_directives={
             "language_level": 3,
             "boundscheck": False,
@@ -121,6 +128,7 @@ setup(
             "cdivision": True,
             "initializedcheck": False,
             "freethreading_compatible": True,
+            "linetrace": COVERAGE,
         },
     ),
     options={

@@ -32,7 +32,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 PLATFORMS = ("manylinux_2_17", "manylinux_2_28")  # the best, and the least that will do
 LARGEST = 1_000_000
 DESCRIBE = (
-    "import sys, sysconfig; print('%d.%d.%d' % sys.version_info[:3],"
+    "import sys, sysconfig; print('%d.%d' % sys.version_info[:2],"
     " 't' * bool(sysconfig.get_config_var('Py_GIL_DISABLED')), sep='')"
 )
 # No import of fastxent may wake the GIL: tests would pass, and no thread would run beside another.
@@ -174,7 +174,7 @@ def check_module(module: Path) -> None:
 
 
 def pythons() -> Mapping[str, Path]:
-    """Give each Python that is new enough, by its version."""
+    """Give one Python of each version, 3.11 and free-threaded 3.13t being two of them."""
     found = {}
     for path in candidates():
         try:
@@ -182,7 +182,7 @@ def pythons() -> Mapping[str, Path]:
         except (OSError, subprocess.CalledProcessError):
             print(f"NOT TESTED: {path} does not start")
             continue
-        if tuple(map(int, version.rstrip("t").split(".")[:2])) >= (3, 11):
+        if int(version.rstrip("t").split(".")[1]) >= 11:
             found.setdefault(version, path)
     return found
 
