@@ -42,7 +42,14 @@ ABI3 = not (sysconfig.get_config_var("Py_GIL_DISABLED") or ONE_PYTHON)
 COMPILE = "-O3 -g0 -DNDEBUG -fwrapv -fvisibility=hidden -Wall -Wextra".split()
 COMPILE += "-ffp-contract=off -fno-math-errno -fno-trapping-math".split()
 # gcc stops inlining in long functions, and a call in a loop cannot be vectorised.
-COMPILE += [f"--param={limit}" for limit in ("large-function-insns=50000", "large-stack-frame=200000", "inline-unit-growth=100")]
+COMPILE += [
+    f"--param={limit}"
+    for limit in (
+        "large-function-insns=50000",
+        "large-stack-frame=200000",
+        "inline-unit-growth=100",
+    )
+]
 LINK = ["-Wl,-s"] if sys.platform == "linux" else []
 if SANITIZE:
     LINK = ["-fsanitize=address,undefined"]

@@ -6,9 +6,12 @@ import itertools
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from fastxent._kernels.engine import Task
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 #: Elements below which a thread costs more than it brings.
 _LEAST_PER_WORKER = 1 << 18
@@ -27,6 +30,9 @@ class _Pools:
         """Make the pool on its first use."""
         with self.lock:
             if size not in self.by_size:
+                # Here, since it is a third of fastxent's time to import.
+                from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+
                 self.by_size[size] = ThreadPoolExecutor(size, "fastxent")
             return self.by_size[size]
 
