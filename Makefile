@@ -9,7 +9,7 @@ SOURCES = setup.py pyproject.toml $(shell find fastxent -name '*.py*' -not -name
 .PHONY: help demo test test-oldest peers bench lint docs wheel coverage arm64 sanitize clean
 
 # The sources lie beside the tests, without the compiled modules: no test is to import them.
-demo test test-oldest peers coverage sanitize: export PYTHONSAFEPATH = 1
+demo test test-oldest peers sanitize: export PYTHONSAFEPATH = 1
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -41,20 +41,22 @@ docs: $(VENV)/fastxent $(VENV)/group-docs ## the documentation, in docs/_build/h
 wheel: $(VENV)/group-wheel ## wheel and sdist in dist/, built twice, checked, tested in every Python
 	$(BIN)/python tools/make_wheel.py $(ARGS)
 
-# The lines of the kernels as well: a build apart, one level, in which each line calls the tracer.
-# The tests that are left out ask how fast, how large or how compiled the real build is.
-COVERED = $(filter-out %_build.py %_memory.py %_concurrency.py,$(wildcard tests/test_*.py)) \
-    tests/fuzz tests/peers/test_dask.py tests/peers/test_sklearn_scorer.py tests/peers/test_spark.py
+# The lines of the kernels as well, in a build apart that counts them: tools/cython_coverage.py.
+# It has one level, and is slow and large, so the tests that ask for more are left out.
+COVERED = $(filter-out $(addprefix tests/test_,build.py memory.py reproducible.py), \
+    $(wildcard tests/test_*.py tests/fuzz/test_*.py) $(addprefix tests/peers/test_,dask.py sklearn_scorer.py spark.py))
+coverage: export PYTHONPATH = .:tools
+coverage: PYTHON_HERE = cd build/coverage && $(abspath $(BIN))/python
 coverage: $(VENV)/group-coverage ## the lines that the tests run, .pyx and .pxd too: 95 % at least
 	rm -rf build/coverage
 	mkdir -p build/coverage
-	cp -r setup.py pyproject.toml README.md fastxent tests tools examples build/coverage
-	cd build/coverage && FASTXENT_COVERAGE=1 FASTXENT_WERROR=1 $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
-	cd build/coverage && PYTHONPATH=.:tools FASTXENT_SIMD=baseline FASTXENT_FUZZ_CALLS=400 COVERAGE_CORE=ctrace \
-	    $(abspath $(BIN))/coverage run -m pytest -m 'not slow' $(COVERED) $(ARGS)
-	cd build/coverage && PYTHONPATH=tools $(abspath $(BIN))/coverage json --quiet && \
-	    PYTHONPATH=tools $(abspath $(BIN))/coverage report && \
-	    $(abspath $(BIN))/python tools/cython_coverage.py coverage.json
+	cp -r setup.py pyproject.toml README.md LICENSE fastxent tests tools examples build/coverage
+	export FASTXENT_COVERAGE=1 FASTXENT_WERROR=1; $(PYTHON_HERE) setup.py --quiet build_ext --inplace
+	$(PYTHON_HERE) -m coverage run -m pytest $(COVERED) $(ARGS)
+	$(PYTHON_HERE) tools/cython_coverage.py gather
+	$(PYTHON_HERE) -m coverage report
+	$(PYTHON_HERE) -m coverage json --quiet
+	$(PYTHON_HERE) tools/cython_coverage.py check
 
 arm64: $(VENV)/fastxent $(VENV)/group-test ## the same bits on arm64, emulated (Debian, as root)
 	tools/check_arm64.sh $(abspath $(BIN))/python

@@ -33,9 +33,8 @@ PLATFORM = sysconfig.get_platform()
 MSVC = PLATFORM.startswith("win")
 X86_64 = PLATFORM.endswith(("x86_64", "amd64")) and sys.maxsize > 2**32
 SANITIZE = wanted("FASTXENT_SANITIZE")
-COVERAGE = wanted("FASTXENT_COVERAGE")  # every line calls coverage's tracer
-ONE_PYTHON = COVERAGE or wanted("FASTXENT_NO_ABI3")
-ABI3 = not (sysconfig.get_config_var("Py_GIL_DISABLED") or ONE_PYTHON)
+COVERAGE = wanted("FASTXENT_COVERAGE")
+ABI3 = not (sysconfig.get_config_var("Py_GIL_DISABLED") or wanted("FASTXENT_NO_ABI3"))
 
 # No fused multiply-add: its bits differ from machine to machine. -fno-trapping-math changes no
 # result, and lets a choice between two values be vectorised.
@@ -55,7 +54,8 @@ if SANITIZE:
     LINK = ["-fsanitize=address,undefined"]
     COMPILE += ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all", *LINK]
 if COVERAGE:
-    COMPILE += ["-O1", "-Wno-maybe-uninitialized"]
+    LINK = ["--coverage"]
+    COMPILE += ["-O1", "-Wno-maybe-uninitialized", "-fprofile-update=atomic", *LINK]
 if MSVC:
     COMPILE, LINK = ["/O2", "/fp:precise"], []
 WERROR = ["-Werror"] if wanted("FASTXENT_WERROR") and not MSVC else []
@@ -68,7 +68,6 @@ built_with = {level: " ".join([*COMPILE, *flags[level]]) for level in levels}
 version = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"]["version"]
 
 abi3 = [("Py_LIMITED_API", "0x030B0000")] if ABI3 else []
-trace = [("CYTHON_TRACE_NOGIL", "1"), ("CYTHON_USE_SYS_MONITORING", "0")] if COVERAGE else []
 # CFLAGS=-march=native would make a baseline that dies elsewhere: job.pxd refuses it.
 guard = [] if wanted("FASTXENT_ALLOW_NATIVE") else [("FASTXENT_FORBID_AVX", "1")]
 about = [
@@ -88,7 +87,7 @@ def extension(name, flags, macros, include_dirs=()):
         f"fastxent._kernels.{name}",
         [f"fastxent/_kernels/{name}.pyx"],
         include_dirs=list(include_dirs),
-        define_macros=abi3 + trace + macros,
+        define_macros=abi3 + macros,
         depends=["setup.py", "pyproject.toml", *sorted(map(str, Path("fastxent").rglob("*.pxd")))],
         extra_compile_args=COMPILE + flags + WERROR,
         extra_link_args=LINK,
@@ -126,7 +125,7 @@ setup(
     cmdclass={"sdist": PlainSdist},
     ext_modules=cythonize(
         modules,
-        # no generated C beside the sources, but where coverage's plugin looks for it
+        # no generated C beside the sources, but where tools/cython_coverage.py is to read it
         build_dir=None if COVERAGE else f"build/{VARIANT}/cython",
         compiler_directives={
             "language_level": 3,
@@ -135,7 +134,7 @@ setup(
             "cdivision": True,
             "initializedcheck": False,
             "freethreading_compatible": True,
-            "linetrace": COVERAGE,
+            "linetrace": COVERAGE,  # marks in the C where each line begins
         },
     ),
     options={

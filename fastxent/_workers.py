@@ -23,7 +23,7 @@ class _Pools:
     """The pools by their size, and the lock under which they are made."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self.by_size: dict[int, ThreadPoolExecutor] = {}
 
     def get(self, size: int) -> ThreadPoolExecutor:
@@ -39,8 +39,13 @@ class _Pools:
 
 _pools = _Pools()
 if hasattr(os, "register_at_fork"):
-    # In a forked child the threads of the parent's pools do not exist, and its lock may be held.
-    os.register_at_fork(after_in_child=_pools.__init__)  # type: ignore[misc]
+    # In a forked child the threads of the parent's pools do not exist. Nor would an import that one
+    # of them had begun ever end there: no fork happens in the midst of making a pool.
+    os.register_at_fork(
+        before=lambda: _pools.lock.acquire(),
+        after_in_parent=lambda: _pools.lock.release(),
+        after_in_child=_pools.__init__,  # type: ignore[misc]
+    )
 
 
 def available() -> int:

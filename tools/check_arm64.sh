@@ -12,7 +12,7 @@ tests=(tests/test_{reproducible,identities,layout,errors,log_loss}.py)
 work=$PWD/build/arm64
 root=$work/root
 triple=aarch64-linux-gnu
-mkdir -p "$work"/{lib,site,apt/state/lists/partial,apt/cache/archives/partial} "$root"
+mkdir -p "$work"/{package,site,apt/state/lists/partial,apt/cache/archives/partial} "$root"
 
 if ! command -v qemu-aarch64 "$triple-gcc" >"$work/found"; then
     apt-get update
@@ -38,7 +38,7 @@ version=$(basename "$(readlink "$root/usr/bin/python3")") # python3.11
 # What subprocesses of the emulated Python start, too: see sys.executable below.
 cat >"$work/python" <<END
 #!/bin/sh
-export QEMU_LD_PREFIX="$root" PYTHONPATH="\$PYTHONPATH:$work/lib:$work/site" PYTHONDONTWRITEBYTECODE=1
+export QEMU_LD_PREFIX="$root" PYTHONPATH="\$PYTHONPATH:$work/package:$work/site" PYTHONDONTWRITEBYTECODE=1
 exec qemu-aarch64 -0 "$work/python" "$root/usr/bin/$version" "\$@"
 END
 chmod +x "$work/python"
@@ -53,8 +53,8 @@ echo "=== fastxent for arm64"
 include=$root/usr/include
 CC="$triple-gcc" LDSHARED="$triple-gcc -shared" FASTXENT_WERROR=1 \
     CFLAGS="-isystem $include/$version -isystem $include" \
-    "$work/python" setup.py --quiet build --build-base "$work/made" --build-lib "$work/lib"
-file "$work"/lib/fastxent/_kernels/*.so | grep -c 'ARM aarch64'
+    "$work/python" setup.py --quiet build --build-base "$work/made" --build-lib "$work/package"
+file "$work"/package/fastxent/_kernels/*.so | grep -c 'ARM aarch64'
 
 echo "=== digests"
 run() { # all but the group of large arrays, which would take an hour; line 1 is the level
