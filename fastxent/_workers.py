@@ -6,12 +6,9 @@ import itertools
 import os
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from fastxent._kernels.engine import Task
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
 
 #: Elements below which a thread costs more than it brings.
 _LEAST_PER_WORKER = 1 << 18
@@ -23,29 +20,21 @@ class _Pools:
     """The pools by their size, and the lock under which they are made."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
+        self.lock = threading.Lock()
         self.by_size: dict[int, ThreadPoolExecutor] = {}
 
     def get(self, size: int) -> ThreadPoolExecutor:
         """Make the pool on its first use."""
         with self.lock:
             if size not in self.by_size:
-                # Here, since it is a third of fastxent's time to import.
-                from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
-
                 self.by_size[size] = ThreadPoolExecutor(size, "fastxent")
             return self.by_size[size]
 
 
 _pools = _Pools()
 if hasattr(os, "register_at_fork"):
-    # In a forked child the threads of the parent's pools do not exist. Nor would an import that one
-    # of them had begun ever end there: no fork happens in the midst of making a pool.
-    os.register_at_fork(
-        before=lambda: _pools.lock.acquire(),
-        after_in_parent=lambda: _pools.lock.release(),
-        after_in_child=_pools.__init__,  # type: ignore[misc]
-    )
+    # In a forked child the threads of the parent's pools do not exist, and its lock may be held.
+    os.register_at_fork(after_in_child=_pools.__init__)  # type: ignore[misc]
 
 
 def available() -> int:
