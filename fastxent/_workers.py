@@ -6,7 +6,7 @@ import itertools
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
 
 from fastxent._kernels.engine import Task
 
@@ -16,25 +16,40 @@ _LEAST_PER_WORKER = 1 << 18
 _PARTS = 4
 
 
-class _Pools:
-    """The pools by their size, and the lock under which they are made."""
+class _Pool:
+    """Threads that wait for work, made when they are first needed.
+
+    concurrent.futures would be half of the time to import fastxent. To import it only when it is
+    needed is no way out: a process forked in the midst of that would wait for ever at its own.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.by_size: dict[int, ThreadPoolExecutor] = {}
+        self.queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self.threads = 0
 
-    def get(self, size: int) -> ThreadPoolExecutor:
-        """Make the pool on its first use."""
+    def submit(self, work: Callable[[], None], times: int) -> None:
+        """Have it called so many times at once, if that many threads can be had."""
         with self.lock:
-            if size not in self.by_size:
-                self.by_size[size] = ThreadPoolExecutor(size, "fastxent")
-            return self.by_size[size]
+            try:
+                while self.threads < times:
+                    threading.Thread(target=_serve, args=(self.queue,), daemon=True).start()
+                    self.threads += 1
+            except RuntimeError:
+                pass  # the interpreter is shutting down, or may have no threads
+        for _ in range(times):
+            self.queue.put(work)
 
 
-_pools = _Pools()
+def _serve(queue: SimpleQueue[Callable[[], None]]) -> None:
+    while True:
+        queue.get()()
+
+
+_pool = _Pool()
 if hasattr(os, "register_at_fork"):
-    # In a forked child the threads of the parent's pools do not exist, and its lock may be held.
-    os.register_at_fork(after_in_child=_pools.__init__)  # type: ignore[misc]
+    # In a forked child the parent's threads do not exist, and the lock may be held.
+    os.register_at_fork(after_in_child=_pool.__init__)  # type: ignore[misc]
 
 
 def available() -> int:
@@ -59,11 +74,13 @@ def run(task: Task, workers: int) -> None:
 
 
 def _run_in_pool(task: Task, workers: int) -> None:
-    """Parts in a row, the last of them on the caller's thread; all have ended when this returns."""
+    """Parts in a row, by the caller's thread too; nobody works on any when this returns."""
     parts = min(_PARTS * workers, task.chunks)
     bounds = [task.chunks * part // parts for part in range(parts + 1)]
     remaining = itertools.pairwise(bounds)
     turn = threading.Lock()
+    helping = 0
+    ended: SimpleQueue[None] = SimpleQueue()
 
     def work() -> None:
         while True:
@@ -73,20 +90,22 @@ def _run_in_pool(task: Task, workers: int) -> None:
                 return
             task.run(*part)
 
-    helpers = _start(work, workers - 1)
+    def help_out() -> None:
+        nonlocal helping
+        with turn:
+            if helping < 0:
+                return  # too late: the others are done
+            helping += 1
+        try:
+            work()
+        finally:
+            ended.put(None)
+
+    _pool.submit(help_out, workers - 1)
     try:
         work()
     finally:
-        for helper in helpers:
-            helper.result()
-
-
-def _start(work: Callable[[], None], helpers: int) -> list[Future[None]]:
-    """As many helpers as can be had: none once the interpreter is shutting down."""
-    started: list[Future[None]] = []
-    try:
-        pool = _pools.get(helpers)
-        started.extend(pool.submit(work) for _ in range(helpers))
-    except RuntimeError:
-        pass  # the caller's thread does all of it
-    return started
+        with turn:
+            begun, helping = helping, -1
+        for _ in range(begun):
+            ended.get()
