@@ -49,6 +49,7 @@ COMPILE += [
         "inline-unit-growth=100",
     )
 ]
+COMPILE += ["-Wno-unused-command-line-argument"]  # clang has no such parameters
 LINK = ["-Wl,-s"] if sys.platform == "linux" else []
 if SANITIZE:
     LINK = ["-fsanitize=address,undefined"]
