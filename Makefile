@@ -50,7 +50,7 @@ coverage: PYTHON_HERE = cd build/coverage && $(abspath $(BIN))/python
 coverage: $(VENV)/group-coverage ## the lines that the tests run, .pyx and .pxd too: 95 % at least
 	rm -rf build/coverage
 	mkdir -p build/coverage
-	cp -r setup.py pyproject.toml README.md LICENSE fastxent tests tools examples build/coverage
+	cp -r Makefile *.md LICENSE pyproject.toml setup.py benchmarks examples fastxent tests tools build/coverage
 	export FASTXENT_COVERAGE=1 FASTXENT_WERROR=1; $(PYTHON_HERE) setup.py --quiet build_ext --inplace
 	$(PYTHON_HERE) -m coverage run -m pytest $(COVERED) $(ARGS)
 	$(PYTHON_HERE) tools/cython_coverage.py gather
