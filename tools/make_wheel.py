@@ -240,6 +240,7 @@ def test(python: Path, tree: Path, arguments: list[str]) -> str:
 
 def main() -> None:
     """Build, check, test, and leave sdist and wheels in dist/."""
+    os.environ.setdefault("PIP_PREFER_BINARY", "1")  # not an hour of compiling the newest NumPy
     requires = PROJECT["build-system"]["requires"]
     run(sys.executable, "-m", "pip", "install", "--quiet", *requires)
     shutil.rmtree(DIST, ignore_errors=True)
