@@ -38,7 +38,7 @@ version=$(basename "$(readlink "$root/usr/bin/python3")") # python3.11
 # What subprocesses of the emulated Python start, too: see sys.executable below.
 cat >"$work/python" <<END
 #!/bin/sh
-export QEMU_LD_PREFIX="$root" PYTHONPATH="\$PYTHONPATH:$work/package:$work/site" PYTHONDONTWRITEBYTECODE=1
+export QEMU_LD_PREFIX="$root" PYTHONPATH="\$PYTHONPATH:$work/package:$work/site" PYTHONSAFEPATH=1 PYTHONDONTWRITEBYTECODE=1
 exec qemu-aarch64 -0 "$work/python" "$root/usr/bin/$version" "\$@"
 END
 chmod +x "$work/python"
