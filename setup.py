@@ -1,14 +1,18 @@
 """The native modules: `LEVELS` is the one table of what is built, and of who can run it."""
 
+import gzip
 import os
 import sys
 import sysconfig
+import tarfile
+import time
 import tomllib
 from pathlib import Path
 
 import numpy as np
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.sdist import sdist
 
 # level: the processor features that its module is compiled for, and that `engine` asks for before
 # it imports that module
@@ -29,6 +33,7 @@ PLATFORM = sysconfig.get_platform()
 MSVC = PLATFORM.startswith("win")
 X86_64 = PLATFORM.endswith(("x86_64", "amd64")) and sys.maxsize > 2**32
 SANITIZE = wanted("FASTXENT_SANITIZE")
+COVERAGE = wanted("FASTXENT_COVERAGE")
 ABI3 = not (sysconfig.get_config_var("Py_GIL_DISABLED") or wanted("FASTXENT_NO_ABI3"))
 
 # No fused multiply-add: its bits differ from machine to machine. -fno-trapping-math changes no
@@ -37,18 +42,29 @@ COMPILE = "-O3 -g0 -DNDEBUG -fwrapv -fvisibility=hidden -Wall -Wextra".split()
 COMPILE += "-ffp-contract=off -fno-math-errno -fno-trapping-math".split()
 # gcc stops inlining in long functions, and where a module has grown enough: a call in a loop cannot
 # be vectorised.
-INLINE = ("large-function-insns=50000", "large-stack-frame=200000", "inline-unit-growth=100")
-COMPILE += [f"--param={limit}" for limit in INLINE]
+COMPILE += [
+    f"--param={limit}"
+    for limit in (
+        "large-function-insns=50000",
+        "large-stack-frame=200000",
+        "inline-unit-growth=100",
+    )
+]
+COMPILE += ["-Wno-unused-command-line-argument"]  # clang has no such parameters
 LINK = ["-Wl,-s"] if sys.platform == "linux" else []
 if SANITIZE:
     LINK = ["-fsanitize=address,undefined"]
     COMPILE += ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all", *LINK]
+if COVERAGE:
+    LINK = ["--coverage"]
+    COMPILE += ["-O1", "-Wno-maybe-uninitialized", "-fprofile-update=atomic", *LINK]
 if MSVC:
     COMPILE, LINK = ["/O2", "/fp:precise"], []
 WERROR = ["-Werror"] if wanted("FASTXENT_WERROR") and not MSVC else []
 
-VARIANT = "sanitize" if SANITIZE else "abi3" if ABI3 else "plain"  # each has its own object files
-levels = [level for level in LEVELS if level == "baseline" or (X86_64 and not MSVC)]
+VARIANT = "sanitize" if SANITIZE else "coverage" if COVERAGE else "abi3" if ABI3 else "plain"
+more = X86_64 and not MSVC and not COVERAGE  # whose lines are the same on each level
+levels = [level for level in LEVELS if level == "baseline" or more]
 flags = {level: [*(f"-m{f}" for f in LEVELS[level]), *EXTRA.get(level, ())] for level in levels}
 built_with = {level: " ".join([*COMPILE, *flags[level]]) for level in levels}
 version = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"]["version"]
@@ -81,13 +97,38 @@ def extension(name, flags, macros, include_dirs=()):
     )
 
 
+class PlainSdist(sdist):
+    """An archive whose bytes hang on the files' names and contents, and on SOURCE_DATE_EPOCH."""
+
+    def make_archive(self, base_name, format, root_dir=None, base_dir=None, **owner):  # noqa: A002, ARG002
+        """Give the path of `base_dir`, packed."""
+        epoch = int(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
+
+        def plain(info):
+            info.mtime, info.mode = epoch, 0o755 if info.isdir() or info.mode & 0o100 else 0o644
+            info.uid = info.gid = 0
+            info.uname = info.gname = ""
+            return info
+
+        path = f"{base_name}.tar.gz"
+        with (
+            Path(path).open("wb") as file,
+            gzip.GzipFile("", "wb", mtime=epoch, fileobj=file) as packed,
+            tarfile.open(fileobj=packed, mode="w") as archive,
+        ):
+            archive.add(base_dir, filter=plain)
+        return path
+
+
 modules = [extension(level, flags[level], [] if flags[level] else guard) for level in levels]
 modules.append(extension("engine", [], guard + about, [np.get_include()]))
 
 setup(
+    cmdclass={"sdist": PlainSdist},
     ext_modules=cythonize(
         modules,
-        build_dir=f"build/{VARIANT}/cython",  # no generated C beside the sources
+        # no generated C beside the sources, but where tools/cython_coverage.py is to read it
+        build_dir=None if COVERAGE else f"build/{VARIANT}/cython",
         compiler_directives={
             "language_level": 3,
             "boundscheck": False,
@@ -95,6 +136,7 @@ setup(
             "cdivision": True,
             "initializedcheck": False,
             "freethreading_compatible": True,
+            "linetrace": COVERAGE,  # marks in the C where each line begins
         },
     ),
     options={

@@ -1,4 +1,4 @@
-"""Work over threads: a job's chunks, or a stream of blocks. The kernels run without the GIL."""
+"""A job's chunks over threads: the kernels run without the GIL."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import TypeVar
+from functools import partial
+from queue import SimpleQueue
+from typing import Any, TypeVar
 
 from fastxent._kernels.engine import Task
 
@@ -21,25 +22,39 @@ _LEAST_PER_WORKER = 1 << 18
 _PARTS = 4
 
 
-class _Pools:
-    """The pools by their size, and the lock under which they are made."""
+class _Pool:
+    """Threads that wait for work, made when they are first needed.
+
+    concurrent.futures would be half of the time to import fastxent. To import it only when it is
+    needed is no way out: a process forked in the midst of that would wait for ever at its own.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.by_size: dict[int, ThreadPoolExecutor] = {}
+        self.queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self.threads = 0
 
-    def get(self, size: int) -> ThreadPoolExecutor:
-        """Make the pool on its first use."""
+    def grow(self, threads: int) -> int:
+        """Have so many threads, or as many as can be had; how many there are."""
         with self.lock:
-            if size not in self.by_size:
-                self.by_size[size] = ThreadPoolExecutor(size, "fastxent")
-            return self.by_size[size]
+            try:
+                while self.threads < threads:
+                    threading.Thread(target=_serve, args=(self.queue,), daemon=True).start()
+                    self.threads += 1
+            except RuntimeError:
+                pass  # the interpreter is shutting down, or may have no threads
+            return self.threads
 
 
-_pools = _Pools()
+def _serve(queue: SimpleQueue[Callable[[], None]]) -> None:
+    while True:
+        queue.get()()
+
+
+_pool = _Pool()
 if hasattr(os, "register_at_fork"):
-    # In a forked child the threads of the parent's pools do not exist, and its lock may be held.
-    os.register_at_fork(after_in_child=_pools.__init__)  # type: ignore[misc]
+    # In a forked child the parent's threads do not exist, and the lock may be held.
+    os.register_at_fork(after_in_child=_pool.__init__)  # type: ignore[misc]
 
 
 def available() -> int:
@@ -64,11 +79,13 @@ def run(task: Task, workers: int) -> None:
 
 
 def _run_in_pool(task: Task, workers: int) -> None:
-    """Parts in a row, the last of them on the caller's thread; all have ended when this returns."""
+    """Parts in a row, by the caller's thread too; nobody works on any when this returns."""
     parts = min(_PARTS * workers, task.chunks)
     bounds = [task.chunks * part // parts for part in range(parts + 1)]
     remaining = itertools.pairwise(bounds)
     turn = threading.Lock()
+    helping = 0
+    ended: SimpleQueue[None] = SimpleQueue()
 
     def work() -> None:
         while True:
@@ -78,53 +95,65 @@ def _run_in_pool(task: Task, workers: int) -> None:
                 return
             task.run(*part)
 
-    helpers = _start(work, workers - 1)
+    def help_out() -> None:
+        nonlocal helping
+        with turn:
+            if helping < 0:
+                return  # too late: the others are done
+            helping += 1
+        try:
+            work()
+        finally:
+            ended.put(None)
+
+    _pool.grow(workers - 1)
+    for _ in range(workers - 1):
+        _pool.queue.put(help_out)
     try:
         work()
     finally:
-        for helper in helpers:
-            helper.result()
-
-
-def _start(work: Callable[[], None], helpers: int) -> list[Future[None]]:
-    """As many helpers as can be had: none once the interpreter is shutting down."""
-    started: list[Future[None]] = []
-    try:
-        pool = _pools.get(helpers)
-        started.extend(pool.submit(work) for _ in range(helpers))
-    except RuntimeError:
-        pass  # the caller's thread does all of it
-    return started
+        with turn:
+            begun, helping = helping, -1
+        for _ in range(begun):
+            ended.get()
 
 
 def in_order(
     work: Callable[[Item], Result], items: Iterable[Item], workers: int
 ) -> Iterator[Result]:
-    """The results in the order of the items; helpers work some items ahead of the caller.
+    """The results in the order of the items; threads work some items ahead of the caller.
 
-    `work` must not use the pools itself.
+    `work` must not use the threads itself.
     """
     helpers = (available() if workers < 0 else workers) - 1
-    if helpers < 1:
+    if helpers < 1 or not _pool.grow(helpers):
         yield from map(work, items)
         return
-    pool = _pools.get(helpers)
-    ahead: deque[Future[Result]] = deque()
-    remaining = iter(items)
-    alone: Iterator[Result] = iter(())
+    ended = False
+
+    def answer(item: Item, answers: SimpleQueue[Any]) -> None:
+        try:
+            answers.put((None, None) if ended else (work(item), None))
+        except BaseException as error:  # noqa: BLE001  # the caller raises it
+            answers.put((None, error))
+
+    ahead: deque[SimpleQueue[Any]] = deque()
     try:
-        for item in remaining:
-            try:
-                ahead.append(pool.submit(work, item))
-            except RuntimeError:  # the interpreter is shutting down
-                alone = map(work, itertools.chain([item], remaining))
-                break
+        for item in items:
+            ahead.append(SimpleQueue())
+            _pool.queue.put(partial(answer, item, ahead[-1]))
             if len(ahead) > helpers + 1:
-                yield ahead.popleft().result()
+                yield _outcome(ahead.popleft())
         while ahead:
-            yield ahead.popleft().result()
-        yield from alone
+            yield _outcome(ahead.popleft())
     finally:  # nobody reads the caller's arrays once this has ended
-        for future in ahead:
-            future.cancel()
-        wait(ahead)
+        ended = True
+        for answers in ahead:
+            answers.get()
+
+
+def _outcome(answers: SimpleQueue[Any]) -> Any:
+    result, error = answers.get()
+    if error is not None:
+        raise error
+    return result

@@ -1,13 +1,15 @@
-"""Digests of a fixed list of calls, one line each: what two levels are compared by.
+"""Digests of a fixed list of calls, one line each: what two levels, or machines, are compared by.
 
-Run as a program, under FASTXENT_SIMD. Before a digest is printed, the same call is made with every
-number of workers, dtype of the labels and layout: all must give the bits of the first.
+Run as a program, under FASTXENT_SIMD; arguments name the groups of calls, if not all. Before a
+digest is printed, the same call is made with every number of workers, dtype of the labels and
+layout: all must give the bits of the first.
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -38,6 +40,24 @@ def dtypes() -> list[np.dtype[Any]]:
     except ImportError:
         return known
     return [*known, np.dtype(ml_dtypes.bfloat16)]
+
+
+def spread(rng: Any, shape: Any, width: float) -> Array:
+    """Numbers around 0, of no function that NumPy computes otherwise on another machine."""
+    return width * (rng.random(shape) + rng.random(shape) + rng.random(shape) - 1.5)
+
+
+def squashed(z: Array) -> Array:
+    """The numbers, brought into (0, 1)."""
+    return 0.5 + 0.5 * z / (1 + np.abs(z))
+
+
+def rows_of_one(rng: Any, shape: tuple[int, int]) -> Array:
+    """A distribution in each row: whole numbers over 2^40, so that every sum is exact."""
+    cuts = rng.integers(0, 2**40, shape)
+    cuts.sort(axis=1)
+    cuts[:, -1] = 2**40
+    return np.diff(cuts, axis=1, prepend=0) / 2**40
 
 
 def bits(value: Any) -> bytes:
@@ -77,11 +97,11 @@ def variants(
 
 def binary(rng: Any) -> Iterator[str]:
     for n, dtype in itertools.product(SIZES, dtypes()):
-        z = rng.normal(0, 4, n)
+        z = spread(rng, n, 8)
         hard, soft, w = rng.integers(0, 2, n), rng.random(n), rng.random(n)
         mask = rng.random(n) < 0.8
         for name in ("binary_cross_entropy", "binary_cross_entropy_with_logits"):
-            scores = (z if name.endswith("logits") else 1 / (1 + np.exp(-z))).astype(dtype)
+            scores = (z if name.endswith("logits") else squashed(z)).astype(dtype)
             for tag, digest in {
                 "hard": same(name, variants(hard, scores, LABELS)),
                 "soft": same(name, variants(soft, scores, [])),
@@ -102,9 +122,8 @@ def binary(rng: Any) -> Iterator[str]:
 
 def categorical(rng: Any) -> Iterator[str]:
     for (n, classes), dtype in itertools.product(ROWS, dtypes()):
-        z = rng.normal(0, 3, (n, classes))
-        p = np.exp(z - z.max(1, keepdims=True))
-        p /= p.sum(1, keepdims=True)
+        z = spread(rng, (n, classes), 6)
+        p = rows_of_one(rng, (n, classes))
         index, w = rng.integers(0, classes, n), rng.random(n)
         onehot, soft = np.eye(classes)[index] if classes < 2000 else p, p[::-1].copy()
         weights = rng.random(classes)
@@ -141,12 +160,12 @@ def large(rng: Any) -> Iterator[str]:
     """By 1, 2 and 7 workers, contiguous and not."""
     shapes = [(MANY,), *MANY_ROWS]
     for shape, dtype in itertools.product(shapes, dtypes()):
-        z = rng.standard_normal(shape, np.float32)
+        z = spread(rng, shape, 2)
         kind = "binary" if len(shape) == 1 else "categorical"
         y = rng.integers(0, 2 if len(shape) == 1 else shape[1], shape[0])
         for end in ("", "_with_logits", "_value_and_grad", "_grad_hess"):
             name = f"{kind}_cross_entropy{end}"
-            scores = (z if end else 1 / (1 + np.exp(-z))).astype(dtype)
+            scores = (z if end else squashed(z)).astype(dtype)
             calls = [((y, scores), {"workers": workers}) for workers in (1, 2, 7)]
             calls += [((y, LAYOUTS["backwards"](scores)), {"workers": 2})]
             yield f"{name} {shape} {dtype.name} {same(name, iter(calls))}"
@@ -155,13 +174,13 @@ def large(rng: Any) -> Iterator[str]:
 
 def others(rng: Any) -> Iterator[str]:
     for n, dtype in itertools.product(SIZES, dtypes()):
-        y, mean, var = rng.normal(0, 2, (3, n))
-        mean, var = mean.astype(dtype), np.exp(var)
+        y, mean = spread(rng, (2, n), 4)
+        mean, var = mean.astype(dtype), 1 / (1 + rng.random(n))
         calls = [((y, mean, var), {})]
         calls += [((made(y), made(mean), made(var)), {}) for made in LAYOUTS.values()]
         yield f"gaussian_nll {n} {dtype.name} {same('gaussian_nll', iter(calls))}"
     for (n, classes), dtype in itertools.product(ROWS, dtypes()):
-        q, p = (rng.dirichlet(np.ones(classes), n).astype(dtype) for _ in range(2))
+        q, p = (rows_of_one(rng, (n, classes)).astype(dtype) for _ in range(2))
         for name, args in (("entropy", (p,)), ("kl_divergence", (q, p))):
             calls = [(args, {})]
             calls += [(tuple(map(made, args)), {}) for made in LAYOUTS.values()]
@@ -172,6 +191,7 @@ if __name__ == "__main__":
     import fastxent
 
     print(fastxent.simd_level())
-    for group in (binary, categorical, others, large):
-        for line in group(np.random.default_rng(99)):
-            print(line)
+    groups = {group.__name__: group for group in (binary, categorical, others, large)}
+    for name in sys.argv[1:] or groups:
+        for line in groups[name](np.random.default_rng(99)):
+            print(line, flush=True)

@@ -223,8 +223,8 @@ def test_types_are_the_options():
 
 def test_stubs_are_up_to_date():
     tool = ROOT / "tools" / "write_stubs.py"
-    if not tool.exists():
-        pytest.skip("no tools: the tests run apart from the sources")
+    if not (ROOT / "fastxent").exists():
+        pytest.skip("no sources: the tests run apart from them")
     done = subprocess.run([sys.executable, tool, "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -142,7 +142,8 @@ def test_every_half_precision_number(name, dtype):
     """Subnormals and infinities among them: all 65,536 patterns but the NaN."""
     dtype = bfloat16() if dtype == "bfloat16" else np.dtype(dtype)
     scores = np.arange(65536, dtype=np.uint16).view(dtype)
-    scores = scores[~np.isnan(scores.astype(np.float32))]
+    with np.errstate(invalid="ignore"):  # arm64 says so of a signalling NaN
+        scores = scores[~np.isnan(scores.astype(np.float32))]
     if name not in LOGITS:
         scores = scores[(scores.astype(np.float32) >= 0) & (scores.astype(np.float32) <= 1)]
     y = np.arange(scores.size) % 2

@@ -1,6 +1,6 @@
 """Code that uses fastxent, for mypy: `test_docs.py` checks it, and nothing runs it."""
 
-from typing import Any, assert_type
+from typing import Any, Literal, assert_type
 
 import numpy as np
 
@@ -23,6 +23,18 @@ assert_type(fastxent.binary_cross_entropy_value_and_grad(y, p), tuple[float, Arr
 each = fastxent.binary_cross_entropy_value_and_grad(y, p, reduction="none", out=np.empty(2))
 assert_type(each, tuple[Array, Array])
 assert_type(fastxent.binary_cross_entropy_grad_hess(y, p, p), tuple[Array, Array])
+
+# Streams and groups.
+acc = fastxent.LossAccumulator(fastxent.binary_cross_entropy, eps=0.0)
+acc.update(y, p, sample_weight=p)
+acc.merge(acc + acc)
+assert_type(sum([acc, acc]), fastxent.LossAccumulator | Literal[0])
+assert_type(acc.result(), float)
+assert_type(acc.total / acc.weight, float)
+assert_type(acc.count, int)
+assert_type(fastxent.bits_per_byte(acc.total, 100), float)
+assert_type(fastxent.grouped("binary_cross_entropy", y, p, ["a", "b"])["a"].mean, float)
+assert_type(fastxent.simd_level(), str)
 
 # What is wrong is an error before it runs.
 fastxent.binary_cross_entropy(y, p, out=np.empty(2))  # type: ignore[call-overload]
