@@ -134,7 +134,7 @@ def in_order(
     def answer(item: Item, answers: SimpleQueue[Any]) -> None:
         try:
             answers.put((None, None) if ended else (work(item), None))
-        except BaseException as error:  # noqa: BLE001  # the caller raises it
+        except BaseException as error:  # the caller raises it
             answers.put((None, error))
 
     ahead: deque[SimpleQueue[Any]] = deque()
