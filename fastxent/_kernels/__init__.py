@@ -9,6 +9,8 @@ the first fault. A chunk's bits depend on the job alone; `engine` adds the chunk
 
 job          the structs, and the constants that fix the order of every sum
 load         any type, layout and byte order -> short contiguous runs
+checks       ranges of full blocks, by their bits
+store        results -> arrays, past the caches where they are large
 math         exp and log
 reduce       sums in lanes and pairs
 product      sums of logarithms as products

@@ -19,8 +19,9 @@ from fastxent._kernels.job cimport (
 from fastxent._kernels.load cimport (
     Ahead, OF_LABELS, OF_SCORES, OF_WEIGHT, ahead, fetch, floating, gather, hard_labels, is_real, load,
     look_ahead, number, prefetch_lanes, real,
-    store, view,
+    view,
 )
+from fastxent._kernels.store cimport store, write
 from fastxent._kernels.math cimport log_wide
 from fastxent._kernels.product cimport (
     Product, add_product, log_one_plus, multiply_likelihoods, start_product,
@@ -314,13 +315,18 @@ cdef inline bint add_direct_losses(
     cdef real loss[BLOCK]
     cdef double weight[BLOCK]
     cdef double scratch[BLOCK]
+    cdef bint direct
     if not has_normal_eps(job, tag):
         return False
     if job.weight.kind == ABSENT:
-        if job.out.direct and is_real(job.out.kind, tag):
+        direct = job.out.direct and is_real(job.out.kind, tag)
+        if direct and not job.streams:
             return direct_losses(job, start, <real*>job.out.data + start)
         if not direct_losses(job, start, loss):
             return False
+        if direct:
+            write(job, <char*>(<real*>job.out.data + start), loss, BLOCK * sizeof(real))
+            return True
         cast(loss, BLOCK, weight)
         store(job, &job.out, start, BLOCK, weight)
         return True

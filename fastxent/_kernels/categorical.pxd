@@ -16,8 +16,9 @@ from fastxent._kernels.job cimport (
 )
 from fastxent._kernels.load cimport (
     ahead, at, convert_kind, gather, gather_classes, load, load_indices, load_one, prefetch_lanes,
-    real, store, view_classes,
+    real, view_classes,
 )
+from fastxent._kernels.store cimport store
 from fastxent._kernels.math cimport decay_wide, decay_wide2, log1p_wide, log_wide
 from fastxent._kernels.odds cimport row_odds, target_scores, tile_odds
 from fastxent._kernels.product cimport Product, add_product, multiply_likelihoods, start_product

@@ -4,6 +4,7 @@ from fastxent._kernels.binary cimport run_positions
 from fastxent._kernels.categorical cimport run_rows
 from fastxent._kernels.gradient cimport run_with_gradients
 from fastxent._kernels.job cimport ABSENT, FLOAT64, Job, NO_FAULT, Partial, has_rows
+from fastxent._kernels.store cimport fence
 
 
 cdef inline void run_chunk(const Job* job, Py_ssize_t number, Partial* partial) noexcept nogil:
@@ -32,3 +33,5 @@ cdef inline void run_chunk(const Job* job, Py_ssize_t number, Partial* partial) 
         run_rows(job, start, stop, partial, <float*>NULL)
     else:
         run_positions(job, start, stop, partial, <float*>NULL)
+    if job.streams:
+        fence()

@@ -269,10 +269,7 @@ cdef class Task:
         self.take(grad, axis, False, &job.grad)
         self.take(hess, axis, False, &job.hess)
         coalesce(job, self.ops, self.n_ops)
-        job.streams = (
-            grad is not None and cnp.PyArray_NBYTES(<cnp.ndarray>grad) >= STREAMED
-            and job.grad.data != job.scores.data and job.hess.data != job.scores.data
-        )
+        job.streams = self.is_large(out) or self.is_large(grad)
         job.chunk = chunk_length(job)
         self.chunks = (job.positions + job.chunk - 1) // job.chunk
         self.partials = <Partial*>malloc(max(1, self.chunks) * sizeof(Partial))
@@ -292,6 +289,21 @@ cdef class Task:
             op.kind = BFLOAT16
         self.ops[self.n_ops] = op
         self.n_ops += 1
+
+    cdef bint is_large(self, output) noexcept:
+        """Whether an output, and none of it in place, leaves the caches before anybody reads it."""
+        cdef Job* job = &self.job
+        cdef Operand* source
+        cdef Operand* target
+        cdef Operand** inputs = [&job.scores, &job.labels, &job.weight, &job.scale_by]
+        cdef Operand** outputs = [&job.out, &job.grad, &job.hess]
+        if output is None or cnp.PyArray_NBYTES(<cnp.ndarray>output) < STREAMED:
+            return False
+        for source in inputs[:4]:
+            for target in outputs[:3]:
+                if source.kind != ABSENT and target.kind != ABSENT and source.data == target.data:
+                    return False
+        return True
 
     @property
     def elements(self) -> int:

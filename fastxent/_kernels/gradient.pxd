@@ -9,7 +9,6 @@
 
 from fastxent._kernels.gradient_binary cimport run_position_block
 from fastxent._kernels.gradient_rows cimport run_row_block
-from fastxent._kernels.gradient_store cimport fence
 from fastxent._kernels.job cimport BLOCK, Job, NO_FAULT, Partial, ROWS, has_rows
 from fastxent._kernels.load cimport real
 
@@ -30,5 +29,3 @@ cdef inline void run_with_gradients(
             if partial.fault != NO_FAULT:
                 return
         start += n
-    if job.streams:
-        fence()

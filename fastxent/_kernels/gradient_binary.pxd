@@ -10,7 +10,8 @@ from fastxent._kernels.gradient_store cimport put
 from fastxent._kernels.job cimport (
     ABSENT, BINARY_FOCAL, BLOCK, Job, NAN_RAISE, NO_FAULT, Partial,
 )
-from fastxent._kernels.load cimport hard_labels, load, real, store, view
+from fastxent._kernels.load cimport hard_labels, load, real, view
+from fastxent._kernels.store cimport store
 from fastxent._kernels.math cimport decay_wide
 from fastxent._kernels.real cimport decay
 from fastxent._kernels.reduce cimport add

@@ -79,7 +79,7 @@ cdef struct Job:        # one call
     bint index_labels   # class indices rather than a distribution per row
     bint full           # gaussian_nll with its constant
     bint weights_only   # no loss is wanted: the sum of the weights of rows
-    bint streams        # derivatives are written past the caches
+    bint streams        # outputs are written past the caches
     bint has_ignore
     int64_t ignore_index
     double eps

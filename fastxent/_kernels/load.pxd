@@ -475,23 +475,3 @@ cdef inline const real* hard_labels(
         convert_kind(kind, run, n, buffer)
         hard = only_zero_or_one(<const real*>buffer, n)
     return buffer if hard else NULL
-
-
-# ---- storing ---------------------------------------------------------------------------------
-
-
-cdef inline void store(
-    const Job* job, const Operand* op, Py_ssize_t start, int n, const double* source
-) noexcept nogil:
-    """n doubles into an output of float32 or float64."""
-    cdef float narrow[1024]
-    cdef char* target
-    if op.kind == FLOAT32:
-        target = <char*>op.data + start * 4 if op.direct else <char*>narrow
-        convert(source, n, <float*>target)
-        if not op.direct:
-            walk(job, op, start, 0, n, <char*>narrow, True)
-    elif op.direct:
-        memcpy(<char*>op.data + start * 8, source, n * sizeof(double))
-    else:
-        walk(job, op, start, 0, n, <char*>source, True)
