@@ -164,7 +164,9 @@ cdef inline void wide_tile_slopes(
         for i in range(ROWS):
             j = k * ROWS + i
             d = p[j] * own[i] - pull[j]
+            # Each where it does not cancel
             step = others[i] - own[i] * miss[j]
+            step = step if miss[j] < 0.5 else d
             part[j] = (step if top[i] == own_class else d) * factor[i]
     put_wide_tile(job, &job.grad, start, <int>n, done, all_done, part)
     if job.hess.kind == ABSENT:

@@ -41,7 +41,8 @@ def functions() -> dict[str, _options.Loss]:
     for name in fastxent.__all__:
         for end in ("_value_and_grad", "_grad_hess"):
             if name.endswith(end):
-                known[name] = known[name.removesuffix(end) + "_with_logits"]
+                stem = name.removesuffix(end)
+                known[name] = known[stem if stem in known else stem + "_with_logits"]
     return known
 
 
@@ -172,6 +173,12 @@ class Fuzzer:
 
     def _full(self, *_: Any) -> Any:
         return self.chance(0.5)
+
+    def _gamma(self, *_: Any) -> Any:
+        return self.pick([0.0, 0.5, 1.0, 2.0, 3.0, 60.0, -1.0, np.nan])
+
+    def _alpha(self, _: Any, classes: int) -> Any:
+        return self.pick([0.25, 1.0, -0.5, np.nan, self.array("f8", (classes,), 0.0, 1.0)])
 
     def _eps(self, *_: Any) -> Any:
         return self.pick([0, 1e-7, 0.3, 1e-320, 0.5, "auto", np.nan])
