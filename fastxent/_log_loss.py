@@ -98,7 +98,8 @@ def log_loss(
         if weight == 0:
             raise ZeroDivisionError("Weights sum to zero, can't be normalized")
         return total / weight
-    explain(y_true, y_proba, sample_weight, labels)
+    with np.errstate(invalid="ignore"):  # as `_score`
+        explain(y_true, y_proba, sample_weight, labels)
     raise failure
 
 

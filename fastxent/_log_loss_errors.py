@@ -63,7 +63,6 @@ def _is_array_like(value: Any) -> bool:
     return any(hasattr(value, name) for name in ("__len__", "shape", "__array__"))
 
 
-@np.errstate(invalid="ignore")  # as `_score`
 def explain(y_true: Any, y_proba: Any, sample_weight: Any, labels: Any) -> None:
     """Raise what scikit-learn would raise."""
     scores = _check_scores(y_proba)

@@ -42,7 +42,7 @@ def functions() -> dict[str, _options.Loss]:
         for end in ("_value_and_grad", "_grad_hess"):
             if name.endswith(end):
                 stem = name.removesuffix(end)
-                known[name] = known[stem if stem in known else stem + "_with_logits"]
+                known[name] = known.get(stem + "_with_logits") or known[stem]
     return known
 
 
