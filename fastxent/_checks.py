@@ -58,6 +58,8 @@ def is_bfloat16(array: np.ndarray) -> bool:
 def as_scores(value: Any, name: str) -> np.ndarray:
     """An array of a float type; integers become float64."""
     array = value if type(value) is np.ndarray and value.ndim else as_array(value, name)
+    if array.dtype is _FLOAT32 or array.dtype is _FLOAT64:
+        return array  # what comes most is let pass at once
     kind = array.dtype.kind
     if kind == "f" and array.dtype.itemsize <= 8:
         return array
@@ -76,6 +78,8 @@ def as_scores(value: Any, name: str) -> np.ndarray:
 def as_labels(value: Any, name: str) -> np.ndarray:
     """An array of booleans, integers or floats."""
     array = value if type(value) is np.ndarray and value.ndim else as_array(value, name)
+    if array.dtype is _FLOAT32 or array.dtype is _FLOAT64:
+        return array
     kind = array.dtype.kind
     if (kind in "iubf" and array.dtype.itemsize <= 8) or is_bfloat16(array):
         return array

@@ -27,17 +27,21 @@ class Sums(NamedTuple):
         return (self.total + self.total_lo) / weight if weight else float("nan")
 
 
-def _totals(  # noqa: C901  # one line for each option that is there
+_ALL = object()  # instead of a reduction: the sums and the losses
+
+
+def reduced(  # noqa: C901  # one line for each option that is there
     loss: Loss,
     y_true: Any,
     y_scores: Any,
     *,
+    reduction: Any = _ALL,
     axis: Any = -1,
     class_weight: Any = None,
     ignore_index: Any = None,
     scale: Any = None,
     alpha: Any = None,
-    gamma: Any = 0.0,
+    gamma: Any = None,
     full: bool = False,
     sample_weight: Any = None,
     where: Any = None,
@@ -49,14 +53,18 @@ def _totals(  # noqa: C901  # one line for each option that is there
     slopes: Any = None,
     weights_only: bool = False,
     workers: Any = 1,
-) -> tuple[tuple[Any, ...], np.ndarray | None]:
-    """Sum one batch, and write its losses where they are wanted: the fields of `Sums`, and those.
+) -> Any:
+    """The mean, the sum, or the losses themselves; `sums` asks for no reduction, and gets all.
 
     `scale` is pos_weight, or the variance of a Gaussian. The options are those of the public
     functions; whether a loss takes them is settled by the signatures of those. `slopes` makes, or
     checks, the arrays of the derivatives. `weights_only` looks at no scores where the labels are class
     indices: of what is summed then only the weight is right.
     """
+    if reduction != "mean" or out is not None:
+        want_losses = want_losses or reduction == "none"
+        if reduction is not _ALL:
+            _checks.check_reduction(reduction, out)
     scores = _checks.as_scores(y_scores, loss.scores)
     labels = _checks.as_labels(y_true, loss.truth)
     indices = False
@@ -94,16 +102,13 @@ def _totals(  # noqa: C901  # one line for each option that is there
     outputs: tuple[Any, ...] = (None, None, 1.0, 0.0, True) if weights_only and indices else ()
     if slopes is not None:
         outputs = slopes.operands(scores, shape, (scores, labels, weight, mask, scales))
-    # as_scores and as_labels let no other dtype of that kind pass.
-    bfloat16 = (scores.dtype.kind == "V") + 2 * (labels.dtype.kind == "V")
     task = Task(
         loss.kernel,
         _checks.nan_policy_number(nan_policy),
-        scores.view(np.uint16) if bfloat16 & 1 else scores,
-        labels.view(np.uint16) if bfloat16 & 2 else labels,
+        scores,
+        labels,
         axis,
         indices,
-        bfloat16,
         weight,
         mask,
         scales,
@@ -113,7 +118,7 @@ def _totals(  # noqa: C901  # one line for each option that is there
         full,
         ignore_index,
         classes,
-        _checks.focusing(gamma),
+        0.0 if gamma is None else _checks.focusing(gamma),
         balance,
         class_alpha,
         *outputs,
@@ -126,25 +131,18 @@ def _totals(  # noqa: C901  # one line for each option that is there
     if len(result) == 3:
         arrays = {"scores": scores, "labels": labels, "weight": weight, "scale": scales}
         _checks.fault(loss, *result, axis, arrays)
-    return result, out
+    if reduction is _ALL:
+        return result, out
+    if want_losses:
+        return out
+    total, total_lo, weight_sum, weight_lo, _ = result
+    if reduction == "sum":
+        return total + total_lo
+    weight_sum += weight_lo
+    return (total + total_lo) / weight_sum if weight_sum else math.nan
 
 
 def sums(loss: Loss, y_true: Any, y_scores: Any, **options: Any) -> tuple[Sums, np.ndarray | None]:
-    """Sum one batch, and write its losses where they are wanted; options as of `_totals`."""
-    found, losses = _totals(loss, y_true, y_scores, **options)
+    """Sum one batch, and write its losses where they are wanted; options as of `reduced`."""
+    found, losses = reduced(loss, y_true, y_scores, **options)
     return Sums._make(found), losses
-
-
-def reduced(
-    loss: Loss, y_true: Any, y_scores: Any, *, reduction: Any, out: Any = None, **options: Any
-) -> Any:
-    """The mean, the sum, or the losses themselves."""
-    if reduction == "mean" and out is None:
-        (total, total_lo, weight, weight_lo, _), _ = _totals(loss, y_true, y_scores, **options)
-        weight += weight_lo
-        return (total + total_lo) / weight if weight else math.nan
-    _checks.check_reduction(reduction, out)
-    if reduction == "none":
-        return _totals(loss, y_true, y_scores, want_losses=True, out=out, **options)[1]
-    (total, total_lo, *_), _ = _totals(loss, y_true, y_scores, **options)
-    return total + total_lo

@@ -53,6 +53,10 @@ cdef extern from *:
     const char* VERSION "FASTXENT_VERSION"
     const char* COMPILER "FASTXENT_COMPILER"
 
+cdef extern from "numpy/arrayobject.h":
+    enum:
+        NPY_USERDEF     # the first number of the dtypes that are not NumPy's own
+
 cdef extern from *:
     bint AVX2_RUNS "FASTXENT_AVX2_RUNS"
     bint AVX512_RUNS "FASTXENT_AVX512_RUNS"
@@ -103,6 +107,8 @@ cdef Kind kind_of(cnp.ndarray array) noexcept:
         return FLOAT16
     if number == cnp.NPY_BOOL:
         return BOOL
+    if number >= NPY_USERDEF:   # fastxent._checks lets no other pass
+        return BFLOAT16
     if number in (cnp.NPY_BYTE, cnp.NPY_SHORT, cnp.NPY_INT, cnp.NPY_LONG, cnp.NPY_LONGLONG):
         return INT8 if size == 1 else INT16 if size == 2 else INT32 if size == 4 else INT64
     if number in (cnp.NPY_UBYTE, cnp.NPY_USHORT, cnp.NPY_UINT, cnp.NPY_ULONG, cnp.NPY_ULONGLONG):
@@ -197,8 +203,6 @@ cdef class Task:
         Of the classes, not negative; -1 for losses of one number per position.
     index_labels : bool
         Labels are class indices, with one dimension fewer than the scores.
-    bfloat16 : int
-        1 where the scores' uint16 are bfloat16, plus 2 where the labels' are.
     weight, mask, scale_by, out : ndarray or None
     eps, label_smoothing : float
     full : bool
@@ -226,7 +230,7 @@ cdef class Task:
 
     def __cinit__(
         self, int loss, int nan_policy, cnp.ndarray scores not None, cnp.ndarray labels not None,
-        int axis, bint index_labels, int bfloat16, weight, mask, scale_by, out, double eps,
+        int axis, bint index_labels, weight, mask, scale_by, out, double eps,
         double label_smoothing, bint full, ignore_index, class_weight, double gamma, double alpha,
         class_alpha, grad=None, hess=None, double scale=1.0, double floor=0.0,
         bint weights_only=False,
@@ -260,14 +264,14 @@ cdef class Task:
             job.positions *= job.shape[self.ndim]
             self.ndim += 1
         job.ndim = self.ndim
-        self.take(scores, axis, bfloat16 & 1, &job.scores)
-        self.take(labels, -1 if index_labels else axis, bfloat16 & 2, &job.labels)
-        self.take(weight, -1, False, &job.weight)
-        self.take(mask, -1, False, &job.mask)
-        self.take(scale_by, -1, False, &job.scale_by)
-        self.take(out, -1, False, &job.out)
-        self.take(grad, axis, False, &job.grad)
-        self.take(hess, axis, False, &job.hess)
+        self.take(scores, axis, &job.scores)
+        self.take(labels, -1 if index_labels else axis, &job.labels)
+        self.take(weight, -1, &job.weight)
+        self.take(mask, -1, &job.mask)
+        self.take(scale_by, -1, &job.scale_by)
+        self.take(out, -1, &job.out)
+        self.take(grad, axis, &job.grad)
+        self.take(hess, axis, &job.hess)
         coalesce(job, self.ops, self.n_ops)
         job.streams = self.is_large(out) or self.is_large(grad)
         job.chunk = chunk_length(job)
@@ -279,14 +283,12 @@ cdef class Task:
     def __dealloc__(self):
         free(self.partials)
 
-    cdef void take(self, array, int axis, bint bfloat16, Operand* op):
+    cdef void take(self, array, int axis, Operand* op):
         if array is None:
             op.kind = ABSENT
             return
         self.arrays.append(array)
         describe(<cnp.ndarray>array, axis, self.ndim, op)
-        if bfloat16:
-            op.kind = BFLOAT16
         self.ops[self.n_ops] = op
         self.n_ops += 1
 
