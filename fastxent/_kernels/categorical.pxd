@@ -21,7 +21,9 @@ from fastxent._kernels.load cimport (
 from fastxent._kernels.store cimport store
 from fastxent._kernels.math cimport decay_wide, decay_wide2, log1p_wide, log_wide
 from fastxent._kernels.odds cimport row_odds, target_scores, tile_odds
-from fastxent._kernels.product cimport Product, add_product, multiply_likelihoods, start_product
+from fastxent._kernels.product cimport (
+    Product, add_product, log_one_plus, multiply_likelihoods, start_product,
+)
 from fastxent._kernels.real cimport log1p_all
 from fastxent._kernels.reduce cimport add, add_losses, apply_weights, fold, term
 from fastxent._kernels.tile cimport soft_tile_losses
@@ -544,16 +546,12 @@ cdef inline bint mend_rows(
 
 
 cdef inline bint index_losses(
-    const Job* job, Py_ssize_t start, Rows* rows, Partial* partial, real* tag
+    const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
 ) noexcept nogil:
-    """Losses of class indices."""
+    """Losses of class indices, from probabilities."""
     cdef double p[ROWS]
     cdef Fault fault
     cdef Py_ssize_t i
-    if has_row_logits(job):
-        odds_of_rows(job, start, rows, rows.loss, tag)
-        losses_of_odds(job, rows.loss, rows.n)
-        return mend_rows(job, start, rows, partial)
     target_scores(job, start, rows.n, rows.target, p)
     for i in range(rows.n):
         if rows.kept[i] and not 0.0 <= p[i] <= 1.0:
@@ -636,6 +634,37 @@ cdef inline void add_rows(
     add_losses(rows.loss, rows.weight if rows.weighted else NULL, rows.n, partial)
 
 
+cdef inline bint multiply_odds(const double* odds, Partial* partial) noexcept nogil:
+    """Add sum log(1 + odds) over ROWS rows, by a product; False where that might overflow."""
+    cdef double u[LANES]
+    cdef Py_ssize_t j
+    if outside(odds, ROWS, 0.0, 140737488355328.0):     # 2^47: two of them are below 2^96
+        return False
+    for j in range(LANES):
+        u[j] = odds[j] + (odds[j + LANES] + odds[j] * odds[j + LANES])
+    add(log_one_plus(u), &partial.total, &partial.total_lo)
+    add(<double>ROWS, &partial.weight, &partial.weight_lo)
+    partial.count += ROWS
+    return True
+
+
+cdef inline bint add_odds(
+    const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
+) noexcept nogil:
+    """Make losses of the odds in `loss`, and add them up; False where a row holds a fault."""
+    cdef bint alike = (
+        rows.n == ROWS and not rows.weighted and not job.want_losses
+        and job.loss == CATEGORICAL_LOGITS
+    )
+    if alike and multiply_odds(rows.loss, partial):
+        return True
+    losses_of_odds(job, rows.loss, rows.n)
+    if not mend_rows(job, start, rows, partial):
+        return False
+    add_rows(job, start, rows, partial)
+    return True
+
+
 cdef inline bint row_block(
     const Job* job, Py_ssize_t start, int n, Partial* partial, real* tag
 ) noexcept nogil:
@@ -650,8 +679,11 @@ cdef inline bint row_block(
         for i in range(n):
             rows.loss[i] = 0.0
         ok = True
+    elif is_index(job) and has_row_logits(job):
+        odds_of_rows(job, start, &rows, rows.loss, tag)
+        return add_odds(job, start, &rows, partial)
     elif is_index(job):
-        ok = index_losses(job, start, &rows, partial, tag)
+        ok = index_losses(job, start, &rows, partial)
     else:
         ok = distribution_losses(job, start, &rows, partial)
     if ok:

@@ -5,7 +5,7 @@ from libc.math cimport INFINITY, NAN
 from libc.stdint cimport uint8_t
 
 from fastxent._kernels.categorical cimport (
-    Rows, add_rows, load_classes, losses_of_odds, mass_below, mend_rows, run_rows,
+    Rows, add_odds, load_classes, mass_below, run_rows,
     row_maximum, stage_rows, weigh_classes,
 )
 from fastxent._kernels.focal cimport chances, class_pulls
@@ -260,9 +260,7 @@ cdef inline bint run_row_block(
             rows.loss[i] = 0.0
             if rows.kept[i]:
                 done[i] = long_row_slopes(job, start, &rows, i, target[i])
-    losses_of_odds(job, rows.loss, n)
-    if not mend_rows(job, start, &rows, partial):
+    if not add_odds(job, start, &rows, partial):
         return False
     write_rows(job, start, &rows, done)
-    add_rows(job, start, &rows, partial)
     return True
