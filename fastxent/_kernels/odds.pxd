@@ -194,10 +194,11 @@ cdef inline void tile_odds(
     cdef Py_ssize_t i, k
     # Two blocks on; exact where the rows are one run, harmless where not.
     cdef const char* next_rows = job.scores.data + (start + 2 * ROWS) * job.scores.stride[0]
-    target_scores(job, start, n, target, own)
+    load_tile(job, &job.scores, start, n, tile)
+    for i in range(n):
+        own[i] = tile[target[i] * ROWS + i]
     for i in range(n, ROWS):
         own[i] = 0
-    load_tile(job, &job.scores, start, n, tile)
     for k in range(job.classes):
         prefetch_lanes(next_rows + 2 * k * LANES * <Py_ssize_t>sizeof(real), 2 * sizeof(real))
         for i in range(ROWS):
