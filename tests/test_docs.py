@@ -131,8 +131,8 @@ def test_reference_names():
 def test_names_for_developers():
     """What the pages for developers name is in the sources."""
     pages = sorted((ROOT / "docs" / "develop").glob("*.rst"))
-    if not pages:
-        pytest.skip("no docs: the tests run apart from the sources")
+    if not pages or not (ROOT / "fastxent").exists():
+        pytest.skip("no docs, or no package beside them: the tests run apart from the sources")
     folders = [ROOT, *(ROOT / name for name in ("fastxent", "fastxent/_kernels", "tests"))]
     sources = [p for p in (ROOT / "fastxent").rglob("*.p*") if p.suffix in {".py", ".pxd", ".pyx"}]
     words = {word for p in sources for word in re.findall(r"\w+", p.read_text("utf-8"))}
