@@ -49,7 +49,8 @@ wheel: $(VENV)/group-wheel ## wheel and sdist in dist/, built twice, checked, te
 # It has one level, is slow and large, and its threads wait for each other's counters, so the tests that
 # ask for more are left out.
 COVERED = $(filter-out $(addprefix tests/test_,build.py memory.py reproducible.py), \
-    $(wildcard tests/test_*.py tests/fuzz/test_*.py) $(addprefix tests/peers/test_,dask.py sklearn_scorer.py spark.py))
+    $(wildcard tests/test_*.py tests/fuzz/test_*.py) $(addprefix tests/peers/test_, \
+    cli.py cli_errors.py dask.py sklearn_log_loss.py sklearn_scorer.py spark.py))
 coverage: export PYTHONPATH = .:tools
 coverage: PYTHON_HERE = cd build/coverage && $(abspath $(BIN))/python
 coverage: $(VENV)/group-coverage ## the lines that the tests run, .pyx and .pxd too: 95 % at least
