@@ -17,11 +17,9 @@ from fastxent._kernels.job cimport (
     Partial,
 )
 from fastxent._kernels.load cimport (
-    Ahead, OF_LABELS, OF_SCORES, OF_WEIGHT, ahead, fetch, floating, gather, hard_labels, is_real, load,
-    look_ahead, number, prefetch_lanes, real,
-    view,
+    Ahead, OF_LABELS, OF_SCORES, OF_WEIGHT, convert, fetch, floating, gather, hard_labels, is_real,
+    load, look_ahead, real, view,
 )
-from fastxent._kernels.store cimport store, write
 from fastxent._kernels.math cimport log_wide
 from fastxent._kernels.product cimport (
     Product, add_product, log_one_plus, multiply_likelihoods, start_product,
@@ -29,7 +27,8 @@ from fastxent._kernels.product cimport (
 from fastxent._kernels.real cimport (
     decay, exponent, log1p_unit, log_of_parts, log_plus, mantissa,
 )
-from fastxent._kernels.reduce cimport add, add_losses, apply_weights, fold, term
+from fastxent._kernels.reduce cimport add, add_losses, apply_weights, fold, lane_sum, term
+from fastxent._kernels.store cimport store, write
 
 cdef enum:
     PART = 512      # positions of the careful road at a time: six buffers of float64 in L1
@@ -78,12 +77,10 @@ cdef inline bint add_likelihoods(
     cdef double scratch[BLOCK]
     cdef const real* p = view(job, &job.scores, start, BLOCK, scratch, scores)
     cdef const real* y = hard_labels(job, start, BLOCK, scratch, labels)
+    cdef Ahead next = look_ahead(job, start)
     if y == NULL:
         return False
-    return multiply_likelihoods(
-        p, y, job.eps, ahead(&job.scores, start), ahead(&job.labels, start), job.labels.itemsize,
-        product,
-    )
+    return multiply_likelihoods(p, y, job.eps, &next, product)
 
 
 cdef inline bint add_softplus(
@@ -108,16 +105,15 @@ cdef inline bint softplus_of(
     cdef real zero = 0
     cdef double e, total
     cdef Py_ssize_t i, j
-    cdef const char* next_z = ahead(&job.scores, start)
-    cdef const char* next_y = ahead(&job.labels, start)
+    cdef Ahead next = look_ahead(job, start)
     for i in range(BLOCK):
         power[i] = decay(z[i])
     for j in range(LANES):
         u[j] = 0.0
         linear[j] = 0.0
     for i from 0 <= i < BLOCK by LANES:
-        prefetch_lanes(next_z + i * job.scores.itemsize, job.scores.itemsize)
-        prefetch_lanes(next_y + i * job.labels.itemsize, job.labels.itemsize)
+        fetch(&next, OF_SCORES, i)
+        fetch(&next, OF_LABELS, i)
         for j in range(LANES):
             e = <double>power[i + j]
             u[j] = u[j] + (e + u[j] * e)
@@ -156,13 +152,6 @@ cdef inline void clip(real* a, real complement, real* lost, real eps) noexcept n
     a[0] = eps if a[0] < eps else a[0]
     lost[0] = most_lost if complement < eps else lost[0]
     a[0] = most if complement < eps else a[0]
-
-
-cdef inline void cast(const number* source, int n, real* target) noexcept nogil:
-    """To the type of the logarithms: a loop of its own, so that theirs has one width only."""
-    cdef Py_ssize_t i
-    for i in range(n):
-        target[i] = <real>source[i]
 
 
 cdef inline void probability_losses(
@@ -251,7 +240,6 @@ cdef inline bint add_soft_losses(
     cdef real rest[BLOCK]
     cdef double most[BLOCK]
     cdef double scratch[BLOCK]
-    cdef double lanes[LANES]
     cdef real eps = <real>job.eps, one = 1, half = 0.5
     cdef real q, nothing = -0.0
     cdef real share[BLOCK]
@@ -295,16 +283,10 @@ cdef inline bint add_soft_losses(
             rest[j] = share[j] * log_of_parts(f[j], nothing, k[j])
     for i in range(BLOCK):
         most[i] = 1.0 - <double>scores[i]
-    if not multiply_likelihoods(
-        most, <const double*>NULL, 0.0, <const char*>most, <const char*>most, 1, product
-    ):
+    next.size[OF_SCORES] = next.size[OF_LABELS] = 0     # both are on their way
+    if not multiply_likelihoods(most, <const double*>NULL, 0.0, &next, product):
         return False
-    for j in range(LANES):
-        lanes[j] = 0.0
-    for i from 0 <= i < BLOCK by LANES:
-        for j in range(LANES):
-            lanes[j] += <double>rest[i + j]
-    add(fold(lanes), &partial.total, &partial.total_lo)
+    add(lane_sum(rest, BLOCK), &partial.total, &partial.total_lo)
     return True
 
 
@@ -327,7 +309,7 @@ cdef inline bint add_direct_losses(
         if direct:
             write(job, <char*>(<real*>job.out.data + start), loss, BLOCK * sizeof(real))
             return True
-        cast(loss, BLOCK, weight)
+        convert(loss, BLOCK, weight)
         store(job, &job.out, start, BLOCK, weight)
         return True
     if not direct_losses(job, start, loss):
@@ -503,8 +485,8 @@ cdef inline void hard_probability_losses(Stage* stage, real eps) noexcept nogil:
     cdef real y[PART]
     cdef Py_ssize_t i
     cdef real q, lost, one = 1, zero = 0
-    cast(stage.score, stage.n, p)
-    cast(stage.label, stage.n, y)
+    convert(stage.score, stage.n, p)
+    convert(stage.label, stage.n, y)
     for i in range(stage.n):
         q = one - p[i]
         lost = (one - q) - p[i]
@@ -514,7 +496,7 @@ cdef inline void hard_probability_losses(Stage* stage, real eps) noexcept nogil:
             zero if y[i] != zero else lost,
             eps,
         )
-    cast(p, stage.n, stage.loss)
+    convert(p, stage.n, stage.loss)
 
 
 cdef inline void soft_probability_losses(Stage* stage, real eps) noexcept nogil:
@@ -523,7 +505,7 @@ cdef inline void soft_probability_losses(Stage* stage, real eps) noexcept nogil:
     cdef real other[PART]
     cdef Py_ssize_t i
     cdef real q, one = 1, zero = 0
-    cast(stage.score, stage.n, p)
+    convert(stage.score, stage.n, p)
     for i in range(stage.n):
         q = one - p[i]
         other[i] = minus_log(q, p[i], (one - q) - p[i], eps)
@@ -539,7 +521,7 @@ cdef inline void logit_losses(Stage* stage, real* tag) noexcept nogil:
     cdef real rest[PART]
     cdef Py_ssize_t i
     cdef double z, size, positive, negative
-    cast(stage.score, stage.n, rest)
+    convert(stage.score, stage.n, rest)
     for i in range(stage.n):
         rest[i] = log1p_unit(decay(rest[i]))
     for i in range(stage.n):

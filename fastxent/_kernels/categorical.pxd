@@ -15,17 +15,17 @@ from fastxent._kernels.job cimport (
     NO_FAULT, Operand, Partial, ROWS, TILE_CLASSES, UNDEFINED_ROW, has_row_logits, is_index,
 )
 from fastxent._kernels.load cimport (
-    ahead, at, convert_kind, gather, gather_classes, load, load_indices, load_one, prefetch_lanes,
-    real, view_classes,
+    Ahead, ahead, at, convert_kind, gather, gather_classes, load, load_indices, load_one, look_ahead,
+    prefetch_lanes, real, view_classes,
 )
-from fastxent._kernels.store cimport store
 from fastxent._kernels.math cimport decay_wide, decay_wide2, log1p_wide, log_wide
 from fastxent._kernels.odds cimport row_odds, target_scores, tile_odds
 from fastxent._kernels.product cimport (
     Product, add_product, log_one_plus, multiply_likelihoods, start_product,
 )
-from fastxent._kernels.real cimport log1p_all
-from fastxent._kernels.reduce cimport add, add_losses, apply_weights, fold, term
+from fastxent._kernels.real cimport difference, log1p_all
+from fastxent._kernels.reduce cimport add, add_losses, apply_weights, fold, lane_sum, term
+from fastxent._kernels.store cimport store
 from fastxent._kernels.tile cimport soft_tile_losses
 
 cdef struct Rows:       # one block of rows on its way
@@ -58,14 +58,12 @@ cdef inline bint add_target_likelihoods(
     cdef int64_t target[BLOCK]
     cdef real p[BLOCK]
     cdef double scratch[BLOCK]
+    cdef Ahead next = look_ahead(job, start)
     load_indices(job, &job.labels, start, BLOCK, scratch, target)
     if not in_range(target, BLOCK, job.classes):
         return False
     target_scores(job, start, BLOCK, target, p)
-    return multiply_likelihoods(
-        p, <const real*>NULL, job.eps, <const char*>p, ahead(&job.labels, start),
-        job.labels.itemsize, product,
-    )
+    return multiply_likelihoods(p, <const real*>NULL, job.eps, &next, product)
 
 
 # ---- staging and checking a block of rows ----------------------------------------------------
@@ -305,7 +303,7 @@ cdef inline double distribution_from_logits(
     cdef double tops[LANES]
     cdef double sums[4]
     cdef double most = row_maximum(job, row, scratch)
-    cdef double d, part, lost
+    cdef double d, lost
     cdef Py_ssize_t first
     cdef Py_ssize_t i, j, m, padded
     for j in range(4):
@@ -325,9 +323,7 @@ cdef inline double distribution_from_logits(
             tops[j] = 0.0
         for i from 0 <= i < padded by LANES:
             for j in range(LANES):
-                d = x[i + j] - most
-                part = d - x[i + j]
-                lost = (x[i + j] - (d - part)) - (most + part)
+                d = difference(x[i + j], most, &lost)
                 # What -inf loses is NaN, of which the exponential must not hear.
                 lost = 0.0 if d == -INFINITY else lost
                 d = 0.0 if x[i + j] == most else d
@@ -351,13 +347,11 @@ cdef inline double mass_below(
 ) noexcept nogil:
     """sum e^(x_j - most) of all classes but the first at the maximum, whose number is noted."""
     cdef double x[BLOCK]
-    cdef double lanes[LANES]
-    cdef double rest = 0.0, rest_lo = 0.0, d, part, lost
-    cdef Py_ssize_t first, i, j, m, padded
+    cdef double rest = 0.0, rest_lo = 0.0, d, lost
+    cdef Py_ssize_t first, i, m
     top[0] = -1
     for first from 0 <= first < job.classes by BLOCK:
         m = min(<Py_ssize_t>BLOCK, job.classes - first)
-        padded = (m + LANES - 1) // LANES * LANES
         load_classes(job, row, first, <int>m, scratch, x)
         if top[0] < 0:
             for i in range(m):
@@ -365,20 +359,11 @@ cdef inline double mass_below(
                     top[0] = first + i
                     x[i] = -INFINITY
                     break
-        for i in range(m, padded):
-            x[i] = -INFINITY
-        for i in range(padded):
-            d = x[i] - most
-            part = d - x[i]
-            lost = (x[i] - (d - part)) - (most + part)
+        for i in range(m):
+            d = difference(x[i], most, &lost)
             lost = lost if d > -INFINITY else 0.0
             x[i] = decay_wide2(0.0 if x[i] == most else d, lost)
-        for j in range(LANES):
-            lanes[j] = 0.0
-        for i from 0 <= i < padded by LANES:
-            for j in range(LANES):
-                lanes[j] += x[i + j]
-        add(fold(lanes), &rest, &rest_lo)
+        add(lane_sum(x, m), &rest, &rest_lo)
     return rest + rest_lo
 
 
@@ -391,28 +376,19 @@ cdef inline double focal_from_logits(
     cdef double q[BLOCK]
     cdef double p[BLOCK]
     cdef double miss[BLOCK]
-    cdef double lanes[LANES]
     cdef double most = row_maximum(job, row, scratch)
     cdef double rest, total = 0.0
-    cdef Py_ssize_t first, i, j, m, padded, top
+    cdef Py_ssize_t first, i, m, top
     rest = mass_below(job, row, most, scratch, &top)
     for first from 0 <= first < job.classes by BLOCK:
         m = min(<Py_ssize_t>BLOCK, job.classes - first)
-        padded = (m + LANES - 1) // LANES * LANES
         weigh_classes(job, labels, target, first, <int>m, scratch, q, weight, bad)
         load_classes(job, row, first, <int>m, scratch, x)
         chances(x, m, most, rest, top - first, p, miss)
         powers(miss, m, job.gamma)
         for i in range(m):
             x[i] = term(q[i] * miss[i], x[i])
-        for i in range(m, padded):
-            x[i] = 0.0
-        for j in range(LANES):
-            lanes[j] = 0.0
-        for i from 0 <= i < padded by LANES:
-            for j in range(LANES):
-                lanes[j] += x[i + j]
-        total += fold(lanes)
+        total += lane_sum(x, m)
     if most == -INFINITY:
         return NAN
     if most == INFINITY:
@@ -427,33 +403,22 @@ cdef inline double distribution_from_probabilities(
     """-sum q_j log p_j of one row, or sum q_j log(q_j / p_j)."""
     cdef double p[BLOCK]
     cdef double q[BLOCK]
-    cdef double lanes[LANES]
     cdef double total = 0.0
     cdef double least, most = 1.0 - job.eps
-    cdef Py_ssize_t first
-    cdef Py_ssize_t i, j, m, padded
+    cdef Py_ssize_t first, i, m
     for first from 0 <= first < job.classes by BLOCK:
         m = <int>min(<Py_ssize_t>BLOCK, job.classes - first)
-        padded = (m + LANES - 1) // LANES * LANES
         target_row(job, labels, target, first, m, scratch, q, weight, bad)
         load_classes(job, row, first, m, scratch, p)
         bad[0] += outside(p, m, 0.0, 1.0)
-        for i in range(m, padded):
-            p[i] = 1.0
-            q[i] = 0.0
-        for j in range(LANES):
-            lanes[j] = 0.0
         if job.loss == KL:
-            for i in range(padded):
+            for i in range(m):
                 least = job.eps if p[i] < job.eps else p[i]
                 p[i] = term(q[i], log_wide(q[i] / (most if least > most else least)))
         else:
-            for i in range(padded):
+            for i in range(m):
                 p[i] = term(q[i], minus_log(p[i], 1.0 - p[i], 0.0, job.eps))
-        for i from 0 <= i < padded by LANES:
-            for j in range(LANES):
-                lanes[j] += p[i + j]
-        total += fold(lanes)
+        total += lane_sum(p, m)
     return total
 
 

@@ -13,6 +13,7 @@ from fastxent._kernels.math cimport (
     _log_wide, decay_wide, decay_wide2, exponent_wide, log1p_wide, mantissa_wide, two_sum, wide_bits,
     wide_from,
 )
+from fastxent._kernels.real cimport difference
 from fastxent._kernels.reduce cimport term
 
 
@@ -158,13 +159,11 @@ cdef inline void chances(
     rest is the sum of e^(x - most) of all classes but the one at the top, which alone can have a p
     near 1: its 1 - p is the others' share, no difference.
     """
-    cdef double d, part, lost, own
+    cdef double d, lost, own
     cdef double total = 1.0 + rest, at_top = log1p_wide(rest)
     cdef Py_ssize_t i
     for i in range(m):
-        d = x[i] - most
-        part = d - x[i]
-        lost = (x[i] - (d - part)) - (most + part)
+        d = difference(x[i], most, &lost)
         # What infinities lose is NaN, of which the exponential must not hear.
         lost = lost if d > -INFINITY else 0.0
         d = 0.0 if x[i] == most else d

@@ -5,40 +5,24 @@ from libc.math cimport INFINITY, NAN
 from libc.stdint cimport uint8_t
 
 from fastxent._kernels.categorical cimport (
-    Rows, add_odds, load_classes, mass_below, run_rows,
-    row_maximum, stage_rows, weigh_classes,
+    Rows, add_odds, load_classes, mass_below, row_maximum, run_rows, stage_rows, weigh_classes,
 )
 from fastxent._kernels.focal cimport chances, class_pulls
 from fastxent._kernels.gradient_store cimport put_classes, put_wide
 from fastxent._kernels.gradient_tile cimport pulls, row_scale, tile_slopes, wide_tile_slopes
 from fastxent._kernels.job cimport (
-    ABSENT, BLOCK, CATEGORICAL_FOCAL, Job, LANES, NAN_OMIT, NAN_RAISE, NO_FAULT, Partial, ROWS,
+    ABSENT, BLOCK, CATEGORICAL_FOCAL, Job, NAN_OMIT, NAN_RAISE, NO_FAULT, Partial, ROWS,
     TILE_CLASSES, is_index,
 )
 from fastxent._kernels.load cimport at, real, view_classes
 from fastxent._kernels.odds cimport block_odds, odds, target_scores, unit
-from fastxent._kernels.reduce cimport add, fold
+from fastxent._kernels.reduce cimport add, lane_sum
 
 cdef enum:
     KEPT = 2048     # classes of a row whose exponentials are kept in L1 until their sum is known
 
 
 # ---- by lanes --------------------------------------------------------------------------------
-
-
-cdef inline double lane_sum(double* x, int m) noexcept nogil:
-    """The sum of a block, in lanes; there is room up to BLOCK."""
-    cdef double lanes[LANES]
-    cdef Py_ssize_t i, j
-    cdef int padded = (m + LANES - 1) // LANES * LANES
-    for i in range(m, padded):
-        x[i] = 0.0
-    for j in range(LANES):
-        lanes[j] = 0.0
-    for i from 0 <= i < padded by LANES:
-        for j in range(LANES):
-            lanes[j] += x[i + j]
-    return fold(lanes)
 
 
 cdef inline bint long_row_slopes(
@@ -184,8 +168,8 @@ cdef inline void careful_row_slopes(
         if first <= top < first + m:
             own = pull[top - first]
             pull[top - first] = 0.0
-        add(lane_sum(pull, <int>m), &others, &others_lo)
-        twists += lane_sum(twist, <int>m)
+        add(lane_sum(pull, m), &others, &others_lo)
+        twists += lane_sum(twist, m)
     others += others_lo
     total = own + others
     for first from 0 <= first < job.classes by BLOCK:

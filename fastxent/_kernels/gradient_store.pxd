@@ -1,9 +1,9 @@
 # Where derivatives are written: arrays of the scores' own type, of any layout.
 
-from fastxent._kernels.job cimport BLOCK, FLOAT32, Job, Operand, ROWS
+from fastxent._kernels.job cimport BLOCK, FLOAT32, Job, Operand
 from fastxent._kernels.load cimport copy_run, real, walk
-from fastxent._kernels.odds cimport transpose_four
 from fastxent._kernels.store cimport write
+
 
 cdef inline void put(
     const Job* job, const Operand* op, Py_ssize_t start, int n, const real* source
@@ -39,21 +39,3 @@ cdef inline void put_wide(
         put_classes(job, op, row, first, m, narrow)
     else:
         put_classes(job, op, row, first, m, source)
-
-
-cdef inline void rows_of_tile(const real* tile, Py_ssize_t classes, real* rows) noexcept nogil:
-    """ROWS rows, one after the other, of tile[k * ROWS + i]."""
-    cdef Py_ssize_t i, k, column
-    if real is float:
-        if classes >= 4:
-            for k from 0 <= k < classes by 4:
-                # The last four overlap those before.
-                column = k if k + 4 <= classes else classes - 4
-                for i from 0 <= i < ROWS by 4:
-                    transpose_four(
-                        tile + column * ROWS + i, ROWS, rows + i * classes + column, classes
-                    )
-            return
-    for i in range(ROWS):
-        for k in range(classes):
-            rows[i * classes + k] = tile[k * ROWS + i]

@@ -7,13 +7,14 @@ from libc.string cimport memcpy
 
 from fastxent._kernels.categorical cimport Rows
 from fastxent._kernels.focal cimport class_pulls, pulls_of_odds
-from fastxent._kernels.gradient_store cimport put_classes, rows_of_tile, write
+from fastxent._kernels.gradient_store cimport put_classes
 from fastxent._kernels.job cimport (
     ABSENT, CATEGORICAL_FOCAL, FLOAT32, Job, Operand, ROWS, TILE_CLASSES,
 )
 from fastxent._kernels.load cimport at, real, walk
-from fastxent._kernels.odds cimport load_tile, sum_tile, tile_odds, unit
+from fastxent._kernels.odds cimport load_tile, sum_tile, tile_odds, transpose, unit
 from fastxent._kernels.real cimport log1p_all
+from fastxent._kernels.store cimport write
 from fastxent._kernels.tile cimport chances_of_tile, powers_of_tile, weigh_tile
 
 
@@ -47,7 +48,7 @@ cdef inline void put_tile(
         for k in range(classes):
             walk(job, op, start, k * op.class_stride, n, <char*>(tile + k * ROWS), True)
         return
-    rows_of_tile(tile, classes, flat)
+    transpose(tile, ROWS, classes, ROWS, flat, classes)
     if all_done and job.ndim == 1 and op.stride[0] == classes * <Py_ssize_t>sizeof(real):
         write(job, <char*>at(job, op, start), flat, n * classes * sizeof(real))
         return

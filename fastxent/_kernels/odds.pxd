@@ -17,6 +17,7 @@ from fastxent._kernels.load cimport (
     AHEAD, at, convert_kind, is_real, load_one, prefetch_lanes, real, view_classes, walk,
 )
 from fastxent._kernels.math cimport odds_narrow, odds_wide
+from fastxent._kernels.real cimport difference
 from fastxent._kernels.reduce cimport add, fold
 
 cdef extern from *:
@@ -67,9 +68,8 @@ cdef extern from *:
 
 cdef inline real odds(real x, real target) noexcept nogil:
     """e^(x - target) times 1 / `unit`: the rounding error of the difference is made good."""
-    cdef real d = x - target
-    cdef real part = d - x
-    cdef real lost = (x - (d - part)) - (target + part)
+    cdef real lost
+    cdef real d = difference(x, target, &lost)
     if real is float:
         return odds_narrow(d, lost)
     else:
@@ -88,13 +88,12 @@ cdef inline double unit(const real* tag) noexcept nogil:
 
 
 cdef inline bint is_evenly_spaced(const Job* job, const Operand* op, const real* tag) noexcept nogil:
-    """Whether the rows are of the kernels' type, aligned, and at one moderate stride."""
+    """Whether the rows are of the kernels' type, aligned, and at one stride."""
     return (
         job.ndim == 1
         and is_real(op.kind, tag)
         and not op.swapped
         and (<size_t>op.data | <size_t>op.stride[0] | <size_t>op.class_stride) % sizeof(real) == 0
-        and -(1 << 24) < op.stride[0] < 1 << 24
     )
 
 
@@ -115,24 +114,27 @@ cdef inline void target_scores(
         scores[i] = <real>load_one(op, place)
 
 
-cdef inline void transpose_rows(
-    const real* source, Py_ssize_t step, Py_ssize_t classes, real* tile
+cdef inline void transpose(
+    const real* source, Py_ssize_t step, Py_ssize_t rows, Py_ssize_t columns, real* target,
+    Py_ssize_t target_step
 ) noexcept nogil:
-    """ROWS rows, `step` apart, class by class."""
-    cdef Py_ssize_t i, k, column
+    """target[k * target_step + i] = source[i * step + k]."""
+    cdef Py_ssize_t i, k, row, column
     if real is float:
-        if classes >= 4:
-            for k from 0 <= k < classes by 4:
+        if rows >= 4 and columns >= 4:
+            for k from 0 <= k < columns by 4:
                 # The last four overlap those before.
-                column = k if k + 4 <= classes else classes - 4
-                for i from 0 <= i < ROWS by 4:
+                column = k if k + 4 <= columns else columns - 4
+                for i from 0 <= i < rows by 4:
+                    row = i if i + 4 <= rows else rows - 4
                     transpose_four(
-                        source + i * step + column, step, tile + column * ROWS + i, ROWS
+                        source + row * step + column, step, target + column * target_step + row,
+                        target_step,
                     )
             return
-    for k in range(classes):
-        for i in range(ROWS):
-            tile[k * ROWS + i] = source[i * step + k]
+    for k in range(columns):
+        for i in range(rows):
+            target[k * target_step + i] = source[i * step + k]
 
 
 cdef inline void load_tile(
@@ -144,15 +146,16 @@ cdef inline void load_tile(
     cdef Py_ssize_t classes = job.classes
     if n == ROWS and op.class_stride == op.itemsize:
         if is_evenly_spaced(job, op, tile):
-            transpose_rows(
-                <const real*>(op.data + start * op.stride[0]), op.stride[0] // size, classes, tile
+            transpose(
+                <const real*>(op.data + start * op.stride[0]), op.stride[0] // size, ROWS, classes,
+                tile, ROWS,
             )
             return
         if job.ndim == 1 and op.stride[0] == classes * op.itemsize and not op.swapped and (
             <size_t>op.data % <size_t>op.itemsize == 0
         ):
             convert_kind(op.kind, op.data + start * op.stride[0], <int>(ROWS * classes), flat)
-            transpose_rows(flat, classes, classes, tile)
+            transpose(flat, classes, ROWS, classes, tile, ROWS)
             return
     for k in range(classes):
         walk(job, op, start, k * op.class_stride, n, <char*>flat, False)

@@ -6,7 +6,7 @@
 from libc.stdint cimport uint64_t
 
 from fastxent._kernels.job cimport BLOCK, LANES, Partial
-from fastxent._kernels.load cimport prefetch_lanes, real
+from fastxent._kernels.load cimport Ahead, OF_LABELS, OF_SCORES, fetch, real
 from fastxent._kernels.math cimport log1p_wide, logn_wide, wide_bits, wide_from
 from fastxent._kernels.reduce cimport add, fold
 
@@ -31,11 +31,9 @@ cdef inline void start_product(Product* product) noexcept nogil:
 
 
 cdef inline bint multiply_likelihoods(
-    const real* p, const real* y, double eps, const char* next_p, const char* next_y,
-    Py_ssize_t label_size, Product* product
+    const real* p, const real* y, double eps, const Ahead* next, Product* product
 ) noexcept nogil:
     """Multiply in a block of p where y is 1 and 1 - p where it is 0; y NULL stands for ones.
-    Meanwhile what lies at next_p and next_y is fetched.
 
     False, and nothing done, where that would not be right to the last bits: a p that is out of
     [eps, 1 - eps] or NaN, a product that underflows, a sum too small for the products' rounding.
@@ -57,8 +55,8 @@ cdef inline bint multiply_likelihoods(
         for j in range(LANES):
             lanes[j] = 1.0
         for i from run <= i < run + span by LANES:
-            prefetch_lanes(next_p + i * <Py_ssize_t>sizeof(real), sizeof(real))
-            prefetch_lanes(next_y + i * label_size, label_size)
+            fetch(next, OF_SCORES, i)
+            fetch(next, OF_LABELS, i)
             for j in range(LANES):
                 least[j] = p[i + j] if p[i + j] < least[j] else least[j]
                 most[j] = p[i + j] if p[i + j] > most[j] else most[j]

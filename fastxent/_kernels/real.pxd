@@ -27,6 +27,14 @@ cdef inline real log_plus(real x, real lo) noexcept nogil:
         )
 
 
+cdef inline real difference(real x, real y, real* lost) noexcept nogil:
+    """x - y, and what that lost by rounding (Knuth's two-sum); of infinities that is NaN."""
+    cdef real d = x - y
+    cdef real part = d - x
+    lost[0] = (x - (d - part)) - (y + part)
+    return d
+
+
 cdef inline real mantissa(real x) noexcept nogil:
     """m of x = 2^k m, sqrt 1/2 <= m < sqrt 2; x is finite, > 0, not subnormal."""
     if real is float:

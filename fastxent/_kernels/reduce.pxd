@@ -2,6 +2,7 @@
 # them, and error-free addition (Knuth's two-sum) from block to block.
 
 from fastxent._kernels.job cimport LANES, Partial
+from fastxent._kernels.load cimport real
 
 
 cdef inline double fold(double* lanes) noexcept nogil:
@@ -14,6 +15,20 @@ cdef inline double fold(double* lanes) noexcept nogil:
     for j in range(4):
         lanes[j] += lanes[j + 4]
     return (lanes[0] + lanes[2]) + (lanes[1] + lanes[3])
+
+
+cdef inline double lane_sum(real* x, Py_ssize_t n) noexcept nogil:
+    """The sum of n numbers; there is room, for zeros, up to the next multiple of LANES."""
+    cdef double lanes[LANES]
+    cdef Py_ssize_t i, j, padded = (n + LANES - 1) // LANES * LANES
+    for i in range(n, padded):
+        x[i] = 0
+    for j in range(LANES):
+        lanes[j] = 0.0
+    for i from 0 <= i < padded by LANES:
+        for j in range(LANES):
+            lanes[j] += <double>x[i + j]
+    return fold(lanes)
 
 
 cdef inline void add(double value, double* hi, double* lo) noexcept nogil:

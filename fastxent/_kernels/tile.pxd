@@ -9,7 +9,7 @@ from fastxent._kernels.focal cimport powers
 from fastxent._kernels.job cimport CATEGORICAL_FOCAL, Job, ROWS, TILE_CLASSES, is_index
 from fastxent._kernels.math cimport decay_wide2
 from fastxent._kernels.odds cimport load_tile, sum_tile
-from fastxent._kernels.real cimport log1p_all
+from fastxent._kernels.real cimport difference, log1p_all
 
 
 cdef inline void weigh_tile(
@@ -57,7 +57,7 @@ cdef inline void powers_of_tile(
     In the place of x, how far it lies below the maximum. odd is NaN for a row that is not finite.
     """
     cdef double most[ROWS]
-    cdef double d, step, lost, own_class
+    cdef double d, lost, own_class
     cdef Py_ssize_t i, j, k
     for i in range(ROWS):
         most[i] = -INFINITY
@@ -74,9 +74,7 @@ cdef inline void powers_of_tile(
         own_class = <double>k
         for i in range(ROWS):
             j = k * ROWS + i
-            d = x[j] - most[i]
-            step = d - x[j]
-            lost = (x[j] - (d - step)) - (most[i] + step)
+            d = difference(x[j], most[i], &lost)
             power[j] = 0.0 if top[i] == own_class else decay_wide2(d, lost)
             x[j] = -lost - d
     sum_tile(power, job.classes, rest)
