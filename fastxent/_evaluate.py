@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastxent import _checks, _workers
+from fastxent import _checks, _faults, _workers
 from fastxent._kernels.engine import Task
 from fastxent._options import Loss
 
@@ -130,7 +130,7 @@ def reduced(  # noqa: C901  # one line for each option that is there
     result = task.sums()
     if len(result) == 3:
         arrays = {"scores": scores, "labels": labels, "weight": weight, "scale": scales}
-        _checks.fault(loss, *result, axis, arrays)
+        _faults.refuse(loss, *result, axis, arrays)
     if reduction is _ALL:
         return result, out
     if want_losses:

@@ -18,8 +18,9 @@ import numpy as np
 from fastxent import _files, _output, _values
 from fastxent._call import Array, Block, Call
 from fastxent._cli import InputError
-from fastxent._files import Batch, FileError
-from fastxent._groups import Keys, SharedKeys
+from fastxent._files import Batch
+from fastxent._formats import FileError, Wanted
+from fastxent._keys import Keys, SharedKeys
 from fastxent._tally import Tally
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class Run:
         """All files, read ahead by another thread."""
         names = self.roles.names()
         keys = frozenset(name for name in names if name == self.roles.by)
-        wanted = _files.Wanted(names, frozenset(names) - keys, keys)
+        wanted = Wanted(names, frozenset(names) - keys, keys)
         return _files.ahead(b for path in paths for b in _files.read(path, wanted))
 
     def add(self, batch: Batch) -> None:

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastxent._call import Array, Block, Elements
-from fastxent._groups import Bins, ByGroup, Keys, SharedKeys, Totals, divided, grown
+from fastxent._groups import ByGroup, Totals, divided, grown
+from fastxent._keys import Bins, Keys, SharedKeys
 
 
 class Score(NamedTuple):

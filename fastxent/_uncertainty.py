@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from fastxent._call import Call
-from fastxent._groups import ByGroup, Keys
+from fastxent._groups import ByGroup
+from fastxent._keys import Keys
 from fastxent._tally import Comparison, Score, Tally
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from fastxent._files import Batch, FileError
+from fastxent._files import Batch
+from fastxent._formats import FileError
 
 
 def numbers(batch: Batch, name: str, keep_null: bool = False) -> tuple[np.ndarray, Any]:

@@ -208,7 +208,7 @@ def test_what_the_picture_counts():
     """Bins of the probability, each with its weight, mean probability and share of label 1."""
     pytest.importorskip("matplotlib", reason="--plot draws with matplotlib")
     from fastxent._call import Call
-    from fastxent._groups import Keys
+    from fastxent._keys import Keys
     from fastxent._plot import BINS, EDGES, Counts
     from fastxent._tally import Tally
 
