@@ -1,9 +1,9 @@
 """The contract, written slowly and once: every loss with every option, in NumPy's longdouble.
 
-Each function has the name and the signature of fastxent's and is what a reader can check against
+Each function has the name and the arguments of fastxent's and is what a reader can check against
 the contract by eye: elementwise first, reduced afterwards, no blocks, no products, no shortcuts.
-It raises ValueError where fastxent must, without the text. Beneath are the same formulas in mpmath
-at 40 digits, for one element at a time: what accuracy in ulps is measured against.
+It raises ValueError where fastxent must, without the text. It is one file, to be read from top to
+bottom. The same formulas in mpmath, for one element at a time, are in `exact`.
 
 What the contract leaves open is settled here:
 
@@ -19,14 +19,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import mpmath
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 LD = np.longdouble
 EXTENDED = np.finfo(LD).eps < 1e-18  # arm64 and MSVC have no longdouble of their own
-mp = mpmath.mp.clone()
-mp.dps = 40
 
 Array = NDArray[Any]
 
@@ -206,10 +203,12 @@ class Binary(NamedTuple):
 def binary_logits(
     y_true: ArrayLike,
     logits: ArrayLike,
-    pos_weight: ArrayLike | None,
-    where: ArrayLike | None,
-    label_smoothing: float,
-) -> Binary:
+    *,
+    pos_weight: ArrayLike | None = None,
+    where: ArrayLike | None = None,
+    label_smoothing: float = 0.0,
+    **how: Any,
+) -> tuple[Binary, Reduction]:
     z, dtype = wide(logits), score_dtype(logits)
     keep, nan = mask(where, z.shape), np.isnan(z)
     y, nan_label = binary_labels(y_true, z.shape, keep, label_smoothing)
@@ -218,50 +217,30 @@ def binary_logits(
     z = np.where(keep & ~nan, z, 0)
     hit, miss = y * np.where(keep, positive, 1), 1 - y
     loss = times(hit, softplus(-z)) + times(miss, softplus(z))
-    return Binary(Position(loss, 1, nan | nan_label, keep, dtype), z, hit, miss)
+    at = Position(loss, 1, nan | nan_label, keep, dtype)
+    return Binary(at, z, hit, miss), Reduction(**how)
 
 
-def binary_cross_entropy_with_logits(
-    y_true: ArrayLike,
-    logits: ArrayLike,
-    *,
-    pos_weight: ArrayLike | None = None,
-    where: ArrayLike | None = None,
-    label_smoothing: float = 0.0,
-    **how: Any,
-) -> float | Array:
-    at = binary_logits(y_true, logits, pos_weight, where, label_smoothing).at
-    return reduce(at, Reduction(**how))
+def binary_cross_entropy_with_logits(*args: ArrayLike, **options: Any) -> float | Array:
+    b, how = binary_logits(*args, **options)
+    return reduce(b.at, how)
+
+
+def binary_slope(b: Binary) -> Array:
+    return b.miss * sigmoid(b.z) - b.hit * sigmoid(-b.z)
 
 
 def binary_cross_entropy_value_and_grad(
-    y_true: ArrayLike,
-    logits: ArrayLike,
-    *,
-    pos_weight: ArrayLike | None = None,
-    where: ArrayLike | None = None,
-    label_smoothing: float = 0.0,
-    **how: Any,
+    *args: ArrayLike, **options: Any
 ) -> tuple[float | Array, Array]:
-    b = binary_logits(y_true, logits, pos_weight, where, label_smoothing)
-    slope = b.miss * sigmoid(b.z) - b.hit * sigmoid(-b.z)
-    return reduce(b.at, Reduction(**how)), scale(b.at, Reduction(**how), slope)
+    b, how = binary_logits(*args, **options)
+    return reduce(b.at, how), scale(b.at, how, binary_slope(b))
 
 
-def binary_cross_entropy_grad_hess(
-    y_true: ArrayLike,
-    logits: ArrayLike,
-    *,
-    pos_weight: ArrayLike | None = None,
-    where: ArrayLike | None = None,
-    label_smoothing: float = 0.0,
-    **how: Any,
-) -> tuple[Array, Array]:
-    b = binary_logits(y_true, logits, pos_weight, where, label_smoothing)
-    total = Reduction(**how, reduction="sum")
-    slope = b.miss * sigmoid(b.z) - b.hit * sigmoid(-b.z)
+def binary_cross_entropy_grad_hess(*args: ArrayLike, **options: Any) -> tuple[Array, Array]:
+    b, how = binary_logits(*args, **options, reduction="sum")
     bend = (b.miss + b.hit) * sigmoid(b.z) * sigmoid(-b.z)
-    return scale(b.at, total, slope), scale(b.at, total, bend)
+    return scale(b.at, how, binary_slope(b)), scale(b.at, how, bend)
 
 
 # -------------------------------------------------------------------------------- categorical
@@ -372,12 +351,14 @@ class Categorical(NamedTuple):
 def categorical_logits(
     y_true: ArrayLike,
     logits: ArrayLike,
-    axis: int,
-    class_weight: Any,
-    ignore_index: int | None,
-    where: ArrayLike | None,
-    label_smoothing: float,
-) -> Categorical:
+    *,
+    axis: int = -1,
+    class_weight: Any = None,
+    ignore_index: int | None = None,
+    where: ArrayLike | None = None,
+    label_smoothing: float = 0.0,
+    **how: Any,
+) -> tuple[Categorical, Reduction]:
     z, dtype = np.moveaxis(wide(logits), axis, -1), score_dtype(logits)
     labels = class_labels(y_true, z.shape, axis, mask(where, z.shape[:-1]), ignore_index)
     nan = np.isnan(z).any(-1)
@@ -385,64 +366,32 @@ def categorical_logits(
     cost, undefined = log_softmax_cost(z)
     at, q = categorical(labels, cost, nan, dtype, class_weight, label_smoothing)
     at = at._replace(nan=at.nan | (undefined & ((q > 0) | (z == -np.inf))).any(-1))
-    return Categorical(at, q, np.exp(-cost), -np.expm1(-cost), axis)
+    return Categorical(at, q, np.exp(-cost), -np.expm1(-cost), axis), Reduction(**how)
 
 
-def categorical_cross_entropy_with_logits(
-    y_true: ArrayLike,
-    logits: ArrayLike,
-    *,
-    axis: int = -1,
-    class_weight: Any = None,
-    ignore_index: int | None = None,
-    where: ArrayLike | None = None,
-    label_smoothing: float = 0.0,
-    **how: Any,
-) -> float | Array:
-    at = categorical_logits(
-        y_true, logits, axis, class_weight, ignore_index, where, label_smoothing
-    ).at
-    return reduce(at, Reduction(**how))
+def categorical_cross_entropy_with_logits(*args: ArrayLike, **options: Any) -> float | Array:
+    c, how = categorical_logits(*args, **options)
+    return reduce(c.at, how)
 
 
-def slopes(c: Categorical) -> Array:
+def row_slopes(c: Categorical, how: Reduction) -> Array:
     """p·Σq - q; where a class holds all of Σq, as -(1-p)·q: nothing cancels."""
     total = c.q.sum(-1, keepdims=True)
-    return np.where(c.q == total, -c.rest * c.q, c.p * total - c.q)
+    slope = np.where(c.q == total, -c.rest * c.q, c.p * total - c.q)
+    return np.moveaxis(scale(c.at, how, slope), -1, c.axis)
 
 
 def categorical_cross_entropy_value_and_grad(
-    y_true: ArrayLike,
-    logits: ArrayLike,
-    *,
-    axis: int = -1,
-    class_weight: Any = None,
-    ignore_index: int | None = None,
-    where: ArrayLike | None = None,
-    label_smoothing: float = 0.0,
-    **how: Any,
+    *args: ArrayLike, **options: Any
 ) -> tuple[float | Array, Array]:
-    c = categorical_logits(y_true, logits, axis, class_weight, ignore_index, where, label_smoothing)
-    grad = scale(c.at, Reduction(**how), slopes(c))
-    return reduce(c.at, Reduction(**how)), np.moveaxis(grad, -1, axis)
+    c, how = categorical_logits(*args, **options)
+    return reduce(c.at, how), row_slopes(c, how)
 
 
-def categorical_cross_entropy_grad_hess(
-    y_true: ArrayLike,
-    logits: ArrayLike,
-    *,
-    axis: int = -1,
-    class_weight: Any = None,
-    ignore_index: int | None = None,
-    where: ArrayLike | None = None,
-    label_smoothing: float = 0.0,
-    **how: Any,
-) -> tuple[Array, Array]:
-    c = categorical_logits(y_true, logits, axis, class_weight, ignore_index, where, label_smoothing)
-    total = Reduction(**how, reduction="sum")
-    bend = c.q.sum(-1, keepdims=True) * c.p * c.rest
-    grad, hess = scale(c.at, total, slopes(c)), scale(c.at, total, bend)
-    return np.moveaxis(grad, -1, axis), np.moveaxis(hess, -1, axis)
+def categorical_cross_entropy_grad_hess(*args: ArrayLike, **options: Any) -> tuple[Array, Array]:
+    c, how = categorical_logits(*args, **options, reduction="sum")
+    bend = scale(c.at, how, c.q.sum(-1, keepdims=True) * c.p * c.rest)
+    return row_slopes(c, how), np.moveaxis(bend, -1, c.axis)
 
 
 # ------------------------------------------------------------------------ Gaussian, entropy, KL
@@ -497,60 +446,3 @@ def kl_divergence(
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.where(a == 0, 0, a * (np.log(a) - np.log(b)))
     return reduce(Position(sign * terms.sum(-1), 1, nan, keep, dtype), Reduction(**how))
-
-
-# ----------------------------------------------------------- one element, at forty digits
-
-
-def exact(x: Any) -> Any:
-    return mp.mpf(float(x))
-
-
-def exact_binary(y: float, p: float, eps: float = 0.0) -> Any:
-    y, p = exact(y), min(max(exact(p), exact(eps)), 1 - exact(eps))
-    return (-y * mp.log(p) if y else 0) + (-(1 - y) * mp.log1p(-p) if y != 1 else 0)
-
-
-def exact_binary_logits(y: float, z: float, pos_weight: float = 1.0) -> Any:
-    y, z = exact(y), exact(z)
-    return y * exact(pos_weight) * mp.log1p(mp.exp(-z)) + (1 - y) * mp.log1p(mp.exp(z))
-
-
-def exact_softmax(row: ArrayLike) -> list[Any]:
-    e = [mp.exp(exact(z)) for z in np.asarray(row)]
-    total = mp.fsum(e)
-    return [x / total for x in e]
-
-
-def exact_row_logits(target: int, row: ArrayLike) -> Any:
-    """-log softmax of the target: log1p of the other classes' odds against it."""
-    z = [exact(x) for x in np.asarray(row)]
-    odds = mp.fsum(mp.exp(x - z[target]) for c, x in enumerate(z) if c != target)
-    return mp.log1p(odds)
-
-
-def exact_binary_slope(y: float, z: float) -> Any:
-    """σ(z) - y, and its slope in turn."""
-    y, z = exact(y), exact(z)
-    return (1 - y) / (1 + mp.exp(-z)) - y / (1 + mp.exp(z))
-
-
-def exact_row_slopes(target: int, row: ArrayLike) -> list[Any]:
-    """softmax - onehot; the target's as minus the sum of the others: nothing cancels."""
-    p = exact_softmax(row)
-    others = mp.fsum(x for c, x in enumerate(p) if c != target)
-    return [-others if c == target else x for c, x in enumerate(p)]
-
-
-def ulps(got: ArrayLike, want: Any, dtype: Any) -> float:
-    """The largest distance of `got` from the exact values, in units of its own last place.
-
-    `want` holds mpmath's numbers, or is an array of longdouble.
-    """
-    flat = np.ravel(got)
-    unit = np.spacing(np.abs(np.array([float(w) for w in np.ravel(want)], dtype)))
-    if isinstance(want, np.ndarray):
-        return float((np.abs(flat.astype(LD) - want.ravel()) / unit.astype(LD)).max())
-    return max(
-        float(abs(exact(g) - w) / exact(u)) for g, w, u in zip(flat, want, unit, strict=True)
-    )

@@ -7,16 +7,8 @@ The bounds are the contract's: a float64 mean within 4e-16 of itself (where it i
 import numpy as np
 import oracle
 import pytest
-from oracle import (
-    EXTENDED,
-    LD,
-    exact,
-    exact_binary,
-    exact_binary_logits,
-    exact_row_logits,
-    mp,
-    ulps,
-)
+from exact import exact, exact_binary, exact_binary_logits, exact_row_logits, mp, ulps
+from oracle import EXTENDED, LD
 
 from tools import bfloat16, loss
 

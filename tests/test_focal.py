@@ -5,8 +5,8 @@ import itertools
 import mpmath
 import numpy as np
 import pytest
+from exact import ulps
 from mpmath import mpf
-from oracle import ulps
 
 import fastxent
 from tools import LAYOUTS, bfloat16, loss

@@ -3,9 +3,10 @@
 import numpy as np
 import oracle
 import pytest
+from exact import exact_binary_logits, exact_binary_slope, exact_row_slopes, mp, ulps
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle import EXTENDED, exact_binary_logits, exact_binary_slope, exact_row_slopes, mp, ulps
+from oracle import EXTENDED
 from strategies import cases
 
 import fastxent

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from oracle import exact, mp
+from exact import exact, mp
 
 from tools import BINARY, CATEGORICAL, LOGITS, LOSSES, loss
 
