@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
 from fastxent._call import Call
 from fastxent._groups import ByGroup
@@ -10,6 +10,30 @@ from fastxent._keys import Keys
 from fastxent._tally import Comparison, Score, Tally
 
 
+@overload
+def score(
+    loss: Any,
+    y_true: Any,
+    scores: Any,
+    *,
+    groups: None = None,
+    sample_weight: Any = None,
+    where: Any = None,
+    var: Any = None,
+    **options: Any,
+) -> Score: ...
+@overload
+def score(
+    loss: Any,
+    y_true: Any,
+    scores: Any,
+    *,
+    groups: Any,
+    sample_weight: Any = None,
+    where: Any = None,
+    var: Any = None,
+    **options: Any,
+) -> ByGroup[Score]: ...
 def score(
     loss: Any,
     y_true: Any,
@@ -75,6 +99,34 @@ def score(
     return found[None] if groups is None else found
 
 
+@overload
+def compare(
+    loss: Any,
+    y_true: Any,
+    scores_a: Any,
+    scores_b: Any,
+    groups: None = None,
+    *,
+    sample_weight: Any = None,
+    where: Any = None,
+    var_a: Any = None,
+    var_b: Any = None,
+    **options: Any,
+) -> Comparison: ...
+@overload
+def compare(
+    loss: Any,
+    y_true: Any,
+    scores_a: Any,
+    scores_b: Any,
+    groups: Any,
+    *,
+    sample_weight: Any = None,
+    where: Any = None,
+    var_a: Any = None,
+    var_b: Any = None,
+    **options: Any,
+) -> ByGroup[Comparison]: ...
 def compare(
     loss: Any,
     y_true: Any,

@@ -1,6 +1,5 @@
 """Every option of every loss, in every combination, against the oracle; and what each one means."""
 
-import inspect
 import math
 
 import numpy as np
@@ -87,36 +86,6 @@ def test_a_hundred_thousand_classes(name):
     for some in ({}, options):
         want = getattr(oracle, name)(y, scores, **some)
         assert loss(name)(y, scores, **some) == pytest.approx(want, rel=3e-7)
-
-
-# ------------------------------------------------------------------------------- signatures
-
-COMMON = {
-    "sample_weight": None,
-    "where": None,
-    "label_smoothing": 0.0,
-    "nan_policy": "raise",
-    "reduction": "mean",
-    "out": None,
-    "workers": 1,
-}
-OF_CLASSES = {"axis": -1, "class_weight": None, "ignore_index": None}
-SIGNATURES = {
-    "binary_cross_entropy": COMMON | {"eps": "auto"},
-    "binary_cross_entropy_with_logits": COMMON | {"pos_weight": None},
-    "categorical_cross_entropy": COMMON | OF_CLASSES | {"eps": "auto"},
-    "categorical_cross_entropy_with_logits": COMMON | OF_CLASSES,
-}
-
-
-@pytest.mark.parametrize("name", LOSSES)
-def test_the_signature_is_that_of_the_contract(name):
-    parameters = inspect.signature(loss(name)).parameters
-    positional = [p.name for p in parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
-    assert positional == ["y_true", "logits" if name in LOGITS else "y_proba"]
-    keywords = {p.name: p.default for p in parameters.values() if p.kind is p.KEYWORD_ONLY}
-    assert keywords == SIGNATURES[name]
-    assert len(parameters) == len(positional) + len(keywords)
 
 
 # ---------------------------------------------------------------------------- what they mean
@@ -392,45 +361,3 @@ def test_workers_change_nothing(name, workers):
     for reduction in ("mean", "sum", "none"):
         got = loss(name)(y, scores, reduction=reduction, workers=workers)
         np.testing.assert_array_equal(got, loss(name)(y, scores, reduction=reduction))
-
-
-# ------------------------------------------------------------------------------------- out
-
-
-@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
-@pytest.mark.parametrize("name", LOSSES)
-def test_out_is_filled_and_returned(name, dtype):
-    y, scores = example(name)
-    scores = scores.astype(dtype)
-    want = loss(name)(y, scores, reduction="none")
-    shape = want.shape
-    wide = np.full((*shape[:-1], shape[-1] * 2), 7.0, want.dtype)
-    outs = [np.empty(shape, want.dtype), np.empty(shape, want.dtype, order="F"), wide[..., ::2]]
-    outs += [np.empty(shape, want.dtype)[::-1], np.empty(shape[::-1], want.dtype).T]
-    for out in outs:
-        assert loss(name)(y, scores, reduction="none", out=out) is out
-        np.testing.assert_array_equal(out, want)
-    assert (wide[..., 1::2] == 7).all()
-
-
-@pytest.mark.parametrize("name", BINARY)
-def test_out_may_be_the_scores_themselves(name):
-    y, scores = example(name)
-    want = loss(name)(y, scores, reduction="none")
-    loss(name)(y, scores, reduction="none", out=scores)
-    np.testing.assert_array_equal(scores, want)
-
-
-@pytest.mark.parametrize("shift", [1, -1, 3])
-@pytest.mark.parametrize("name", BINARY)
-def test_an_out_that_overlaps_is_right_or_refused(name, shift):
-    buffer = np.random.default_rng(5).random(5003)
-    scores = buffer[3:5000]
-    y = (np.arange(scores.size) % 2).astype(float)
-    want = loss(name)(y, scores, reduction="none")
-    out = buffer[3 + shift : 5000 + shift]
-    try:
-        loss(name)(y, scores, reduction="none", out=out)
-    except ValueError:
-        return
-    np.testing.assert_array_equal(out, want)

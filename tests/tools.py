@@ -1,4 +1,4 @@
-"""What several test files need: layouts of one array, and Python processes of their own."""
+"""What several test files need: layouts of one array, Python processes of their own, bad input."""
 
 from __future__ import annotations
 
@@ -137,3 +137,61 @@ def why_not(level: str) -> str | None:
         assert tried.stdout.strip() == level
         return None
     return tried.stderr.strip().splitlines()[-1]
+
+
+# --------------------------------------------------------------------------------------- types
+
+#: What `stubtest` is not to mind.
+ALLOWED = r"""
+fastxent\._(gradients|focal)\..*_grad_hess  # objectives show LightGBM less than they take
+fastxent\._types\.(NanPolicy|Reduction)  # to mypy a Literal of several is a Union
+fastxent\.spark\.DataFrame  # is imported for type checkers alone
+"""
+CONFIG = """
+[mypy]
+[mypy-dask.*,matplotlib.*,pyarrow.*,pyspark.*,rich.*,sklearn.*]
+ignore_missing_imports = True
+follow_imports = skip
+"""
+
+
+def mypy(*arguments: Any) -> None:
+    pytest.importorskip("mypy", reason="no mypy: types are not checked")
+    done = subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def stubtest(folder: Path, *modules: str) -> None:
+    """Compare what the modules' stubs, or their annotations, say with what there is."""
+    allowed, config = folder / "allowed", folder / "mypy.ini"
+    allowed.write_text(ALLOWED)
+    config.write_text(CONFIG)
+    files = "--allowlist", allowed, "--mypy-config-file", config
+    mypy("mypy.stubtest", *modules, "--ignore-missing-stub", "--ignore-unused-allowlist", *files)
+
+
+# ----------------------------------------------------------------------------------- bad input
+
+SPOTS = [0, 1, 31, 1023, 1024, 2047, 2998, 2999]
+
+
+def good(name, n=3000):
+    """3,000 positions: bad ones stand in any block, alone or in a tail."""
+    rng = np.random.default_rng(9)
+    if name in BINARY:
+        p, y = rng.uniform(0.1, 0.9, n), rng.integers(0, 2, n)
+    else:
+        p, y = rng.dirichlet(np.ones(3), n), rng.integers(0, 3, n)
+    return y, np.log(p) if name in LOGITS else p
+
+
+def refused(name, *args, match, **options):
+    """Under every reduction, by one worker and by two; all three texts are one."""
+    texts = set()
+    for reduction in ("mean", "sum", "none"):
+        for workers in (1, 2):
+            with pytest.raises(ValueError, match=match) as caught:
+                loss(name)(*args, reduction=reduction, workers=workers, **options)
+            texts.add(str(caught.value))
+    assert len(texts) == 1
+    return texts.pop()

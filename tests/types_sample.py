@@ -5,6 +5,8 @@ from typing import Any, Literal, assert_type
 import numpy as np
 
 import fastxent
+from fastxent._groups import ByGroup, GroupRecord
+from fastxent._tally import Comparison, Score
 from fastxent._types import Array
 
 y = np.array([0, 1])
@@ -24,7 +26,20 @@ each = fastxent.binary_cross_entropy_value_and_grad(y, p, reduction="none", out=
 assert_type(each, tuple[Array, Array])
 assert_type(fastxent.binary_cross_entropy_grad_hess(y, p, p), tuple[Array, Array])
 
-# Streams and groups.
+# By group there is one of each; without groups there is one.
+assert_type(fastxent.score("binary_cross_entropy", y, p), Score)
+assert_type(
+    fastxent.score("binary_cross_entropy", y, p, groups=None, eps=0.0).standard_error, float
+)
+assert_type(fastxent.score("binary_cross_entropy", y, p, groups=y), ByGroup[Score])
+assert_type(fastxent.compare("binary_cross_entropy", y, p, p), Comparison)
+assert_type(fastxent.compare("binary_cross_entropy", y, p, p, where=p > 0.5).p_value, float)
+assert_type(fastxent.compare("binary_cross_entropy", y, p, p, ["a", "b"]), ByGroup[Comparison])
+assert_type(fastxent.compare("binary_cross_entropy", y, p, p, groups=y)[0].z, float)
+assert_type(fastxent.grouped("binary_cross_entropy", y, p, y), ByGroup[GroupRecord])
+assert_type(fastxent.grouped("binary_cross_entropy", y, p, ["a", "b"])["a"].mean, float)
+
+# Streams.
 acc = fastxent.LossAccumulator(fastxent.binary_cross_entropy, eps=0.0)
 acc.update(y, p, sample_weight=p)
 acc.merge(acc + acc)
@@ -33,7 +48,7 @@ assert_type(acc.result(), float)
 assert_type(acc.total / acc.weight, float)
 assert_type(acc.count, int)
 assert_type(fastxent.bits_per_byte(acc.total, 100), float)
-assert_type(fastxent.grouped("binary_cross_entropy", y, p, ["a", "b"])["a"].mean, float)
+assert_type(acc.groups(), ByGroup[GroupRecord])
 assert_type(fastxent.simd_level(), str)
 
 # What is wrong is an error before it runs.
