@@ -1,5 +1,17 @@
 """Cross-entropy of large batches on a CPU: at the speed of memory, the same bits everywhere."""
 
+try:
+    from fastxent._kernels.engine import version as __version__
+except ModuleNotFoundError as error:
+    if error.name != "fastxent._kernels.engine":
+        raise
+    raise ImportError(
+        f"the compiled part of fastxent is missing in {__path__[0]}: these are sources that are not "
+        "built, or what was built for another Python. Install fastxent by `pip install .` in the "
+        "folder of setup.py, and import it from another folder, or with `python -P`",
+        name=error.name,
+    ) from None
+
 from fastxent._focal import (
     binary_focal_loss,
     binary_focal_loss_grad_hess,
@@ -15,7 +27,6 @@ from fastxent._gradients import (
     categorical_cross_entropy_value_and_grad,
 )
 from fastxent._groups import grouped
-from fastxent._kernels.engine import version as __version__
 from fastxent._log_loss import log_loss
 from fastxent._losses import (
     binary_cross_entropy,

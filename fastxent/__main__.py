@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -13,9 +14,22 @@ COMMANDS = {
     "demo": ("fastxent._demo", "score the predictions that ship with fastxent, and time a batch"),
 }
 
+SIGPIPE = 141  # what a shell reports of a program that the signal has ended: 128 + 13
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command with the arguments that follow it, and return its exit status."""
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            print(end="", flush=True)  # here, where a broken pipe can be caught
+    except BrokenPipeError:  # whoever read the output has gone, and wants no more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return SIGPIPE
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     width = max(map(len, COMMANDS))
     parser = argparse.ArgumentParser(
         prog="fastxent",

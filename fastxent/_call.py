@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastxent import _checks, _evaluate, _focal, _losses, _options, _workers
+from fastxent._handover import as_array
 
 Array = np.ndarray[Any, Any]
 
@@ -287,8 +288,9 @@ def _settled(loss: _options.Loss, given: dict[str, Any], user: str) -> dict[str,
         if name not in options:
             takes = ", ".join(options)
             raise TypeError(f"{loss.name} takes no option {name!r}: it takes {takes}")
+        array = as_array(value, name, scalars=True)
         # The caller's array may change; this one must not.
-        options[name] = np.array(value) if np.ndim(value) else value
+        options[name] = array.copy() if array.ndim else value
     _checks.nan_policy_number(options["nan_policy"])
     _checks.workers_wanted(options["workers"])
     if "eps" in options:

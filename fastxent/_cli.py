@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -104,9 +103,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:  # the second Ctrl-C
         print("fastxent: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # whoever read the result has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
 
 
 def _need(module: str, extra: str) -> None:

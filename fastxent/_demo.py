@@ -51,7 +51,10 @@ def show_predictions() -> bool:
             difference = abs(loss - record) / abs(record)
             agree &= difference <= TOLERANCE
             print(f"{function:37}  {loss:<14.12f}  {record:<14.12f}  {difference:9.1e}")
-    print(f"\n{'All are' if agree else 'NOT all are'} within {TOLERANCE:.0e} of the record.")
+    verdict = "All are" if agree else "NOT all are"
+    print(
+        f"\n{verdict} within {TOLERANCE:.0e} of the record.", flush=True
+    )  # what follows takes long
     return agree
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastxent._call import Array, spread
+from fastxent._handover import as_array
 
 #: Integer keys are numbers as they are, unless they lie too far apart.
 _DENSE = 1 << 20
@@ -220,4 +221,4 @@ def _array_and_names(groups: Any) -> tuple[Array, list[Any] | None]:
         return np.asarray(places), groups.dictionary.to_pylist()
     if isinstance(groups, (list, tuple)):
         return np.fromiter(groups, object, len(groups)), None  # nothing is converted
-    return np.asarray(groups), None
+    return as_array(groups, "groups", scalars=True), None

@@ -57,7 +57,6 @@ def run(options: argparse.Namespace) -> int:
         _output.write(result, as_json=options.json)
     if counts is not None:
         counts.draw(options.plot, work.loss)
-    sys.stdout.flush()
     return 0
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from fastxent import _checks
 from fastxent._evaluate import sums
+from fastxent._handover import as_array
 from fastxent._options import Loss
 
 Array = np.ndarray[Any, Any]
@@ -70,7 +71,7 @@ def value_and_grad(
             only = loss.rows and options["nan_policy"] != "omit"
             found, _ = sums(loss, y_true, logits, weights_only=only, **options)
             weight = found.weight + found.weight_lo
-    if out is not None and overwrites(out, y_true, logits, options):
+    if overwrites(loss, (out,), y_true, logits, options):
         # What is bad has to be found before anything is overwritten.
         sums(loss, y_true, logits, **options)
     slopes = Slopes((out,), ("out",), weight)
@@ -93,7 +94,7 @@ def grad_hess(
     outs = (None, None) if out is None else tuple(out)
     if len(outs) != 2:
         raise ValueError(f"out has {len(outs)} arrays: pass two, for the gradient and the Hessian")
-    if any(overwrites(o, y_true, logits, options) for o in outs if o is not None):
+    if overwrites(loss, outs, y_true, logits, options):
         sums(loss, y_true, logits, **options)
     slopes = Slopes(outs, ("out[0]", "out[1]"), 1.0, _checks.hessian_floor(hess_floor))
     sums(loss, y_true, logits, slopes=slopes, **options)
@@ -107,15 +108,27 @@ def is_weighted(options: dict[str, Any]) -> bool:
     return options["nan_policy"] == "omit" or any(options.get(w) is not None for w in weights)
 
 
-def overwrites(out: Any, y_true: Any, logits: Any, options: dict[str, Any]) -> bool:
-    """Whether the output is also an input."""
-    inputs = (y_true, logits, *(options.get(name) for name in ("sample_weight", "where", "scale")))
-    return any(a is not None and np.may_share_memory(out, np.asarray(a)) for a in inputs)
+def overwrites(
+    loss: Loss, outs: tuple[Any, ...], y_true: Any, logits: Any, options: dict[str, Any]
+) -> bool:
+    """Whether an output is also an input."""
+    outs = tuple(out for out in outs if isinstance(out, np.ndarray))
+    if not outs:
+        return False
+    inputs = {
+        loss.truth: y_true,
+        loss.scores: logits,
+        "sample_weight": options.get("sample_weight"),
+        "where": options.get("where"),
+        "pos_weight": options.get("scale"),
+    }
+    arrays = [as_array(a, name, scalars=True) for name, a in inputs.items() if a is not None]
+    return any(np.may_share_memory(out, array) for out in outs for array in arrays)
 
 
 def whole_numbers(y_true: Any, logits: Any) -> Any:
     """Class indices that came as floats, which is what boosted trees hand over, as integers."""
-    labels = np.asarray(y_true)
+    labels = as_array(y_true, "y_true", scalars=True)
     if labels.dtype.kind != "f" or labels.ndim != np.ndim(logits) - 1:
         return y_true
     whole = labels.astype(np.int64) if np.isfinite(labels).all() else labels

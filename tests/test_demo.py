@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 
@@ -57,3 +59,18 @@ def test_as_a_command():
     assert done.returncode == 0 and "demo" in done.stdout
     done = subprocess.run([*command, "no such command"], capture_output=True, text=True)
     assert done.returncode == 2 and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [QUICK, ["--help"], ["demo", "--help"], ["score", "--help"]], ids=" ".join
+)
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no broken pipes")
+def test_who_reads_the_pipe_may_go(arguments):
+    """As of `python -m fastxent demo | head -1`: no word of it, and the status of SIGPIPE."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-P", "-m", "fastxent", *arguments]
+    buffered = {**os.environ, "PYTHONUNBUFFERED": ""}  # else argparse passes over it by itself
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, env=buffered)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")

@@ -6,6 +6,7 @@ built: dict[str, str]
 
 def runnable() -> tuple[str, ...]: ...
 def use(capsule: object) -> None: ...
+
 @final
 class Task:
     @property

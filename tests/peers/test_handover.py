@@ -131,6 +131,39 @@ def test_torch_tensors_that_require_a_gradient(torch):
             call(loss("binary_cross_entropy"))
 
 
+@pytest.mark.parametrize("place", ["y_true", "logits", "sample_weight", "pos_weight"])
+def test_torch_tensors_that_require_a_gradient_beside_out(torch, place):
+    """Where an output may be an input too, each of these is looked at once more, and before."""
+    given = {"y_true": np.zeros(5), "logits": np.full(5, 0.5)}
+    given[place] = torch.full((5,), 0.5, requires_grad=True)
+    for name, out in (("value_and_grad", np.empty(5)), ("grad_hess", (np.empty(5), None))):
+        with pytest.raises(RuntimeError, match=rf"^{place} cannot be read.*; pass \.detach\(\)$"):
+            getattr(fastxent, f"binary_cross_entropy_{name}")(**given, out=out)
+
+
+def test_torch_tensors_that_require_a_gradient_as_out(torch):
+    out = torch.zeros(5, requires_grad=True)
+    with pytest.raises(TypeError, match=r"^out is a Tensor: pass an ndarray"):
+        fastxent.binary_cross_entropy_value_and_grad(np.zeros(5), np.zeros(5), out=out)
+    with pytest.raises(TypeError, match=r"^out\[1\] is a Tensor: pass an ndarray"):
+        fastxent.binary_cross_entropy_grad_hess(np.zeros(5), np.zeros(5), out=(None, out))
+
+
+def test_torch_tensors_that_require_a_gradient_elsewhere(torch):
+    """Class indices that come as floats, options set once, keys of groups."""
+    p, logits = torch.full((5,), 0.5, requires_grad=True), np.zeros((5, 5))
+    calls = {
+        "y_true": lambda: fastxent.categorical_cross_entropy_grad_hess(p, logits),
+        "class_weight": lambda: fastxent.LossAccumulator(
+            "categorical_cross_entropy", class_weight=p
+        ),
+        "groups": lambda: fastxent.grouped("entropy", logits, None, p),
+    }
+    for name, call in calls.items():
+        with pytest.raises(RuntimeError, match=rf"^{name} cannot be read.*; pass \.detach\(\)$"):
+            call()
+
+
 def test_torch_bfloat16(torch):
     ml_dtypes = pytest.importorskip("ml_dtypes")
     p = torch.full((5,), 0.5, dtype=torch.bfloat16)
