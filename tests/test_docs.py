@@ -144,6 +144,15 @@ def test_names_for_developers():
     assert not [n for n in named if n not in files and n.split(".")[-1] not in words]
 
 
+def test_every_module_is_in_the_architecture():
+    path = ROOT / "docs" / "develop" / "architecture.rst"
+    if not path.exists() or not (ROOT / "fastxent").exists():
+        pytest.skip("no docs, or no package beside them: the tests run apart from the sources")
+    modules = {p.name for p in (ROOT / "fastxent").glob("*.py")} - {"__init__.py"}
+    assert len(modules) > 20
+    assert not modules - set(re.findall(r"``(\w+\.py)``", path.read_text("utf-8")))
+
+
 # --------------------------------------------------------------------------------- docstrings
 
 
@@ -180,6 +189,10 @@ def test_signature_is_the_option_table(loss):
     for name in dict.fromkeys(names):
         given, options = arguments(name)
         assert given == list(dict.fromkeys([loss.truth, loss.scores]))
+        kinds = {
+            p.kind for p in parameters_of(getattr(fastxent, name)).values() if p.name in options
+        }
+        assert kinds == {inspect.Parameter.KEYWORD_ONLY}
         expected = {o: d for o, d in _options.DEFAULTS.items() if o in loss.takes}
         assert list(options.items()) == list(expected.items())
 
