@@ -7,7 +7,7 @@ import math
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import rich.box
 import rich.console
@@ -54,7 +54,7 @@ class Progress:
                 auto_refresh=False,
             )
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         self._start = self._shown = time.perf_counter()
         if self._bar is not None:
             self._bar.start()
