@@ -153,6 +153,25 @@ def test_every_module_is_in_the_architecture():
     assert not modules - set(re.findall(r"``(\w+\.py)``", path.read_text("utf-8")))
 
 
+def test_long_files_have_a_reason():
+    """CONTRIBUTING.md says why."""
+    path = ROOT / "CONTRIBUTING.md"
+    if not path.exists() or not (ROOT / "fastxent").exists():
+        pytest.skip(
+            "no CONTRIBUTING.md, or no package beside it: the tests run apart from the sources"
+        )
+    folders = [
+        ROOT / name for name in ("fastxent", "tests", "benchmarks", "docs", "examples", "tools")
+    ]
+    files = [p for folder in folders for p in folder.rglob("*.*") if "_build" not in p.parts]
+    files = [p for p in files if p.suffix in {".py", ".pyx", ".pxd", ".rst"}]
+    assert len(files) > 100
+    long = [p.name for p in files if len(p.read_text("utf-8").splitlines()) > 420]
+    assert not [
+        name for name in long if f"`{name}`" not in path.read_text("utf-8").replace("tests/", "")
+    ]
+
+
 # --------------------------------------------------------------------------------- docstrings
 
 
