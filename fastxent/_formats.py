@@ -20,7 +20,7 @@ import pyarrow.parquet
 
 from fastxent._cli import InputError
 
-Columns = dict[str, Any]  # by name: Arrow arrays, or ndarrays
+Part = tuple[float, dict[str, Any]]  # how much of the file has been read; the next rows, by column
 
 #: Numbers in a batch: some MiB, whatever the number of columns.
 _VALUES = 1 << 20
@@ -87,7 +87,7 @@ def _csv_faults(path: Path, names: Sequence[str]) -> Iterator[None]:
         raise FileError(path, text, int(row) - 1, name) from None
 
 
-def _read_parquet(path: Path, wanted: Wanted) -> Iterator[tuple[float, Columns]]:
+def _read_parquet(path: Path, wanted: Wanted) -> Iterator[Part]:
     with contextlib.closing(pa.OSFile(str(path))) as source:
         schema = pa.parquet.read_schema(source)
         wanted.check(path, schema.names)
@@ -107,7 +107,7 @@ def _read_parquet(path: Path, wanted: Wanted) -> Iterator[tuple[float, Columns]]
                 yield row / total, _columns(batch, wanted)
 
 
-def _read_arrow(path: Path, wanted: Wanted) -> Iterator[tuple[float, Columns]]:
+def _read_arrow(path: Path, wanted: Wanted) -> Iterator[Part]:
     with pa.OSFile(str(path)) as source:
         schema = pa.ipc.open_file(source).schema
         with pa.ipc.open_file(source, options=_only(schema, path, wanted)) as file:
@@ -116,7 +116,7 @@ def _read_arrow(path: Path, wanted: Wanted) -> Iterator[tuple[float, Columns]]:
                     yield (i + 1) / file.num_record_batches, _columns(batch, wanted)
 
 
-def _read_arrow_stream(path: Path, wanted: Wanted) -> Iterator[tuple[float, Columns]]:
+def _read_arrow_stream(path: Path, wanted: Wanted) -> Iterator[Part]:
     size = path.stat().st_size
     with pa.OSFile(str(path)) as source:
         with pa.ipc.open_stream(source) as file:
@@ -140,7 +140,7 @@ def _cut(batch: Any, wanted: Wanted) -> Iterator[Any]:
         yield batch.slice(start, rows)
 
 
-def _read_csv(path: Path, wanted: Wanted) -> Iterator[tuple[float, Columns]]:
+def _read_csv(path: Path, wanted: Wanted) -> Iterator[Part]:
     types: dict[str, Any] = {}
     with _csv_faults(path, []), _csv(path, types) as (file, _):  # looks at the first block
         wanted.check(path, file.schema.names)
@@ -157,7 +157,7 @@ def _read_csv(path: Path, wanted: Wanted) -> Iterator[tuple[float, Columns]]:
 
 @contextlib.contextmanager
 def _csv(
-    path: Path, types: Columns, names: list[str] | None = None
+    path: Path, types: dict[str, Any], names: list[str] | None = None
 ) -> Iterator[tuple[Any, IO[bytes]]]:
     """Open a CSV file; its raw stream says how far it has been read."""
     inside = path.name.lower().rsplit(".", 2)
@@ -199,7 +199,7 @@ def _is_string(kind: Any) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_binary(kind))
 
 
-def _columns(batch: Any, wanted: Wanted) -> Columns:
+def _columns(batch: Any, wanted: Wanted) -> dict[str, Any]:
     return {name: batch.column(batch.schema.get_field_index(name)) for name in wanted.names}
 
 
@@ -257,7 +257,7 @@ class _Stored:
         return np.frombuffer(data, self.dtype).reshape(shape)
 
 
-def _read_npy(path: Path, wanted: Wanted) -> Iterator[tuple[float, Columns]]:
+def _read_npy(path: Path, wanted: Wanted) -> Iterator[Part]:
     """Columns by name, or by number from 0 on."""
     with path.open("rb") as stream:
         array = _Stored(stream, path, None)
@@ -272,7 +272,7 @@ def _read_npy(path: Path, wanted: Wanted) -> Iterator[tuple[float, Columns]]:
             yield share, {name: block[name if fields else int(name)] for name in wanted.names}
 
 
-def _read_npz(path: Path, wanted: Wanted) -> Iterator[tuple[float, Columns]]:
+def _read_npz(path: Path, wanted: Wanted) -> Iterator[Part]:
     """The columns are the arrays, which may have two dimensions."""
     with zipfile.ZipFile(path) as archive, contextlib.ExitStack() as stack:
         there = [name.removesuffix(".npy") for name in archive.namelist()]
@@ -288,7 +288,7 @@ def _read_npz(path: Path, wanted: Wanted) -> Iterator[tuple[float, Columns]]:
         yield from _blocks(arrays, wanted)
 
 
-def _blocks(arrays: dict[str, _Stored], wanted: Wanted) -> Iterator[tuple[float, Columns]]:
+def _blocks(arrays: dict[str, _Stored], wanted: Wanted) -> Iterator[Part]:
     total = min(array.shape[0] for array in arrays.values())
     step = wanted.rows(sum(array.width for array in arrays.values()))
     for start in range(0, total, step):
@@ -296,7 +296,7 @@ def _blocks(arrays: dict[str, _Stored], wanted: Wanted) -> Iterator[tuple[float,
         yield share, {name: array.rows(step) for name, array in arrays.items()}
 
 
-READERS: dict[str, Callable[[Path, Wanted], Iterator[tuple[float, Columns]]]] = {
+READERS: dict[str, Callable[[Path, Wanted], Iterator[Part]]] = {
     "Parquet": _read_parquet,
     "Arrow": _read_arrow,
     "Arrow stream": _read_arrow_stream,

@@ -153,6 +153,14 @@ def test_every_module_is_in_the_architecture():
     assert not modules - set(re.findall(r"``(\w+\.py)``", path.read_text("utf-8")))
 
 
+def test_version_to_cite():
+    path = ROOT / "CITATION.cff"
+    if not path.exists():
+        pytest.skip("no CITATION.cff: the tests run apart from the sources")
+    cited = re.search(r"^version: (.*)$", path.read_text("utf-8"), re.MULTILINE)
+    assert cited[1] == fastxent.__version__
+
+
 def test_long_files_have_a_reason():
     """CONTRIBUTING.md says why."""
     path = ROOT / "CONTRIBUTING.md"
