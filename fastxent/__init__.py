@@ -2,14 +2,14 @@
 
 try:
     from fastxent._kernels.engine import version as __version__
-except ModuleNotFoundError as error:
-    if error.name != "fastxent._kernels.engine":
+except ModuleNotFoundError as _error:
+    if _error.name != "fastxent._kernels.engine":
         raise
     raise ImportError(
         f"the compiled part of fastxent is missing in {__path__[0]}: these are sources that are not "
         "built, or what was built for another Python. Install fastxent by `pip install .` in the "
         "folder of setup.py, and import it from another folder, or with `python -P`",
-        name=error.name,
+        name=_error.name,
     ) from None
 
 from fastxent._focal import (
