@@ -16,6 +16,8 @@ from fastxent._options import NAN_POLICIES, REDUCTIONS, Loss
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 _BOOL = np.dtype(np.bool_)
 
+_FILLED = "fill them, or drop those elements"  # what to do where nan_policy is no way
+
 #: Machine epsilon by dtype.char: what eps="auto" means. ml_dtypes' bfloat16 has an "E".
 _EPSILONS = {"d": 2.0**-52, "f": 2.0**-23, "e": 2.0**-10, "E": 2.0**-7}
 
@@ -37,9 +39,20 @@ def as_index(value: Any, name: str) -> int:
 def as_float(value: Any, name: str) -> float:
     """A real number."""
     try:
+        if isinstance(value, (str, bytes)):
+            raise TypeError  # float would read it
         return float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name}={value!r:.60} is no number: pass one") from None
+    except OverflowError:
+        raise ValueError(f"{name}={value!r:.60} is too large for a float") from None
+
+
+def as_flag(value: Any, name: str) -> bool:
+    """True or False, and nothing that would be taken for them."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}={value!r:.60} is no boolean: pass True or False")
+    return bool(value)
 
 
 # ---- arrays ----------------------------------------------------------------------------------
@@ -125,7 +138,8 @@ def takes_indices(loss: Loss, y: np.ndarray, scores: np.ndarray, axis: int) -> b
         what = f"dtype {y.dtype}" if y.size == 0 else f"dtype {y.dtype} (first: {y.flat[0]!s})"
         raise ValueError(
             f"{loss.truth} of shape {y.shape} holds class indices but has {what}: convert to "
-            f"integers, or pass a distribution of shape {scores.shape}"
+            f"integers (nan to one that ignore_index names), or pass a distribution of shape "
+            f"{scores.shape}"
         )
     return True
 
@@ -134,7 +148,10 @@ def as_weight(value: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
     """One weight per loss, or one per leading index of the losses."""
     array = as_array(value, name)
     if array.dtype.kind not in "iubf" or array.dtype.itemsize > 8:
-        raise TypeError(f"{name} has dtype {array.dtype}: use integers or floats")
+        raise TypeError(
+            f"{name} has dtype {array.dtype}: use integers, float16, float32 or float64"
+            f"{missing(array, _FILLED)}"
+        )
     if array.shape != shape[: array.ndim]:
         raise ValueError(
             f"{name} has shape {array.shape}, but the losses have shape {shape}: give one weight per "
@@ -147,7 +164,7 @@ def as_mask(value: Any, shape: tuple[int, ...]) -> np.ndarray:
     """A boolean array of the losses' shape."""
     array = as_array(value, "where", scalars=True)
     if array.dtype != _BOOL:
-        raise TypeError(f"where has dtype {array.dtype}: use booleans")
+        raise TypeError(f"where has dtype {array.dtype}: use booleans{missing(array, _FILLED)}")
     return array if array.shape == shape else _spread(array, "where", shape)
 
 
@@ -157,7 +174,10 @@ def as_scale(value: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
     if array.dtype.kind in "iub":
         array = array.astype(np.float64)
     if array.dtype.kind != "f" or array.dtype.itemsize > 8:
-        raise TypeError(f"{name} has dtype {array.dtype}: use floats")
+        raise TypeError(
+            f"{name} has dtype {array.dtype}: use integers, float16, float32 or float64"
+            f"{missing(array, _FILLED)}"
+        )
     return array if array.shape == shape else _spread(array, name, shape)
 
 
@@ -195,9 +215,9 @@ def as_class_alpha(value: Any, classes: int) -> np.ndarray:
 def _numbers(value: Any, name: str) -> np.ndarray:
     array = as_array(value, name, scalars=True)
     if array.dtype.kind not in "iubf":
-        raise TypeError(f"{name} has dtype {array.dtype}: use numbers")
+        raise TypeError(f"{name} has dtype {array.dtype}: use numbers{missing(array, _FILLED)}")
     with np.errstate(invalid="ignore"):  # of a signaling NaN, which is named below
-        return np.require(array, np.float64, ["C", "A"])
+        return np.array(array, np.float64, order="C")  # a copy: `out` may lie in the same memory
 
 
 def _one_per_class(weights: np.ndarray, name: str, classes: int) -> np.ndarray:
@@ -219,7 +239,9 @@ def as_output(
 ) -> np.ndarray:
     """`out` itself, if the results may be written there."""
     if not isinstance(out, np.ndarray):
-        raise TypeError(f"{name} is a {type(out).__name__}: pass an ndarray")
+        raise TypeError(
+            f"{name} is a {type(out).__name__}: pass an ndarray, such as the .numpy() of a tensor"
+        )
     if out.shape != shape or out.dtype != dtype:
         raise ValueError(
             f"{name} has shape {out.shape} and dtype {out.dtype}: the results have shape {shape} and "
@@ -279,7 +301,7 @@ def nan_policy_number(nan_policy: Any) -> int:
 
 def check_reduction(reduction: Any, out: Any) -> None:
     """One of the three; `out` needs "none"."""
-    if reduction not in REDUCTIONS:
+    if not isinstance(reduction, str) or reduction not in REDUCTIONS:
         raise ValueError(
             f"reduction={reduction!r} is unknown: use one of {', '.join(map(repr, REDUCTIONS))}"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,8 @@ import numpy as np
 from fastxent import _checks, _faults, _workers
 from fastxent._kernels.engine import Task
 from fastxent._options import Loss
+
+_LEAST, _LARGEST = sys.float_info.min, sys.float_info.max
 
 
 class Sums(NamedTuple):
@@ -23,8 +26,18 @@ class Sums(NamedTuple):
 
     def mean(self) -> float:
         """The weighted mean; nan over nothing."""
-        weight = self.weight + self.weight_lo
-        return (self.total + self.total_lo) / weight if weight else float("nan")
+        weight = divisor(self.weight + self.weight_lo)
+        return (self.total + self.total_lo) / weight if weight else math.nan
+
+
+def divisor(weight: float, what: str = "weights") -> float:
+    """A sum of weights, if float64 can divide by it."""
+    if _LEAST <= weight <= _LARGEST or not weight or math.isnan(weight):
+        return weight
+    raise ValueError(
+        f"sample_weight or class_weight: the {what} sum to {weight}, which float64 cannot divide "
+        f"by; multiply all weights by one number, which changes no mean"
+    )
 
 
 _ALL = object()  # instead of a reduction: the sums and the losses
@@ -61,10 +74,10 @@ def reduced(  # noqa: C901  # one line for each option that is there
     checks, the arrays of the derivatives. `weights_only` looks at no scores where the labels are class
     indices: of what is summed then only the weight is right.
     """
-    if reduction != "mean" or out is not None:
-        want_losses = want_losses or reduction == "none"
+    if type(reduction) is not str or reduction != "mean" or out is not None:
         if reduction is not _ALL:
             _checks.check_reduction(reduction, out)
+        want_losses = want_losses or reduction == "none"
     scores = _checks.as_scores(y_scores, loss.scores)
     labels = _checks.as_labels(y_true, loss.truth)
     indices = False
@@ -115,7 +128,7 @@ def reduced(  # noqa: C901  # one line for each option that is there
         out if want_losses else None,
         _checks.epsilon(eps, scores),
         _checks.smoothing(label_smoothing),
-        full,
+        full is not False and _checks.as_flag(full, "full"),
         ignore_index,
         classes,
         0.0 if gamma is None else _checks.focusing(gamma),
@@ -138,7 +151,7 @@ def reduced(  # noqa: C901  # one line for each option that is there
     total, total_lo, weight_sum, weight_lo, _ = result
     if reduction == "sum":
         return total + total_lo
-    weight_sum += weight_lo
+    weight_sum = divisor(weight_sum + weight_lo)
     return (total + total_lo) / weight_sum if weight_sum else math.nan
 
 

@@ -10,7 +10,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 
 from fastxent._call import Array, Block, Call
-from fastxent._evaluate import Sums
+from fastxent._evaluate import Sums, divisor
 from fastxent._keys import Bins, Codes, Keys
 
 Record = TypeVar("Record", bound=tuple[Any, ...])
@@ -96,8 +96,16 @@ def grown(sums: Array, n: int) -> Array:
     return np.pad(sums, [(0, 0)] * (sums.ndim - 1) + [(0, missing)]) if missing > 0 else sums
 
 
+def check_divisors(sums: Array, what: str = "weights") -> None:
+    """Raise if there are sums of weights that float64 cannot divide by."""
+    some = sums[sums > 0.0]
+    for extreme in (some.min(), some.max()) if some.size else ():
+        divisor(float(extreme), what)
+
+
 def divided(a: Array, b: Array) -> Array:
-    """The quotients; nan where b is 0."""
+    """The quotients by weights; nan where b is 0."""
+    check_divisors(b)
     quotients = np.full(len(a), np.nan)
     np.divide(a, b, out=quotients, where=b != 0.0)
     return quotients

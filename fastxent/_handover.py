@@ -15,8 +15,13 @@ def as_array(value: Any, name: str, *, scalars: bool = False) -> np.ndarray:
         raise TypeError(f"{name} is a masked array: pass {name}.data, and where=~{name}.mask")
     try:
         array = np.from_dlpack(value) if _has_dlpack_alone(value) else np.asarray(value)
-    except (TypeError, ValueError, RuntimeError, BufferError) as error:
-        raise type(error)(f"{name} cannot be read as an array: {error}{_advice(value)}") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # of any kind: it is another library's
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        raise kind(f"{name} cannot be read as an array: {error}{_advice(value)}") from error
+    if not array.ndim and array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} is a {type(value).__name__}: pass {_array_of(value, name)}")
     if not array.ndim and not scalars:
         raise ValueError(
             f"{name} is a scalar ({value!r:.60}): at least one dimension is needed, "
@@ -32,21 +37,36 @@ def _has_dlpack_alone(value: Any) -> bool:
     )
 
 
+def _array_of(value: Any, name: str) -> str:
+    """What has the numbers of an object that NumPy takes for one object."""
+    if hasattr(value, "toarray"):  # a sparse array
+        return f"{name}.toarray()"
+    if hasattr(value, "__next__"):
+        return f"list({name})"
+    return "an array, or a list of numbers"
+
+
 def _advice(value: Any) -> str:
     """What to do about another library's array that NumPy cannot read."""
-    steps = ".detach()" if getattr(value, "requires_grad", False) else ""
-    device = getattr(getattr(value, "device", None), "type", "cpu")
-    if device != "cpu" or (_has_dlpack_alone(value) and value.__dlpack_device__()[0] != _CPU):
-        steps += ".cpu()"
-    if str(getattr(value, "dtype", "")) == "torch.bfloat16":
+    if "Tracer" in type(value).__name__:
+        return "; pass numbers: call it outside of jax.jit and jax.grad, or by jax.pure_callback"
+    try:
+        steps = ".detach()" if getattr(value, "requires_grad", False) else ""
+        device = getattr(getattr(value, "device", None), "type", "cpu")
+        if device != "cpu" or (_has_dlpack_alone(value) and value.__dlpack_device__()[0] != _CPU):
+            steps += ".cpu()"
+        dtype = str(getattr(value, "dtype", ""))
+    except Exception:  # it may be broken altogether: what it raised at first is what is told
+        return ""
+    if dtype == "torch.bfloat16":
         steps += ".view(torch.uint16).numpy().view(ml_dtypes.bfloat16), which copies nothing, or .float()"
+    elif dtype.startswith("torch.float8"):
+        steps += ".float()"
     return steps and f"; pass {steps}"
 
 
-def missing(array: np.ndarray) -> str:
+def missing(
+    array: np.ndarray, ways: str = "drop them, or make them nan and pass nan_policy, or pass where"
+) -> str:
     """What to do about the objects that columns with missing values become."""
-    if array.dtype.kind != "O":
-        return ""
-    return (
-        " (if values are missing: drop them, or make them nan and pass nan_policy, or pass where)"
-    )
+    return f" (if values are missing: {ways})" if array.dtype.kind == "O" else ""

@@ -97,7 +97,7 @@ def log_loss(
             return total
         if weight == 0:
             raise ZeroDivisionError("Weights sum to zero, can't be normalized")
-        return total / weight
+        return total / _evaluate.divisor(weight)
     with np.errstate(invalid="ignore"):  # as `_score`
         explain(y_true, y_proba, sample_weight, labels)
     raise failure

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastxent import _checks
-from fastxent._evaluate import sums
+from fastxent._evaluate import divisor, sums
 from fastxent._handover import as_array
 from fastxent._options import Loss
 
@@ -70,7 +70,7 @@ def value_and_grad(
             # Where NaN is left out, what weighs is known of the scores alone.
             only = loss.rows and options["nan_policy"] != "omit"
             found, _ = sums(loss, y_true, logits, weights_only=only, **options)
-            weight = found.weight + found.weight_lo
+            weight = divisor(found.weight + found.weight_lo)
     if overwrites(loss, (out,), y_true, logits, options):
         # What is bad has to be found before anything is overwritten.
         sums(loss, y_true, logits, **options)
@@ -129,7 +129,8 @@ def overwrites(
 def whole_numbers(y_true: Any, logits: Any) -> Any:
     """Class indices that came as floats, which is what boosted trees hand over, as integers."""
     labels = as_array(y_true, "y_true", scalars=True)
-    if labels.dtype.kind != "f" or labels.ndim != np.ndim(logits) - 1:
+    if labels.dtype.kind != "f" or labels.ndim != as_array(logits, "logits", scalars=True).ndim - 1:
         return y_true
-    whole = labels.astype(np.int64) if np.isfinite(labels).all() else labels
+    with np.errstate(invalid="ignore"):  # what is not finite, or too large, is not equal then
+        whole = labels.astype(np.int64)
     return whole if np.array_equal(whole, labels) else y_true

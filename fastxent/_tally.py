@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastxent._call import Array, Block, Elements
-from fastxent._groups import ByGroup, Totals, divided, grown
+from fastxent._groups import ByGroup, Totals, check_divisors, divided, grown
 from fastxent._keys import Bins, Keys, SharedKeys
 
 
@@ -105,6 +105,8 @@ class _Spread:
     @np.errstate(invalid="ignore", over="ignore", divide="ignore")
     def standard_error(self, mean: Array) -> Array:
         """Of the means; nan for fewer than two losses."""
+        least = np.where(self.weight > 0.0, 5e-324, 0.0)  # of squares that have all underflown
+        check_divisors(np.maximum(self.ww, least), "squares of the weights")
         self._shift(mean)
         correction = np.where(self.n > 1.0, self.n / (self.n - 1.0), np.nan)
         return divided(np.sqrt(correction * np.maximum(self.ee, 0.0)), self.weight)
@@ -125,7 +127,8 @@ class Tally:
         self._totals = [Totals(n) for _ in range(models)]
         self._spread = _Spread(n)
 
-    @np.errstate(invalid="ignore")  # two infinite losses have no difference, and no warning either
+    # Two infinite losses have no difference, and no warning; of weights too large, an error comes.
+    @np.errstate(invalid="ignore", over="ignore")
     def add(
         self,
         elements: Sequence[Elements],
