@@ -421,7 +421,8 @@ def gaussian_nll(
 def entropy(
     p: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None, **how: Any
 ) -> float | Array:
-    return kl_divergence(p, np.ones(np.shape(p)), axis=axis, where=where, sign=-1, of=p, **how)
+    ones = np.ones(np.shape(p))
+    return kl_divergence(p, ones, axis=axis, where=where, eps=0.0, sign=-1, of=p, **how)
 
 
 def kl_divergence(
@@ -430,11 +431,12 @@ def kl_divergence(
     *,
     axis: int = -1,
     where: ArrayLike | None = None,
+    eps: str | float = "auto",
     sign: int = 1,
     of: ArrayLike | None = None,
     **how: Any,
 ) -> float | Array:
-    """Σ q log(q/p), exactly: no epsilon; 0·log 0 is 0."""
+    """Σ q log(q/p), with p clipped to [eps, 1-eps]; 0·log 0 is 0, whatever p is."""
     dtype = score_dtype(p if of is None else of)
     a, b = np.moveaxis(wide(q), axis, -1), np.moveaxis(wide(p), axis, -1)
     refuse(a.shape != b.shape)
@@ -443,6 +445,7 @@ def kl_divergence(
     nan = (np.isnan(a) | np.isnan(b)).any(-1)
     usable = (keep & ~nan)[..., None]
     a, b = np.where(usable, a, 0), np.where(usable, b, 1)
+    cost, _ = clipped_costs(b, epsilon(eps, dtype))
     with np.errstate(divide="ignore", invalid="ignore"):
-        terms = np.where(a == 0, 0, a * (np.log(a) - np.log(b)))
+        terms = np.where(a == 0, 0, a * (np.log(a) + cost))
     return reduce(Position(sign * terms.sum(-1), 1, nan, keep, dtype), Reduction(**how))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from tools import BINARY, INTEGERS, LAYOUTS, LOGITS, Array
+from tools import BINARY, INTEGERS, LAYOUTS, LOGITS, PROBABILITIES, Array
 
 Options = dict[str, Any]
 FLOATS = ("float64", "float32", "float16")
@@ -27,8 +27,8 @@ class Case:
     options: Options = field(default_factory=dict)
 
     @property
-    def args(self) -> tuple[Array, Array]:
-        return self.y_true, self.scores
+    def args(self) -> tuple[Array, ...]:
+        return (self.scores,) if self.loss == "entropy" else (self.y_true, self.scores)
 
     def __repr__(self) -> str:
         def brief(x: Any) -> str:
@@ -37,7 +37,7 @@ class Case:
             return f"{x!r}"
 
         options = "".join(f", {k}={brief(v)}" for k, v in self.options.items())
-        return f"{self.loss}({brief(self.y_true)}, {brief(self.scores)}{options})"
+        return f"{self.loss}({', '.join(map(brief, self.args))}{options})"
 
 
 @st.composite
@@ -46,7 +46,7 @@ def cases(
 ) -> Case:
     """Input of any shape, dtype, layout and combination of options; `wild`: NaN and limits too."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    make = binary_case if loss in BINARY else categorical_case
+    make = OTHERS.get(loss, binary_case if loss in BINARY else categorical_case)
     case = make(draw, rng, loss, np.dtype(draw(st.sampled_from(floats))))
     case.options |= draw(reductions())
     if wild:
@@ -59,14 +59,15 @@ def cases(
 
 def spoil(draw: st.DrawFn, rng: Any, case: Case) -> None:
     """Strew limits among the scores, and NaN among scores and labels."""
-    limits = [-np.inf, np.inf, 1e30, -1e30, 0.0, -0.0] if case.loss in LOGITS else [0.0, 1.0, -0.0]
+    unbounded = case.loss in LOGITS or case.loss == "gaussian_nll"
+    limits = [-np.inf, np.inf, 1e30, -1e30, 0.0, -0.0] if unbounded else [0.0, 1.0, -0.0]
     limits = [x for x in limits if np.isinf(x) or abs(x) <= float(np.finfo(case.scores.dtype).max)]
     strew(rng, case.scores, limits, draw(st.sampled_from([0.0, 0.01, 0.3])))
     strew(rng, case.scores, [np.nan], draw(st.sampled_from([0.0, 0.01, 0.3])))
     if case.y_true.dtype.kind == "f":
         strew(rng, case.y_true, [0.0, 1.0], draw(st.sampled_from([0.0, 0.3])))
         strew(rng, case.y_true, [np.nan], draw(st.sampled_from([0.0, 0.1])))
-    if case.loss not in LOGITS and draw(st.booleans()):
+    if case.loss in PROBABILITIES and draw(st.booleans()):
         case.options["eps"] = 0.0
 
 
@@ -113,6 +114,52 @@ def categorical_case(draw: st.DrawFn, rng: Any, loss: str, dtype: np.dtype[Any])
         z = np.exp(z - z.max(-1, keepdims=True))
         z /= z.sum(-1, keepdims=True)
     return Case(loss, y, np.ascontiguousarray(np.moveaxis(z, -1, axis)).astype(dtype), options)
+
+
+def gaussian_case(draw: st.DrawFn, rng: Any, loss: str, dtype: np.dtype[Any]) -> Case:
+    shape = draw(shapes(5))
+    y, mean = rng.normal(0, draw(st.sampled_from([1.0, 30.0])), (2, *shape))
+    y = y.astype(draw(st.sampled_from([*FLOATS, "int8", "int64"])))
+    variances = st.builds(
+        lambda kind, k: rng.uniform(0.1, 9, shape[k:]).astype(kind),
+        st.sampled_from(FLOATS),
+        st.integers(0, len(shape)),
+    )
+    options = draw(common_options(rng, shape))
+    options.pop("label_smoothing", None)
+    options |= draw(
+        st.fixed_dictionaries(
+            {},
+            optional={"var": st.one_of(variances, st.just(2)), "full": st.booleans()},
+        )
+    )
+    return Case(loss, y, mean.astype(dtype), options)
+
+
+def distributions_case(draw: st.DrawFn, rng: Any, loss: str, dtype: np.dtype[Any]) -> Case:
+    """A distribution per row, or two: of which the first may have another dtype."""
+    shape = draw(shapes(4))
+    classes = draw(st.sampled_from([1, 2, 3, 10, 32, 33, 65, 1025]))
+    axis = draw(st.integers(0, len(shape)))
+    q, p = (
+        np.ascontiguousarray(np.moveaxis(rng.dirichlet(np.full(classes, a), shape), -1, axis))
+        for a in (draw(st.sampled_from([1.0, 0.1])), 1.0)
+    )
+    options = draw(common_options(rng, shape))
+    options.pop("label_smoothing", None)
+    if axis != len(shape) or draw(st.booleans()):
+        options["axis"] = draw(st.sampled_from([axis, axis - len(shape) - 1]))
+    if loss == "kl_divergence":
+        options |= draw(epsilons())
+    q = np.clip(q, 0, 1).astype(draw(st.sampled_from(FLOATS)))
+    return Case(loss, q, np.clip(p, 0, 1).astype(dtype), options)
+
+
+OTHERS = {
+    "gaussian_nll": gaussian_case,
+    "entropy": distributions_case,
+    "kl_divergence": distributions_case,
+}
 
 
 def shapes(most: int) -> st.SearchStrategy[tuple[int, ...]]:
