@@ -82,7 +82,9 @@ def test_accuracy_against_mpmath(classes):
     entropies, divergences = entropy(q, reduction="none"), kl(q, p, reduction="none", eps=0)
     for row in range(5):
         terms = [exact(x) for x in q[row]]
-        assert entropies[row] == pytest.approx(float(-mp.fsum(x * mp.log(x) for x in terms)), rel=4e-16)
+        assert entropies[row] == pytest.approx(
+            float(-mp.fsum(x * mp.log(x) for x in terms)), rel=4e-16
+        )
         other = mp.fsum(x * mp.log(x / exact(y)) for x, y in zip(terms, p[row], strict=True))
         assert divergences[row] == pytest.approx(float(other), rel=1e-15)
 
