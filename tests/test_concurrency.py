@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from tools import LOGITS, LOSSES, loss, python, run_python
+from fastxent import _options
+from tools import LOGITS, loss, python, run_python
 
 RNG = np.random.default_rng(0)
 N = 600_011  # enough for two workers
@@ -18,6 +19,8 @@ P = 1 / (1 + np.exp(-Z))
 Y = RNG.integers(0, 2, N)
 ROWS = np.ascontiguousarray(RNG.dirichlet(np.ones(10), N // 10))
 INDEX = RNG.integers(0, 10, N // 10)
+
+EVERY_LOSS = [entry.name for entry in _options.LOSSES]
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
@@ -35,8 +38,10 @@ want = f(y, z)
 
 def data(name):
     if name.startswith("binary"):
-        return Y, Z if name.endswith("logits") else P
-    return INDEX, ROWS
+        return Y, P if name == "binary_cross_entropy" else Z
+    if name == "gaussian_nll":
+        return Z, P
+    return {"entropy": (ROWS,), "kl_divergence": (ROWS[::-1], ROWS)}.get(name, (INDEX, ROWS))
 
 
 def run(code, **kwargs):
@@ -44,24 +49,24 @@ def run(code, **kwargs):
 
 
 def every_result(name, **options):
-    """The mean, each loss, and where there is one the gradient, as bytes."""
+    """The mean, each loss, and where there are any the derivatives, as bytes."""
     f = loss(name)
     results = [f(*data(name), **options), f(*data(name), reduction="none", **options)]
     if name in LOGITS:
-        slopes = loss(name.replace("with_logits", "value_and_grad"))
-        results += slopes(*data(name), **options)
+        for end in ("value_and_grad", "grad_hess"):
+            results += loss(name.replace("with_logits", end))(*data(name), **options)
     return [np.asarray(result).tobytes() for result in results]
 
 
 @pytest.mark.parametrize("workers", [1, 2, -1])
 def test_eight_threads_on_shared_arrays(workers):
-    want = {name: every_result(name) for name in LOSSES}
+    want = {name: every_result(name) for name in EVERY_LOSS}
     start = threading.Barrier(8)
 
     def work(k):
         start.wait()
-        for i in range(8):
-            name = LOSSES[(k + i) % len(LOSSES)]
+        for i in range(len(EVERY_LOSS)):
+            name = EVERY_LOSS[(k + i) % len(EVERY_LOSS)]
             assert every_result(name, workers=workers) == want[name]
 
     with ThreadPoolExecutor(8) as pool:

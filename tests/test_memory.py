@@ -174,6 +174,10 @@ bad, nans = y * 5, np.full(64, np.nan)
 f, g = fastxent.binary_cross_entropy, fastxent.binary_cross_entropy_with_logits
 h, k = fastxent.categorical_cross_entropy, fastxent.categorical_cross_entropy_with_logits
 vg = fastxent.categorical_cross_entropy_value_and_grad
+gh = fastxent.categorical_cross_entropy_grad_hess
+class Broken:
+    def __array__(self, dtype=None, copy=None):
+        raise KeyError("no array")
 calls = [
     lambda: f(y, p), lambda: f(y, p[::-1], reduction="none"), lambda: g(y, p.astype(">f4")),
     lambda: f([1, 0], [0.5, 0.5]), lambda: h(index, rows, class_weight={1: 2.0}),
@@ -183,6 +187,11 @@ calls = [
     lambda: f(y, p, eps=2), lambda: h(index + 4, rows), lambda: h(index, rows, sample_weight=-w),
     lambda: k(index, rows, class_weight=[1]), lambda: k(index, rows, out=3), lambda: f(y, None),
     lambda: k(index, rows, reduction="none", out=out[:3]), lambda: g(y, p, pos_weight=-1),
+    lambda: fastxent.gaussian_nll(p, p, 2.0, full=True), lambda: fastxent.entropy(rows, axis=0),
+    lambda: fastxent.kl_divergence(rows, rows[::-1]), lambda: gh(index.astype(float), rows),
+    lambda: fastxent.categorical_focal_loss(index, rows, alpha=np.ones(4), gamma=1.5),
+    lambda: f(y, Broken()), lambda: g(Broken(), p), lambda: fastxent.gaussian_nll(p, p, 0.0),
+    lambda: gh(index + 0.5, rows), lambda: f(y, p, sample_weight=np.full(64, 1e308)),
 ]
 
 def run(n):
@@ -201,7 +210,8 @@ def test_a_hundred_thousand_calls_keep_nothing():
     code = """
 run(20_000)
 before = status("VmRSS")
-assert run(100_000) == 60_000
+rounds = 100_000 // len(calls) + 1
+assert run(rounds * len(calls)) == 17 * rounds
 print(status("VmRSS") - before)
 """
     assert int(run_python(RESIDENT + LEAK + code)) < MIB // 2
