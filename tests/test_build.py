@@ -25,6 +25,12 @@ REGISTERS = {
 FUSED = re.compile(
     r"\bv?f(?:n?m(?:add|sub)|maddsub|msubadd)\w*|\bf(?:madd|msub|nmadd|nmsub|mla|mls)\b"
 )
+# Narrow registers are no proof: AVX writes to those of SSE2 too, and AVX-512 to those of AVX2.
+BEYOND_SSE2 = re.compile(
+    r"\tv[a-z]\w+ .*%xmm|\t(?:p?blendv?\w*|round[ps][sd]|pm(?:ulld|ovsx\w+|ovzx\w+|ax(?:s[bd]|u[wd])|"
+    r"in(?:s[bd]|u[wd]))|ptest|p(?:extr|insr)[bdq]|haddp[sd]|pshufb|p(?:cmpeq|cmpgt)q|packusdw)\b"
+)
+OF_AVX512 = re.compile(r"%[xyz]mm(?:1[6-9]|2\d|3[01])\b|%k[0-7]\b")
 LIBM = re.compile(
     r"\b_*(?:exp|exp2|exp10|expm1|log|log2|log10|log1p|pow|fma|fmin|fmax|sqrt|rint|nearbyint|round|"
     r"floor|ceil|trunc|frexp|ldexp|scalbn|logb|ilogb|tanh|sinh|cosh)[fl]?(?:_finite)?(?=@|$)",
@@ -60,6 +66,19 @@ def test_registers(name):
         assert code.count(f"%{needed}") > 1000
     if forbidden is not None:
         assert re.findall(f"%{forbidden}", code) == []
+    assert bool(OF_AVX512.search(code)) == (name == "avx512")
+    assert bool(BEYOND_SSE2.search(code)) == (name in ("avx2", "avx512"))
+
+
+def test_instructions_of_later_processors_would_be_found():
+    for line in [
+        "\tvaddsd %xmm0,%xmm1,%xmm2",
+        "\troundsd $1,%xmm0,%xmm0",
+        "\tpblendvb %xmm0,%xmm1",
+    ]:
+        assert BEYOND_SSE2.search(line)
+    for line in ["\tvmovups %ymm17,(%rax)", "\tkmovw %k1,%eax"]:
+        assert OF_AVX512.search(line)
 
 
 @x86_64

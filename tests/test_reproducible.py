@@ -6,6 +6,8 @@ A level is chosen at import, so each has a process of its own, which prints dige
 
 import functools
 import platform
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +54,36 @@ def test_an_unknown_level_is_refused():
     assert tried.returncode != 0
     assert "FASTXENT_SIMD" in tried.stderr
     assert "sse9" in tried.stderr
+    assert ", ".join(levels_that_run()) in tried.stderr
+
+
+@pytest.mark.parametrize("level", levels_that_run())
+def test_a_level_that_is_missing_is_an_error(tmp_path, level):
+    """Of the best level, and of one that is asked for: no other is taken in its place."""
+    broken = tmp_path / "fastxent"
+    shutil.copytree(Path(fastxent.__file__).parent, broken)
+    for module in (broken / "_kernels").glob(f"{level}.*[!x]"):
+        module.unlink()
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import fastxent"
+    tried = python(code, FASTXENT_SIMD=level)
+    assert tried.returncode != 0
+    assert f"No module named 'fastxent._kernels.{level}'" in tried.stderr
+    best = python(code, FASTXENT_SIMD="")
+    assert (best.returncode == 0) == (level != levels_that_run()[-1])
+
+
+def test_the_configuration_is_shown():
+    shown = run_python("import fastxent; fastxent.show_config()").splitlines()
+    named = dict(line.strip().split(maxsplit=1) for line in shown)
+    assert named["fastxent"] == fastxent.__version__
+    assert named["numpy"] == np.__version__
+    runnable = ", ".join(levels_that_run())
+    assert named["SIMD"] == f"level  {fastxent.simd_level()} (runnable here: {runnable})"
+    assert re.match(r"(gcc|clang|MSVC|Apple)\b.*\d", named["compiler"])
+    for level in levels_that_run():
+        assert "-ffp-contract=off" in named[level] or "/fp:" in named[level]
+        assert ("-mavx2" in named[level]) == (level == "avx2")
+        assert ("-mavx512f" in named[level]) == (level == "avx512")
 
 
 @pytest.mark.parametrize("name", LOSSES)
