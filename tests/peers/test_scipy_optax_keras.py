@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import fastxent
 
@@ -14,6 +16,12 @@ SOFT = RNG.random(N)
 ROWS, INDEX = RNG.normal(0, 4, (N, K)), RNG.integers(0, K, N)
 Q = RNG.dirichlet(np.ones(K), N)
 NONE = {"reduction": "none"}
+
+seeds, smoothings = st.integers(0, 2**32), st.sampled_from([0.0, 0.1, 1.0])
+many_shapes = st.lists(st.integers(1, 5), min_size=1, max_size=4).map(tuple)
+few_shapes = st.sampled_from(
+    [(1,), (33,), (4, 3), (2, 3, 4), (2, 1, 3, 2)]
+)  # jax compiles for each
 
 
 def close(got, want, rtol=1e-12, atol=1e-15):
@@ -120,6 +128,33 @@ def test_optax_gradients(optax):
     close(got, grad, rtol=1e-9)
 
 
+@settings(max_examples=60)
+@given(shape=few_shapes, classes=st.sampled_from([1, 2, 7, 40]), seed=seeds, smoothing=smoothings)
+def test_optax_of_random_shapes(shape, classes, seed, smoothing):
+    jax = pytest.importorskip("jax", reason="jax is absent: optax is not compared with")
+    jax.config.update("jax_enable_x64", True)
+    optax = pytest.importorskip("optax", reason="optax is absent")
+    rng = np.random.default_rng(seed)
+    z, y = rng.normal(0, 4, shape), rng.random(shape)
+    smooth = y * (1 - smoothing) + smoothing / 2
+    got = fastxent.binary_cross_entropy_with_logits(y, z, label_smoothing=smoothing, **NONE)
+    close(got, optax.sigmoid_binary_cross_entropy(z, smooth))
+    axis = int(rng.integers(0, len(shape) + 1))
+    rows = np.moveaxis(rng.normal(0, 4, (*shape, classes)), -1, axis)
+    index, mask, w = rng.integers(0, classes, shape), rng.random(shape) < 0.7, rng.random(shape)
+    onehot = np.moveaxis(np.eye(classes)[index], -1, axis)
+    smooth = onehot * (1 - smoothing) + smoothing / classes
+    each = np.asarray(optax.softmax_cross_entropy(rows, smooth, axis=axis))
+    options = {"axis": axis, "label_smoothing": smoothing}
+    for labels in (index, onehot):
+        got = fastxent.categorical_cross_entropy_with_logits(labels, rows, **options, **NONE)
+        close(got, each, atol=1e-13)
+        got = fastxent.categorical_cross_entropy_with_logits(
+            labels, rows, **options, sample_weight=w, where=mask, reduction="sum"
+        )
+        close(got, (each * w)[mask].sum(), atol=1e-12)
+
+
 # -------------------------------------------------------------------------------------- Keras
 # Keras needs a backend of its own, so its rules are written out: keras/src/backend and losses.
 
@@ -130,11 +165,65 @@ def keras_binary(y, p, smoothing=0.0, epsilon=1e-7):
     return -(y * np.log(p) + (1 - y) * np.log(1 - p))
 
 
-def keras_categorical(q, p, smoothing=0.0, epsilon=1e-7):
-    q = q * (1 - smoothing) + smoothing / q.shape[-1]
-    p = p / p.sum(-1, keepdims=True)
+def keras_categorical(q, p, smoothing=0.0, epsilon=1e-7, axis=-1):
+    q = q * (1 - smoothing) + smoothing / q.shape[axis]
+    p = p / p.sum(axis, keepdims=True)
     p = np.clip(p, epsilon, 1 - epsilon)
-    return -(q * np.log(p)).sum(-1)
+    return -(q * np.log(p)).sum(axis)
+
+
+def keras_mean(each, weight, mask):
+    """reduction="mean_with_sample_weight", after a mask has been made part of the weights."""
+    weight = np.broadcast_to(
+        weight.reshape(weight.shape + (1,) * (each.ndim - weight.ndim)), each.shape
+    )
+    total = np.where(mask, weight, 0).sum()
+    return (each * weight)[mask].sum() / total if total else np.nan
+
+
+@settings(max_examples=300)
+@given(
+    shape=many_shapes, seed=seeds, smoothing=smoothings, weighted=st.booleans(), soft=st.booleans()
+)
+def test_keras_binary_of_random_shapes(shape, seed, smoothing, weighted, soft):
+    rng = np.random.default_rng(seed)
+    p = rng.random(shape)
+    p[rng.random(shape) < 0.1] = rng.integers(0, 2)
+    y = rng.random(shape) if soft else rng.integers(0, 2, shape)
+    mask = rng.random(shape) < 0.8
+    w = rng.random(shape[: rng.integers(1, len(shape) + 1)]) if weighted else np.ones(shape)
+    each = keras_binary(y, p, smoothing)
+    options = {"label_smoothing": smoothing, "eps": 1e-7}
+    close(fastxent.binary_cross_entropy(y, p, **options, **NONE), each, rtol=1e-9)
+    got = fastxent.binary_cross_entropy(y, p, **options, sample_weight=w, where=mask)
+    close(got, keras_mean(each, w, mask), rtol=1e-9)
+
+
+@settings(max_examples=300)
+@given(
+    shape=many_shapes,
+    classes=st.sampled_from([1, 2, 3, 10, 33, 100]),
+    seed=seeds,
+    smoothing=smoothings,
+    kind=st.sampled_from(["sparse", "onehot", "soft"]),
+)
+def test_keras_categorical_of_random_shapes(shape, classes, seed, smoothing, kind):
+    rng = np.random.default_rng(seed)
+    axis = int(rng.integers(0, len(shape) + 1))
+    p = np.moveaxis(rng.dirichlet(np.ones(classes), shape), -1, axis)
+    index = rng.integers(0, classes, shape)
+    q = rng.dirichlet(np.ones(classes), shape) if kind == "soft" else np.eye(classes)[index]
+    q = np.moveaxis(q, -1, axis)
+    mask, w = rng.random(shape) < 0.8, rng.random(shape[: rng.integers(1, len(shape) + 1)])
+    each = keras_categorical(q, p, smoothing, axis=axis)
+    options = {"axis": axis, "label_smoothing": smoothing, "eps": 1e-7}
+    if kind == "sparse":  # ignore_class
+        q, options["ignore_index"] = index, 0
+        mask &= index != 0
+        each = np.where(index != 0, each, 0)
+    close(fastxent.categorical_cross_entropy(q, p, **options, **NONE), each, rtol=1e-8)
+    got = fastxent.categorical_cross_entropy(q, p, **options, sample_weight=w, where=mask)
+    close(got, keras_mean(each, w, mask), rtol=1e-8)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
