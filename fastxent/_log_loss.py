@@ -97,13 +97,15 @@ def log_loss(
             return total
         if weight == 0:
             raise ZeroDivisionError("Weights sum to zero, can't be normalized")
-        return total / _evaluate.divisor(weight)
-    with np.errstate(invalid="ignore"):  # as `_score`
+        _evaluate.divisor(abs(weight))  # scikit-learn's may be negative
+        return total / weight
+    with np.errstate(invalid="ignore", over="ignore"):  # as `_score`
         explain(y_true, y_proba, sample_weight, labels)
     raise failure
 
 
-@np.errstate(invalid="ignore")  # of a cast of a signaling NaN, which is refused for what it is
+# A signaling NaN that is cast is refused for what it is, and so is a sum of weights beyond float64.
+@np.errstate(invalid="ignore", over="ignore")
 def _score(
     y_true: Any, y_proba: Any, sample_weight: Any, labels: Any
 ) -> tuple[float, float, list[str]]:

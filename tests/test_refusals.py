@@ -227,3 +227,14 @@ def test_weights_whose_squares_a_float_cannot_sum(weight):
     assert got == pytest.approx(want, rel=1e-15)
     with pytest.raises(ValueError, match="squares of the weights sum to"):
         fastxent.score("binary_cross_entropy", Y, P, sample_weight=w)
+
+
+def test_negative_weights_of_log_loss():
+    """scikit-learn takes them: their sum may be negative, and too large as well."""
+    each = -np.log([0.8, 0.7, 0.5])
+    for w in ([-1.0, -2.0, -0.5], [3.0, -1.0, 0.5]):
+        got = fastxent.log_loss(Y, P, sample_weight=w)
+        assert got == pytest.approx(np.average(each, weights=w), rel=1e-14)
+    for w in ([-1.7e308] * 3, [1.7e308, 1.7e308, -1.0]):
+        with pytest.raises(ValueError, match="weights sum to inf"):
+            fastxent.log_loss(Y, P, sample_weight=w)
