@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from fastxent import _checks
 from fastxent._call import Call
 from fastxent._evaluate import Sums
 from fastxent._groups import ByGroup, GroupRecord, GroupSums, Totals, group_sums
@@ -188,7 +189,8 @@ class LossAccumulator:
         return self.result() / math.log(2.0)
 
     def __repr__(self) -> str:
-        return f"LossAccumulator({self._call}) of {self.count}: {self.result()}"
+        mean = self.total / self.weight if self.weight else math.nan  # `result` may refuse it
+        return f"LossAccumulator({self._call}) of {self.count}: {mean}"
 
     def __getstate__(self) -> tuple[Any, ...]:
         return self._call, tuple(self._sums), self._groups
@@ -244,4 +246,4 @@ def bits_per_byte(total: float, n_bytes: int) -> float:
     """
     if not n_bytes > 0:
         raise ValueError(f"n_bytes={n_bytes} is not above 0")
-    return total / math.log(2.0) / n_bytes
+    return _checks.as_float(total, "total") / math.log(2.0) / n_bytes

@@ -150,6 +150,12 @@ def test_a_flag_is_a_boolean(full):
     assert fastxent.gaussian_nll(P, P, full=np.True_) == fastxent.gaussian_nll(P, P, full=True)
 
 
+def test_bits_of_no_number():
+    for bad in (None, "1", fastxent.LossAccumulator("binary_cross_entropy")):
+        with pytest.raises(TypeError, match="total="):
+            fastxent.bits_per_byte(bad, 10)
+
+
 def test_a_reduction_is_one_word():
     with pytest.raises(ValueError, match="reduction="):
         fastxent.binary_cross_entropy(Y, P, reduction=np.array(["mean", "sum"]))
@@ -214,8 +220,11 @@ def test_weights_that_a_float_cannot_sum(weight):
     for call in weighted(weight):
         with pytest.raises(ValueError, match=r"sample_weight or class_weight: .* sum to"):
             call()
-    total = fastxent.binary_cross_entropy(Y, P, sample_weight=[weight] * 3, reduction="sum")
-    assert 0 <= total <= np.inf
+    total = fastxent.LossAccumulator("binary_cross_entropy")
+    total.update(Y, P, sample_weight=[weight] * 3)
+    with pytest.raises(ValueError, match="weights sum to"):
+        total.result()
+    assert "of 3" in repr(total)
 
 
 @pytest.mark.parametrize("weight", [1e-300, 1e300])
