@@ -177,9 +177,10 @@ def test_the_layout_changes_no_bit(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("dtype", ["float64", "float16", ">f4"])
+@pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16", ">f4"])
 def test_memory_beyond_the_input(name, dtype):
-    args = [np.full((200_000, 10), 0.1).astype(dtype)] * (1 if name == "entropy" else 2)
+    kind = bfloat16() if dtype == "bfloat16" else dtype
+    args = [np.full((200_000, 10), 0.1).astype(kind)] * (1 if name == "entropy" else 2)
     shape = args[0].shape if name == "gaussian_nll" else 200_000
     out = np.empty(shape, np.float64 if dtype == "float64" else np.float32)
     for how in ({}, {"nan_policy": "omit"}, {"workers": 2}, {"reduction": "none", "out": out}):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from footprint import RESIDENT, peak
 
-from tools import BINARY, CATEGORICAL, INTEGERS, LOSSES, loss, run_python
+from tools import BINARY, CATEGORICAL, INTEGERS, LOSSES, bfloat16, loss, run_python
 
 MIB = 2**20
 LIMIT = MIB
@@ -43,11 +43,11 @@ def test_whatever_the_labels(name, kind):
     assert peak(lambda: loss(name)(y[::2], scores[::2])) < LIMIT
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", ">f4", ">f8"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", ">f4", ">f8"])
 @pytest.mark.parametrize("name", LOSSES)
 def test_whatever_the_scores(name, dtype):
     y, scores = batch(name, N // 5)
-    scores = scores.astype(dtype)
+    scores = scores.astype(bfloat16() if dtype == "bfloat16" else dtype)
     for options in ({}, {"label_smoothing": 0.1}, {"nan_policy": "omit"}):
         assert peak(lambda options=options: loss(name)(y, scores, **options)) < LIMIT
 
