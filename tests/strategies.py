@@ -42,12 +42,22 @@ class Case:
 
 @st.composite
 def cases(
-    draw: st.DrawFn, loss: str, floats: tuple[str, ...] = FLOATS, *, wild: bool = False
+    draw: st.DrawFn,
+    loss: str,
+    floats: tuple[str, ...] = FLOATS,
+    *,
+    wild: bool = False,
+    large: bool = False,
 ) -> Case:
-    """Input of any shape, dtype, layout and combination of options; `wild`: NaN and limits too."""
+    """Input of any shape, dtype, layout and combination of options.
+
+    `wild`: NaN and limits too; `large`: enough for several chunks.
+    """
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     make = OTHERS.get(loss, binary_case if loss in BINARY else categorical_case)
-    case = make(draw, rng, loss, np.dtype(draw(st.sampled_from(floats))))
+    rows = make in (categorical_case, distributions_case)
+    shape, classes = draw(sizes(rows, large))
+    case = make(draw, rng, loss, np.dtype(draw(st.sampled_from(floats))), shape, classes)
     case.options |= draw(reductions())
     if wild:
         case.options["nan_policy"] = draw(st.sampled_from(["raise", "propagate", "omit"]))
@@ -83,10 +93,9 @@ def reductions() -> st.SearchStrategy[Options]:
     )
 
 
-def binary_case(draw: st.DrawFn, rng: Any, loss: str, dtype: np.dtype[Any]) -> Case:
-    shape = draw(shapes(5))
-    if len(shape) < 3:
-        shape = (*shape[:-1], draw(st.sampled_from([shape[-1], 33, 1025])))
+def binary_case(
+    draw: st.DrawFn, rng: Any, loss: str, dtype: np.dtype[Any], shape: tuple[int, ...], _: int
+) -> Case:
     z = draw(scores_like(rng, shape))
     y = draw(binary_labels(rng, shape))
     options = draw(common_options(rng, shape))
@@ -97,10 +106,9 @@ def binary_case(draw: st.DrawFn, rng: Any, loss: str, dtype: np.dtype[Any]) -> C
     return Case(loss, y, (1 / (1 + np.exp(-z))).astype(dtype), options)
 
 
-def categorical_case(draw: st.DrawFn, rng: Any, loss: str, dtype: np.dtype[Any]) -> Case:
-    shape = draw(shapes(4))
-    many = [100, 1000, 5000] if np.prod(shape) < 20 else []
-    classes = draw(st.sampled_from([1, 2, 3, 5, 10, 31, 32, 33, 64, 65, *many]))
+def categorical_case(
+    draw: st.DrawFn, rng: Any, loss: str, dtype: np.dtype[Any], shape: tuple[int, ...], classes: int
+) -> Case:
     axis = draw(st.integers(0, len(shape)))
     z = draw(scores_like(rng, (*shape, classes)))
     y, options = draw(class_labels(rng, shape, classes))
@@ -116,8 +124,9 @@ def categorical_case(draw: st.DrawFn, rng: Any, loss: str, dtype: np.dtype[Any])
     return Case(loss, y, np.ascontiguousarray(np.moveaxis(z, -1, axis)).astype(dtype), options)
 
 
-def gaussian_case(draw: st.DrawFn, rng: Any, loss: str, dtype: np.dtype[Any]) -> Case:
-    shape = draw(shapes(5))
+def gaussian_case(
+    draw: st.DrawFn, rng: Any, loss: str, dtype: np.dtype[Any], shape: tuple[int, ...], _: int
+) -> Case:
     y, mean = rng.normal(0, draw(st.sampled_from([1.0, 30.0])), (2, *shape))
     y = y.astype(draw(st.sampled_from([*FLOATS, "int8", "int64"])))
     variances = st.builds(
@@ -136,10 +145,10 @@ def gaussian_case(draw: st.DrawFn, rng: Any, loss: str, dtype: np.dtype[Any]) ->
     return Case(loss, y, mean.astype(dtype), options)
 
 
-def distributions_case(draw: st.DrawFn, rng: Any, loss: str, dtype: np.dtype[Any]) -> Case:
+def distributions_case(
+    draw: st.DrawFn, rng: Any, loss: str, dtype: np.dtype[Any], shape: tuple[int, ...], classes: int
+) -> Case:
     """A distribution per row, or two: of which the first may have another dtype."""
-    shape = draw(shapes(4))
-    classes = draw(st.sampled_from([1, 2, 3, 10, 32, 33, 65, 1025]))
     axis = draw(st.integers(0, len(shape)))
     q, p = (
         np.ascontiguousarray(np.moveaxis(rng.dirichlet(np.full(classes, a), shape), -1, axis))
@@ -160,6 +169,25 @@ OTHERS = {
     "entropy": distributions_case,
     "kl_divergence": distributions_case,
 }
+
+
+#: The shapes of losses, and their classes, that take several chunks.
+LARGE = [((70_001,), 1), ((3, 30_011), 1), ((300, 7, 41), 1)]
+LARGE_ROWS = [((25_011,), 3), ((3000,), 40), ((7,), 5003), ((30, 50, 7), 10), ((2,), 9001)]
+
+
+@st.composite
+def sizes(draw: st.DrawFn, rows: bool, large: bool) -> tuple[tuple[int, ...], int]:
+    """The shape of the losses, and the number of classes."""
+    if large:
+        return draw(st.sampled_from(LARGE_ROWS if rows else LARGE))
+    shape = draw(shapes(4 if rows else 5))
+    if rows:
+        many = [100, 1000, 5000] if np.prod(shape) < 20 else []
+        return shape, draw(st.sampled_from([1, 2, 3, 5, 10, 31, 32, 33, 64, 65, *many]))
+    if len(shape) < 3:
+        shape = (*shape[:-1], draw(st.sampled_from([shape[-1], 33, 1025])))
+    return shape, 1
 
 
 def shapes(most: int) -> st.SearchStrategy[tuple[int, ...]]:

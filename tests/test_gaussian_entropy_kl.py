@@ -65,6 +65,13 @@ def test_every_combination_with_nan_and_limits(name, data):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=30)
+@given(st.data())
+def test_every_combination_over_several_chunks(name, data):
+    assert_agrees(data.draw(cases(name, wild=data.draw(st.booleans()), large=True)))
+
+
+@pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=60)
 @given(st.data())
 def test_every_combination_in_bfloat16(name, data):

@@ -76,6 +76,13 @@ def test_every_combination_in_bfloat16(name, data):
     assert_agrees(case)
 
 
+@pytest.mark.parametrize("name", LOSSES)
+@settings(max_examples=30)
+@given(st.data())
+def test_every_combination_over_several_chunks(name, data):
+    assert_agrees(data.draw(cases(name, wild=data.draw(st.booleans()), large=True)))
+
+
 @pytest.mark.parametrize("name", CATEGORICAL)
 def test_a_hundred_thousand_classes(name):
     z = np.random.default_rng(0).normal(0, 4, (3, 100_000)).astype(np.float32)
