@@ -38,6 +38,8 @@ def as_index(value: Any, name: str) -> int:
 
 def as_float(value: Any, name: str) -> float:
     """A real number."""
+    if type(value) is float:
+        return value
     try:
         if isinstance(value, (str, bytes)):
             raise TypeError  # float would read it
@@ -301,7 +303,11 @@ def nan_policy_number(nan_policy: Any) -> int:
 
 def check_reduction(reduction: Any, out: Any) -> None:
     """One of the three; `out` needs "none"."""
-    if not isinstance(reduction, str) or reduction not in REDUCTIONS:
+    try:
+        known = reduction in REDUCTIONS
+    except ValueError:  # an array's elements were compared
+        known = False
+    if not known:
         raise ValueError(
             f"reduction={reduction!r} is unknown: use one of {', '.join(map(repr, REDUCTIONS))}"
         )

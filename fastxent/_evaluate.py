@@ -41,6 +41,7 @@ def divisor(weight: float, what: str = "weights") -> float:
 
 
 _ALL = object()  # instead of a reduction: the sums and the losses
+_MEAN = "mean"  # what comes most is told by its identity, and any other string by what it says
 
 
 def reduced(  # noqa: C901  # one line for each option that is there
@@ -74,7 +75,7 @@ def reduced(  # noqa: C901  # one line for each option that is there
     checks, the arrays of the derivatives. `weights_only` looks at no scores where the labels are class
     indices: of what is summed then only the weight is right.
     """
-    if type(reduction) is not str or reduction != "mean" or out is not None:
+    if reduction is not _MEAN or out is not None:
         if reduction is not _ALL:
             _checks.check_reduction(reduction, out)
         want_losses = want_losses or reduction == "none"
@@ -151,7 +152,9 @@ def reduced(  # noqa: C901  # one line for each option that is there
     total, total_lo, weight_sum, weight_lo, _ = result
     if reduction == "sum":
         return total + total_lo
-    weight_sum = divisor(weight_sum + weight_lo)
+    weight_sum += weight_lo
+    if not _LEAST <= weight_sum <= _LARGEST:
+        divisor(weight_sum)
     return (total + total_lo) / weight_sum if weight_sum else math.nan
 
 
