@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from types import NoneType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -288,9 +289,11 @@ def _settled(loss: _options.Loss, given: dict[str, Any], user: str) -> dict[str,
         if name not in options:
             takes = ", ".join(options)
             raise TypeError(f"{loss.name} takes no option {name!r}: it takes {takes}")
-        array = as_array(value, name, scalars=True)
-        # The caller's array may change; this one must not.
-        options[name] = array.copy() if array.ndim else value
+        options[name] = value
+        if not isinstance(value, (str, dict, NoneType)):
+            array = as_array(value, name, scalars=True)
+            # The caller's array may change; this one must not.
+            options[name] = array.copy() if array.ndim else value
     _checks.nan_policy_number(options["nan_policy"])
     _checks.workers_wanted(options["workers"])
     if "eps" in options:

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import oracle
 import pytest
+from exact import exact, mp
 from footprint import LIMIT, peak
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle import exact, mp
 from strategies import cases
 
 import fastxent
