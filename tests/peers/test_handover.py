@@ -129,17 +129,6 @@ def test_torch_tensors_that_require_a_gradient(torch):
     ):
         with pytest.raises(TypeError, match=r"^[a-z_]+ cannot be read.*pass \.detach\(\)$"):
             call(loss("binary_cross_entropy"))
-    for end in ("value_and_grad", "grad_hess"):
-        f, out = loss("binary_cross_entropy_" + end), np.empty(5, np.float32)
-        options = {"out": out if end == "value_and_grad" else (out, out.copy())}
-        for how in ({}, options):
-            with pytest.raises(TypeError, match=r"^logits cannot be read.*pass \.detach\(\)$"):
-                f(np.zeros(5), p, **how)
-    rows = torch.zeros((5, 2), requires_grad=True)
-    with pytest.raises(TypeError, match=r"^y_true cannot be read.*pass \.detach\(\)$"):
-        loss("categorical_cross_entropy_grad_hess")(p, np.zeros((5, 2)))
-    with pytest.raises(TypeError, match=r"^logits cannot be read.*pass \.detach\(\)$"):
-        loss("categorical_cross_entropy_grad_hess")(np.zeros(5), rows)
 
 
 @pytest.mark.parametrize("place", ["y_true", "logits", "sample_weight", "pos_weight"])
@@ -148,7 +137,7 @@ def test_torch_tensors_that_require_a_gradient_beside_out(torch, place):
     given = {"y_true": np.zeros(5), "logits": np.full(5, 0.5)}
     given[place] = torch.full((5,), 0.5, requires_grad=True)
     for name, out in (("value_and_grad", np.empty(5)), ("grad_hess", (np.empty(5), None))):
-        with pytest.raises(RuntimeError, match=rf"^{place} cannot be read.*; pass \.detach\(\)$"):
+        with pytest.raises(TypeError, match=rf"^{place} cannot be read.*; pass \.detach\(\)$"):
             getattr(fastxent, f"binary_cross_entropy_{name}")(**given, out=out)
 
 
@@ -171,7 +160,7 @@ def test_torch_tensors_that_require_a_gradient_elsewhere(torch):
         "groups": lambda: fastxent.grouped("entropy", logits, None, p),
     }
     for name, call in calls.items():
-        with pytest.raises(RuntimeError, match=rf"^{name} cannot be read.*; pass \.detach\(\)$"):
+        with pytest.raises(TypeError, match=rf"^{name} cannot be read.*; pass \.detach\(\)$"):
             call()
 
 
