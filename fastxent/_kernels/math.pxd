@@ -121,20 +121,14 @@ cdef inline float odds_narrow(float x, float lo) noexcept nogil:
     return zero if x < least else y
 
 
-cdef inline float decay_narrow2(float x, float lo) noexcept nogil:
-    """e^(x + lo) for x <= 0."""
-    cdef float least = -104.0, per_ln2 = 1.4426950216293335
-    cdef float zero = 0.0, down = 5.421010862427522e-20
-    cdef float shift = 12582976.0  # 1.5 * 2^23 + 64
-    cdef float shifted = x * per_ln2 + shift
-    cdef float y = _exp_narrow(x, lo, shifted - shift)
-    y = narrow_from(narrow_bits(y) + (narrow_bits(shifted) << 23)) * down
-    return zero if x < least else y
-
-
 cdef inline float decay_narrow(float x) noexcept nogil:
-    """e^x for x <= 0."""
-    return decay_narrow2(x, -0.0)
+    """e^x for x <= 0; 0 for NaN."""
+    cdef float least = -104.0, per_ln2 = 1.4426950216293335, down = 5.421010862427522e-20
+    cdef float shift = 12582976.0  # 1.5 * 2^23 + 64
+    x = x if x > least else least   # e^-104 rounds to 0
+    cdef float shifted = x * per_ln2 + shift
+    cdef float y = _exp_narrow(x, -0.0, shifted - shift)
+    return narrow_from(narrow_bits(y) + (narrow_bits(shifted) << 23)) * down
 
 
 # ---- log -----------------------------------------------------------------------------------
