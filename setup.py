@@ -18,7 +18,7 @@ from setuptools.command.sdist import sdist
 # it imports that module
 LEVELS = {
     "baseline": (),
-    "avx2": ("avx2",),
+    "avx2": ("avx2", "f16c"),
     "avx512": ("avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"),
 }
 EXTRA = {"avx512": ["-mprefer-vector-width=512"]}  # gcc and clang would take 256

@@ -9,7 +9,7 @@
 # depends on the number of classes alone, never on the layout: the same bits for every layout.
 
 from libc.math cimport INFINITY
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint16_t
 from libc.string cimport memcpy
 
 from fastxent._kernels.job cimport BLOCK, Job, LANES, Operand, ROWS, TILE_CLASSES
@@ -102,16 +102,23 @@ cdef inline void target_scores(
 ) noexcept nogil:
     """The score of each row's target class."""
     cdef const Operand* op = &job.scores
+    cdef uint16_t halves[BLOCK]
+    cdef bint half = op.itemsize == 2
     cdef const char* place
     cdef Py_ssize_t i
-    if job.ndim == 1 and is_real(op.kind, scores) and not op.swapped:
+    if job.ndim > 1 or op.swapped or not (half or is_real(op.kind, scores)):
         for i in range(n):
-            place = op.data + (start + i) * op.stride[0] + target[i] * op.class_stride
-            memcpy(&scores[i], place, sizeof(real))
+            place = at(job, op, start + i) + target[i] * op.class_stride
+            scores[i] = <real>load_one(op, place)
         return
     for i in range(n):
-        place = at(job, op, start + i) + target[i] * op.class_stride
-        scores[i] = <real>load_one(op, place)
+        place = op.data + (start + i) * op.stride[0] + target[i] * op.class_stride
+        if half:
+            memcpy(&halves[i], place, 2)
+        else:
+            memcpy(&scores[i], place, sizeof(real))
+    if half:
+        convert_kind(op.kind, halves, n, scores)
 
 
 cdef inline void transpose(
