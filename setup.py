@@ -50,7 +50,9 @@ COMPILE += [
         "inline-unit-growth=100",
     )
 ]
-COMPILE += ["-Wno-unused-command-line-argument"]  # clang has no such parameters
+# What gcc guesses to be cold keeps its accumulators in memory: it has taken whole kernels for that.
+COMPILE += ["-fno-guess-branch-probability"]
+COMPILE += ["-Wno-unused-command-line-argument"]  # clang has none of these
 LINK = ["-Wl,-s"] if sys.platform == "linux" else []
 if SANITIZE:
     LINK = ["-fsanitize=address,undefined"]

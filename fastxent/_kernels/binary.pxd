@@ -12,7 +12,7 @@ from libc.stdint cimport uint8_t
 from fastxent._kernels.checks cimport all_within, largest
 from fastxent._kernels.focal cimport binary_focal_losses
 from fastxent._kernels.job cimport (
-    ABSENT, BAD_LABEL, BAD_SCALE, BAD_SCORE, BAD_WEIGHT, BINARY, BINARY_FOCAL, BINARY_LOGITS, BLOCK,
+    ABSENT, BFLOAT16, FLOAT16, BAD_LABEL, BAD_SCALE, BAD_SCORE, BAD_WEIGHT, BINARY, BINARY_FOCAL, BINARY_LOGITS, BLOCK,
     FLOAT32, FLOAT64, GAUSSIAN, Job, LANES, NAN_LABEL, NAN_OMIT, NAN_PROPAGATE, NAN_SCORE, NO_FAULT,
     Partial,
 )
@@ -22,7 +22,7 @@ from fastxent._kernels.load cimport (
 )
 from fastxent._kernels.math cimport log_wide
 from fastxent._kernels.product cimport (
-    Product, add_product, log_one_plus, multiply_likelihoods, start_product,
+    Product, Unlabelled, add_product, log_one_plus, multiply_likelihoods, start_product,
 )
 from fastxent._kernels.real cimport (
     decay, exponent, log1p_unit, log_of_parts, log_plus, mantissa,
@@ -68,6 +68,13 @@ cdef inline bint has_normal_eps(const Job* job, real* tag) noexcept nogil:
         return job.loss != BINARY or job.eps >= 2.2250738585072014e-308
 
 
+cdef inline bint has_short_rest(const Job* job) noexcept nogil:
+    """Whether 1 - p is a float32 for every p from eps on: a multiple of 2^-24."""
+    return job.scores.kind == FLOAT16 or (
+        job.scores.kind == BFLOAT16 and job.eps >= 7.62939453125e-06    # 2^-17, of 8 digits
+    )
+
+
 cdef inline bint add_likelihoods(
     const Job* job, Py_ssize_t start, Product* product, real* tag
 ) noexcept nogil:
@@ -78,9 +85,15 @@ cdef inline bint add_likelihoods(
     cdef const real* p = view(job, &job.scores, start, BLOCK, scratch, scores)
     cdef const real* y = hard_labels(job, start, BLOCK, scratch, labels)
     cdef Ahead next = look_ahead(job, start)
+    cdef real one = 1
+    cdef Py_ssize_t i
     if y == NULL:
         return False
-    return multiply_likelihoods(p, y, job.eps, &next, product)
+    if not has_short_rest(job):
+        return multiply_likelihoods(p, y, job.eps, &next, product)
+    for i in range(BLOCK):
+        scores[i] = p[i] if y[i] != 0 else one - p[i]
+    return multiply_likelihoods(scores, <const Unlabelled*>NULL, job.eps, &next, product)
 
 
 cdef inline bint add_softplus(
@@ -284,7 +297,7 @@ cdef inline bint add_soft_losses(
     for i in range(BLOCK):
         most[i] = 1.0 - <double>scores[i]
     next.size[OF_SCORES] = next.size[OF_LABELS] = 0     # both are on their way
-    if not multiply_likelihoods(most, <const double*>NULL, 0.0, &next, product):
+    if not multiply_likelihoods(most, <const Unlabelled*>NULL, 0.0, &next, product):
         return False
     add(lane_sum(rest, BLOCK), &partial.total, &partial.total_lo)
     return True

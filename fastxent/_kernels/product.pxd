@@ -18,6 +18,14 @@ cdef enum:
     # 1024 products (2e-15) must be small beside the sum.
     LEAST_BITS = 64
 
+cdef struct Unlabelled:     # stands for labels that are all 1
+    char unused
+
+ctypedef fused label:   # each a function of its own: a choice within the loop costs a quarter
+    float
+    double
+    Unlabelled
+
 cdef struct Product:    # of one chunk: mantissas in [1, 2^64), and the sum of the exponents
     double mantissa[LANES]
     double exponent
@@ -31,9 +39,9 @@ cdef inline void start_product(Product* product) noexcept nogil:
 
 
 cdef inline bint multiply_likelihoods(
-    const real* p, const real* y, double eps, const Ahead* next, Product* product
+    const real* p, const label* y, double eps, const Ahead* next, Product* product
 ) noexcept nogil:
-    """Multiply in a block of p where y is 1 and 1 - p where it is 0; y NULL stands for ones.
+    """Multiply in a block of p where y is 1 and 1 - p where it is 0.
 
     False, and nothing done, where that would not be right to the last bits: a p that is out of
     [eps, 1 - eps] or NaN, a product that underflows, a sum too small for the products' rounding.
@@ -60,7 +68,7 @@ cdef inline bint multiply_likelihoods(
             for j in range(LANES):
                 least[j] = p[i + j] if p[i + j] < least[j] else least[j]
                 most[j] = p[i + j] if p[i + j] > most[j] else most[j]
-                if y == NULL:
+                if label is Unlabelled:
                     lanes[j] *= <double>p[i + j]
                 else:
                     chosen = <double>p[i + j]
