@@ -2,6 +2,8 @@
 
 import gzip
 import os
+import shlex
+import subprocess
 import sys
 import sysconfig
 import tarfile
@@ -21,12 +23,24 @@ LEVELS = {
     "avx2": ("avx2", "f16c"),
     "avx512": ("avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"),
 }
+ASK = {"f16c": "fastxent_has_f16c()"}  # of which gcc 10 and clang 18 do not know how to be asked
 EXTRA = {"avx512": ["-mprefer-vector-width=512"]}  # gcc and clang would take 256
 
 
 def wanted(name):
     """Whether an environment variable of the build is set."""
     return os.environ.get(name, "0") not in ("", "0")
+
+
+def is_gcc():
+    """Whether the compiler is gcc: clang says so, too, but knows none of gcc's own options."""
+    command = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+    ask = [*command, "-dM", "-E", "-x", "c", os.devnull]
+    try:
+        macros = subprocess.run(ask, capture_output=True, text=True, check=False).stdout
+    except OSError:  # no compiler: the build will say so
+        return False
+    return "__GNUC__" in macros and "__clang__" not in macros
 
 
 PLATFORM = sysconfig.get_platform()
@@ -40,19 +54,16 @@ ABI3 = not (sysconfig.get_config_var("Py_GIL_DISABLED") or wanted("FASTXENT_NO_A
 # result, and lets a choice between two values be vectorised.
 COMPILE = "-O3 -g0 -DNDEBUG -fwrapv -fvisibility=hidden -Wall -Wextra".split()
 COMPILE += "-ffp-contract=off -fno-math-errno -fno-trapping-math".split()
-# gcc stops inlining in long functions, and where a module has grown enough: a call in a loop cannot
-# be vectorised.
-COMPILE += [
-    f"--param={limit}"
-    for limit in (
-        "large-function-insns=50000",
-        "large-stack-frame=200000",
-        "inline-unit-growth=100",
-    )
-]
-# What gcc guesses to be cold keeps its accumulators in memory: it has taken whole kernels for that.
-COMPILE += ["-fno-guess-branch-probability"]
-COMPILE += ["-Wno-unused-command-line-argument"]  # clang has none of these
+if is_gcc():
+    # It stops inlining in long functions, and where a module has grown enough: a call in a loop
+    # cannot be vectorised. What it guesses to be cold keeps its accumulators in memory, and it has
+    # taken whole kernels for that.
+    COMPILE += [
+        "--param=large-function-insns=50000",
+        "--param=large-stack-frame=200000",
+        "--param=inline-unit-growth=100",
+        "-fno-guess-branch-probability",
+    ]
 LINK = ["-Wl,-s"] if sys.platform == "linux" else []
 if SANITIZE:
     LINK = ["-fsanitize=address,undefined"]
@@ -81,7 +92,7 @@ about = [
     ("FASTXENT_BUILD_INFO", '"{}"'.format("; ".join(map(": ".join, built_with.items())))),
 ]
 for level in levels[1:]:
-    supported = " && ".join(f'__builtin_cpu_supports("{f}")' for f in LEVELS[level])
+    supported = " && ".join(ASK.get(f, f'__builtin_cpu_supports("{f}")') for f in LEVELS[level])
     about += [(f"FASTXENT_{level.upper()}_RUNS", f"({supported})")]
 
 

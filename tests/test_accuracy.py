@@ -268,6 +268,25 @@ def test_each_loss_in_half_precision(regime):
         assert ulps(got, exact_losses(BCE_LOGITS, y, z.astype(float)), "float32") <= 2
 
 
+#: Logits of a row of three; the first is the class that is right, all are given a sign.
+SIZES = [0.0, 1e-7, 3e-5, 1e-4, 1 / 128, 0.0103, 0.5, 1.37, 7.96, 15.7, 31.3, 60.1]
+
+
+@pytest.mark.parametrize("classes", [3, 40])
+def test_each_loss_of_rows_of_half_precision(classes):
+    """Whatever the sizes of the logits, alike or far apart: what their difference loses counts."""
+    signed = sorted({sign * size for size in SIZES for sign in (1, -1)})
+    rows = np.array([(a, b, c) for a in signed for b in signed for c in signed])
+    rows = rows[np.ptp(rows, axis=1) < 80]  # further apart, float32 has no digits for the loss
+    for dtype in (np.dtype("float16"), bfloat16()):
+        z = np.full((len(rows), classes), -np.inf, dtype)
+        z[:, :3] = rows.astype(dtype)
+        y = np.zeros(len(rows), int)
+        got = loss(CCE_LOGITS)(y, z, reduction="none")
+        assert got.dtype == np.float32
+        assert ulps(got, exact_losses(CCE_LOGITS, y, z[:, :3].astype(float)), "float32") <= 2
+
+
 @bulk
 @pytest.mark.parametrize(
     "options",

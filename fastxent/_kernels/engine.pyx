@@ -24,7 +24,14 @@ cdef extern from *:
     #define FASTXENT_AVX512_RUNS 0
     #endif
     #if FASTXENT_LEVELS_BUILT
+    #include <cpuid.h>
     #define FASTXENT_CPU_INIT() __builtin_cpu_init()
+    /* Bit 29 of ECX of leaf 1: Intel's manual, volume 2A, CPUID. What the system saves, AVX2 tells. */
+    static inline int fastxent_has_f16c(void)
+    {
+        unsigned a, b, c, d;
+        return __get_cpuid(1, &a, &b, &c, &d) && (c >> 29 & 1);
+    }
     #else
     #define FASTXENT_CPU_INIT() ((void)0)
     #endif

@@ -53,7 +53,7 @@ cdef enum NanPolicy:
     NAN_PROPAGATE
     NAN_OMIT
 
-cdef enum Fault:        # the order is that of fastxent._checks.FAULTS
+cdef enum Fault:        # the numbers are those of fastxent._faults
     NO_FAULT
     NAN_SCORE
     NAN_LABEL

@@ -84,6 +84,41 @@ cdef inline double unit(const real* tag) noexcept nogil:
         return 5.421010862427522e-20    # 2^-64
 
 
+cdef inline real unless_small(real own) noexcept nogil:
+    """own, or 0 where it is below 2^-7."""
+    cdef real bound = 0.0078125, zero = 0
+    return zero if -bound < own and own < bound else own
+
+
+cdef inline real odds_of_half(real x, real own, real large, real small) noexcept nogil:
+    """`odds` of numbers of 11 digits or fewer; own is large + small, one of which is 0.
+
+    What x - own loses takes three operations, not five. For |own| >= |x| it is Dekker's x - (d + own);
+    for |x| > |own| >= 2^-7 nothing is lost, and that is 0: both are multiples of 2^-17, and |d| is
+    below 2^7 or out of range. For an own that is smaller yet it is Dekker's other (x - d) - own.
+    """
+    cdef real d = x - own
+    cdef real lost = (x - (d + large)) - small
+    if real is float:
+        return odds_narrow(d, lost)
+    else:
+        return odds_wide(d, lost)
+
+
+cdef inline void odds_of_row(
+    const Job* job, const real* x, Py_ssize_t n, real own, real* power
+) noexcept nogil:
+    """The odds of n classes of a row."""
+    cdef real large = unless_small(own)
+    cdef Py_ssize_t i
+    if job.scores.itemsize == 2:
+        for i in range(n):
+            power[i] = odds_of_half(x[i], own, large, own - large)
+    else:
+        for i in range(n):
+            power[i] = odds(x[i], own)
+
+
 # ---- few classes: rows side by side ----------------------------------------------------------
 
 
@@ -126,16 +161,26 @@ cdef inline void transpose(
     Py_ssize_t target_step
 ) noexcept nogil:
     """target[k * target_step + i] = source[i * step + k]."""
-    cdef Py_ssize_t i, k, row, column
+    cdef Py_ssize_t i, k, column
+    cdef const real* block
+    cdef real* place
+    cdef real* end
     if real is float:
         if rows >= 4 and columns >= 4:
             for k from 0 <= k < columns by 4:
-                # The last four overlap those before.
+                # The last four overlap those before, in both directions.
                 column = k if k + 4 <= columns else columns - 4
-                for i from 0 <= i < rows by 4:
-                    row = i if i + 4 <= rows else rows - 4
+                block = source + column
+                place = target + column * target_step
+                end = place + rows - rows % 4
+                while place < end:
+                    transpose_four(block, step, place, target_step)
+                    block += 4 * step
+                    place += 4
+                if rows % 4 != 0:
+                    i = rows - 4
                     transpose_four(
-                        source + row * step + column, step, target + column * target_step + row,
+                        source + i * step + column, step, target + column * target_step + i,
                         target_step,
                     )
             return
@@ -196,12 +241,39 @@ cdef inline void sum_tile(const real* tile, Py_ssize_t classes, double* total) n
             total[first + j] += sums[j] + lost[j]
 
 
+cdef inline void odds_of_tile(
+    const real* own, Py_ssize_t classes, const char* next_rows, real* tile
+) noexcept nogil:
+    """The odds of a tile, in place, class by class; fetches the next rows meanwhile."""
+    cdef Py_ssize_t i, k, size = sizeof(real)
+    for k in range(classes):
+        prefetch_lanes(next_rows + k * ROWS * size, ROWS // LANES * size)
+        for i in range(ROWS):
+            tile[k * ROWS + i] = odds(tile[k * ROWS + i], own[i])
+
+
+cdef inline void odds_of_half_tile(
+    const real* own, Py_ssize_t classes, const char* next_rows, real* tile
+) noexcept nogil:
+    """The same of half precision."""
+    cdef real large[ROWS]
+    cdef real small[ROWS]
+    cdef Py_ssize_t i, k
+    for i in range(ROWS):
+        large[i] = unless_small(own[i])
+        small[i] = own[i] - large[i]
+    for k in range(classes):
+        prefetch_lanes(next_rows + k * ROWS * 2, ROWS // LANES * 2)
+        for i in range(ROWS):
+            tile[k * ROWS + i] = odds_of_half(tile[k * ROWS + i], own[i], large[i], small[i])
+
+
 cdef inline void tile_odds(
     const Job* job, Py_ssize_t start, int n, const int64_t* target, real* tile, double* rest
 ) noexcept nogil:
     """Rows of few classes: their odds, class by class, 0 for the target, and the sum of each row's."""
     cdef real own[ROWS]
-    cdef Py_ssize_t i, k
+    cdef Py_ssize_t i
     # Two blocks on; exact where the rows are one run, harmless where not.
     cdef const char* next_rows = job.scores.data + (start + 2 * ROWS) * job.scores.stride[0]
     load_tile(job, &job.scores, start, n, tile)
@@ -209,10 +281,10 @@ cdef inline void tile_odds(
         own[i] = tile[target[i] * ROWS + i]
     for i in range(n, ROWS):
         own[i] = 0
-    for k in range(job.classes):
-        prefetch_lanes(next_rows + 2 * k * LANES * <Py_ssize_t>sizeof(real), 2 * sizeof(real))
-        for i in range(ROWS):
-            tile[k * ROWS + i] = odds(tile[k * ROWS + i], own[i])
+    if job.scores.itemsize == 2:
+        odds_of_half_tile(own, job.classes, next_rows, tile)
+    else:
+        odds_of_tile(own, job.classes, next_rows, tile)
     for i in range(n):
         tile[target[i] * ROWS + i] = 0
     for i in range(ROWS):
@@ -238,8 +310,7 @@ cdef inline void block_odds(
     cdef double lanes[LANES]
     cdef const real* x = view_classes(&job.scores, row, first, m, scratch, staged)
     cdef Py_ssize_t i, j, padded = (m + LANES - 1) // LANES * LANES
-    for i in range(m):
-        power[i] = odds(x[i], own)
+    odds_of_row(job, x, m, own, power)
     for i in range(m, padded):
         power[i] = 0
     if first <= target < first + m:
