@@ -77,7 +77,7 @@ def spoil(draw: st.DrawFn, rng: Any, case: Case) -> None:
     if case.y_true.dtype.kind == "f":
         strew(rng, case.y_true, [0.0, 1.0], draw(st.sampled_from([0.0, 0.3])))
         strew(rng, case.y_true, [np.nan], draw(st.sampled_from([0.0, 0.1])))
-    if case.loss in PROBABILITIES and draw(st.booleans()):
+    if not unbounded and case.loss != "entropy" and draw(st.booleans()):
         case.options["eps"] = 0.0
 
 

@@ -554,8 +554,9 @@ cdef inline void gaussian_losses(Stage* stage, bint full) noexcept nogil:
     cdef double constant = 0.9189385332046727 if full else 0.0
     for i in range(stage.n):
         distance = stage.label[i] - stage.score[i]
+        distance = 0.0 if stage.label[i] == stage.score[i] else distance  # both may be infinite
         stage.loss[i] = 0.5 * (
-            log_wide(stage.scale[i]) + distance * distance / stage.scale[i]
+            log_wide(stage.scale[i]) + distance * (distance / stage.scale[i])
         ) + constant
 
 

@@ -396,6 +396,13 @@ cdef inline double focal_from_logits(
     return total
 
 
+cdef inline double log_ratio(double a, double b) noexcept nogil:
+    """log(a / b) of numbers up to 1, where the ratio may be beyond float64."""
+    cdef double up = 3.273390607896142e150 if b < 3.054936363499605e-151 else 1.0  # 2^500, 2^-500
+    cdef double shift = 346.57359027997264 if b < 3.054936363499605e-151 else 0.0
+    return log_wide(a / (b * up)) + shift
+
+
 cdef inline double distribution_from_probabilities(
     const Job* job, const char* row, const char* labels, Py_ssize_t target, void* scratch,
     double* weight, int* bad
@@ -413,8 +420,9 @@ cdef inline double distribution_from_probabilities(
         bad[0] += outside(p, m, 0.0, 1.0)
         if job.loss == KL:
             for i in range(m):
-                least = job.eps if p[i] < job.eps else p[i]
-                p[i] = term(q[i], log_wide(q[i] / (most if least > most else least)))
+                least = (job.eps if p[i] < job.eps else p[i]) + 0.0  # of -0.0 too, 0.0
+                least = most if least > most else least
+                p[i] = term(q[i], log_ratio(1.0 if q[i] == 0.0 else q[i], least))
         else:
             for i in range(m):
                 p[i] = term(q[i], minus_log(p[i], 1.0 - p[i], 0.0, job.eps))
