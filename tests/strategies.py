@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from tools import BINARY, INTEGERS, LAYOUTS, LOGITS, PROBABILITIES, Array
+from tools import BINARY, INTEGERS, LAYOUTS, LOGITS, Array
 
 Options = dict[str, Any]
 FLOATS = ("float64", "float32", "float16")

@@ -273,20 +273,23 @@ cdef inline void tile_odds(
 ) noexcept nogil:
     """Rows of few classes: their odds, class by class, 0 for the target, and the sum of each row's."""
     cdef real own[ROWS]
+    cdef Py_ssize_t place[ROWS]     # of the target in the tile
     cdef Py_ssize_t i
     # Two blocks on; exact where the rows are one run, harmless where not.
     cdef const char* next_rows = job.scores.data + (start + 2 * ROWS) * job.scores.stride[0]
     load_tile(job, &job.scores, start, n, tile)
     for i in range(n):
-        own[i] = tile[target[i] * ROWS + i]
+        place[i] = target[i] * ROWS + i
     for i in range(n, ROWS):
-        own[i] = 0
+        place[i] = i
+    for i in range(ROWS):
+        own[i] = tile[place[i]]
     if job.scores.itemsize == 2:
         odds_of_half_tile(own, job.classes, next_rows, tile)
     else:
         odds_of_tile(own, job.classes, next_rows, tile)
-    for i in range(n):
-        tile[target[i] * ROWS + i] = 0
+    for i in range(ROWS):
+        tile[place[i]] = 0
     for i in range(ROWS):
         # 0, or NaN for a target that is not finite
         rest[i] = <double>(own[i] - own[i])
