@@ -12,9 +12,9 @@ from libc.stdint cimport uint8_t
 from fastxent._kernels.checks cimport all_within, largest
 from fastxent._kernels.focal cimport binary_focal_losses
 from fastxent._kernels.job cimport (
-    ABSENT, BFLOAT16, FLOAT16, BAD_LABEL, BAD_SCALE, BAD_SCORE, BAD_WEIGHT, BINARY, BINARY_FOCAL, BINARY_LOGITS, BLOCK,
-    FLOAT32, FLOAT64, GAUSSIAN, Job, LANES, NAN_LABEL, NAN_OMIT, NAN_PROPAGATE, NAN_SCORE, NO_FAULT,
-    Partial,
+    ABSENT, BAD_LABEL, BAD_SCALE, BAD_SCORE, BAD_WEIGHT, BFLOAT16, BINARY, BINARY_FOCAL,
+    BINARY_LOGITS, BLOCK, FLOAT16, FLOAT32, FLOAT64, GAUSSIAN, Job, LANES, NAN_LABEL, NAN_OMIT,
+    NAN_PROPAGATE, NAN_SCORE, NO_FAULT, Partial,
 )
 from fastxent._kernels.load cimport (
     Ahead, OF_LABELS, OF_SCORES, OF_WEIGHT, convert, fetch, floating, gather, hard_labels, is_real,
