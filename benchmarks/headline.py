@@ -35,7 +35,7 @@ class Row(NamedTuple):
 
     work: str
     size: int
-    against: str  # reading, np.multiply, writing, one worker, or one of the peers
+    against: str  # reading, np.multiply, float32, one worker, or one of the peers
     goal: float
     bar: float
     dtype: str = "float32"
@@ -47,7 +47,7 @@ class Row(NamedTuple):
     @property
     def slower(self) -> bool:
         """Whether the figure is how much longer fastxent takes, rather than how much less."""
-        return self.against in ("reading", "np.multiply", "read and write")
+        return self.against in ("reading", "np.multiply", "read and write", "float32")
 
 
 def labels(dtype: str) -> Iterator[Row]:
@@ -55,6 +55,17 @@ def labels(dtype: str) -> Iterator[Row]:
     yield Row("BCE, int8 labels", LARGE, "reading", 1.05, 1.5, dtype)
     yield Row("BCE, bool labels", LARGE, "reading", 1.05, 1.25, dtype)
     yield Row("BCE, int64 labels", LARGE, "reading", 1.05, 1.25, dtype)
+
+
+def half(dtype: str) -> Iterator[Row]:
+    yield Row("BCE", LARGE, "float32", 1, 1, dtype)
+    yield Row("BCE, bool labels", LARGE, "float32", 1, 1, dtype)
+    yield Row("BCE of logits", LARGE, "float32", 1, 1, dtype)
+    yield Row("BCE of logits, bool labels", LARGE, "float32", 1, 1, dtype)
+    yield Row("CE, 10 classes", TEN, "float32", 1, 1, dtype)
+    yield Row("CE of logits, 10 classes", TEN, "float32", 1, 1, dtype)
+    yield Row("CE of logits, 1,000 classes", THOUSAND, "float32", 1, 1, dtype)
+    yield Row("CE of logits, 128,256 classes", VOCABULARY, "float32", 1, 1, dtype)
 
 
 ROWS = [
@@ -83,6 +94,8 @@ ROWS = [
     Row("CE, value and gradient, 1,000 classes", THOUSAND, "torch", 8, 5),
     Row("CE, value and gradient, 1,000 classes", THOUSAND, "read and write", 1.5, 2.2),
     Row("BCE, value and gradient", LARGE, "torch", 15, 10),
+    *half("float16"),
+    *half("bfloat16"),
 ]
 
 
@@ -137,10 +150,16 @@ def read_and_write(_: Row, inputs: Inputs) -> Call:
     return lambda: np.negative(scores, out=out)
 
 
+def of_float32(row: Row, _: Inputs) -> Call:
+    """The same work; where labels are of the scores' dtype, they are float32 as well."""
+    return WORKS[row.work].call(WORKS[row.work].inputs(row.size, "float32"))
+
+
 OTHERS: dict[str, Callable[[Row, Inputs], Call]] = {
     "reading": lambda _, inputs: reading(*inputs.read),
     "np.multiply": multiply,
     "read and write": read_and_write,
+    "float32": of_float32,
 }
 
 

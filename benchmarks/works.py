@@ -115,14 +115,16 @@ def gaussian(size: int, dtype: np.dtype[Any]) -> Inputs:
 # ---- categorical ---------------------------------------------------------------------------
 
 
-def rows(classes: int, *, of_logits: bool = False) -> Any:
-    """Make rows of classes, and the index of one class for each."""
+def rows(classes: int, *, of_logits: bool = False, weighted: bool = False) -> Any:
+    """Make rows of classes, the index of one class for each, and a weight where asked for."""
 
     def make(size: int, dtype: np.dtype[Any]) -> Inputs:
         n = max(1, size // classes)
         z = logits(n * classes).reshape(n, classes)
-        y = np.random.default_rng(1).integers(classes, size=n)
-        return Inputs(y, (z if of_logits else softmax(z)).astype(dtype))
+        rng = np.random.default_rng(1)
+        y = rng.integers(classes, size=n)
+        more = {"sample_weight": rng.random(n).astype(dtype)} if weighted else {}
+        return Inputs(y, (z if of_logits else softmax(z)).astype(dtype), more)
 
     return make
 
@@ -137,6 +139,11 @@ def two_distributions(size: int, dtype: np.dtype[Any]) -> Inputs:
     n = max(1, size // 10)
     p = softmax(logits(n * 10).reshape(n, 10)).astype(dtype)
     return Inputs(p[::-1].copy(), p)
+
+
+def two_distributions_of_logits(size: int, dtype: np.dtype[Any]) -> Inputs:
+    labels, p = two_distributions(size, dtype)[:2]
+    return Inputs(labels, np.log(p.astype(np.float32)).astype(dtype))
 
 
 def one_distribution(size: int, dtype: np.dtype[Any]) -> Inputs:
@@ -154,18 +161,23 @@ SINGLE, REAL = ("float32",), ("float32", "float64")
 
 WORKS = {
     "BCE": Work(BCE, binary()),
-    "BCE, bool labels": Work(BCE, binary("bool"), dtypes=REAL),
+    "BCE, bool labels": Work(BCE, binary("bool")),
     "BCE, int8 labels": Work(BCE, binary("int8"), dtypes=REAL),
     "BCE, int64 labels": Work(BCE, binary("int64"), dtypes=REAL),
     "BCE, soft labels": Work(BCE, binary(soft=True), dtypes=REAL),
     "BCE, weights": Work(BCE, binary(weighted=True), dtypes=REAL),
     "BCE, each": Work(BCE, binary(each=True), dtypes=REAL),
     "BCE of logits": Work(BCE_Z, binary(of_logits=True)),
+    "BCE of logits, bool labels": Work(BCE_Z, binary("bool", of_logits=True)),
     "BCE of logits, each": Work(BCE_Z, binary(of_logits=True, each=True), dtypes=REAL),
     "CE, 10 classes": Work(CE, rows(10), 10),
     "CE of logits, 10 classes": Work(CE_Z, rows(10, of_logits=True), 10),
     "CE of logits, 1,000 classes": Work(CE_Z, rows(1000, of_logits=True), 1000),
     "CE of logits, 128,256 classes": Work(CE_Z, rows(128256, of_logits=True), 128256),
+    "CE of logits, 10 classes, weights": Work(
+        CE_Z, rows(10, of_logits=True, weighted=True), 10, REAL
+    ),
+    "CE of logits, 10 classes, distributions": Work(CE_Z, two_distributions_of_logits, 10, REAL),
     "Gaussian NLL": Work("gaussian_nll", gaussian),
     "entropy, 10 classes": Work("entropy", one_distribution, 10),
     "KL divergence, 10 classes": Work("kl_divergence", two_distributions, 10),
@@ -185,5 +197,7 @@ WORKS = {
     "focal": Work(BF, binary(of_logits=True), dtypes=REAL),
     "focal, value and gradient": Work(BF + GRAD, binary(of_logits=True), dtypes=REAL),
     "focal, gradient and Hessian": Work(BF + HESS, binary(of_logits=True), dtypes=REAL),
+    "focal, 10 classes": Work(CF, rows(10, of_logits=True), 10, REAL),
     "focal, value and gradient, 10 classes": Work(CF + GRAD, rows(10, of_logits=True), 10, REAL),
+    "focal, gradient and Hessian, 10 classes": Work(CF + HESS, rows(10, of_logits=True), 10, REAL),
 }

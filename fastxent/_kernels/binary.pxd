@@ -9,7 +9,7 @@
 from libc.math cimport INFINITY
 from libc.stdint cimport uint8_t
 
-from fastxent._kernels.checks cimport all_within, largest
+from fastxent._kernels.checks cimport all_within, halves_within_one, largest
 from fastxent._kernels.focal cimport binary_focal_losses
 from fastxent._kernels.job cimport (
     ABSENT, BAD_LABEL, BAD_SCALE, BAD_SCORE, BAD_WEIGHT, BFLOAT16, BINARY, BINARY_FOCAL,
@@ -17,12 +17,13 @@ from fastxent._kernels.job cimport (
     NAN_PROPAGATE, NAN_SCORE, NO_FAULT, Partial,
 )
 from fastxent._kernels.load cimport (
-    Ahead, OF_LABELS, OF_SCORES, OF_WEIGHT, convert, fetch, floating, gather, hard_labels, is_real,
+    Ahead, OF_LABELS, OF_SCORES, OF_WEIGHT, convert, convert_kind, fetch, floating, gather, hard_labels, is_real,
     load, look_ahead, real, view,
 )
 from fastxent._kernels.math cimport log_wide
 from fastxent._kernels.product cimport (
-    Product, Unlabelled, add_product, log_one_plus, multiply_likelihoods, start_product,
+    Clipped, Product, add_product, clip_block, clipped, has_bounds, log_one_plus,
+    multiply_likelihoods, start_product,
 )
 from fastxent._kernels.real cimport (
     decay, exponent, log1p_unit, log_of_parts, log_plus, mantissa,
@@ -75,25 +76,42 @@ cdef inline bint has_short_rest(const Job* job) noexcept nogil:
     )
 
 
+cdef inline bint add_half_likelihoods(
+    const Job* job, Py_ssize_t start, Product* product, real* tag
+) noexcept nogil:
+    """`add_likelihoods` of half precision, whose eps is large: all are clipped at once."""
+    cdef real labels[BLOCK]
+    cdef real p[BLOCK]
+    cdef double scratch[BLOCK]
+    cdef real one = 1, low = <real>job.eps
+    cdef Ahead next = look_ahead(job, start)
+    cdef const real* y = hard_labels(job, start, BLOCK, scratch, labels)
+    cdef const void* raw = gather(job, &job.scores, start, BLOCK, scratch)
+    cdef Py_ssize_t i
+    if y == NULL or not has_bounds(job.eps, tag) or not halves_within_one(raw, job.scores.kind):
+        return False
+    convert_kind(job.scores.kind, raw, BLOCK, p)
+    for i in range(BLOCK):
+        p[i] = clipped(p[i] if y[i] != 0 else one - p[i], low, one - low)
+    return multiply_likelihoods(p, <const Clipped*>NULL, job.eps, &next, product)
+
+
 cdef inline bint add_likelihoods(
     const Job* job, Py_ssize_t start, Product* product, real* tag
 ) noexcept nogil:
-    """Multiply in one full block of probabilities with hard labels."""
+    """Multiply in one full block of probabilities with hard labels; clipped where there is a need."""
     cdef real labels[BLOCK]
     cdef real scores[BLOCK]
     cdef double scratch[BLOCK]
     cdef const real* p = view(job, &job.scores, start, BLOCK, scratch, scores)
     cdef const real* y = hard_labels(job, start, BLOCK, scratch, labels)
     cdef Ahead next = look_ahead(job, start)
-    cdef real one = 1
-    cdef Py_ssize_t i
     if y == NULL:
         return False
-    if not has_short_rest(job):
-        return multiply_likelihoods(p, y, job.eps, &next, product)
-    for i in range(BLOCK):
-        scores[i] = p[i] if y[i] != 0 else one - p[i]
-    return multiply_likelihoods(scores, <const Unlabelled*>NULL, job.eps, &next, product)
+    return multiply_likelihoods(p, y, job.eps, &next, product) or (
+        clip_block(p, job.eps, scores)
+        and multiply_likelihoods(scores, y, job.eps, &next, product)
+    )
 
 
 cdef inline bint add_softplus(
@@ -297,7 +315,7 @@ cdef inline bint add_soft_losses(
     for i in range(BLOCK):
         most[i] = 1.0 - <double>scores[i]
     next.size[OF_SCORES] = next.size[OF_LABELS] = 0     # both are on their way
-    if not multiply_likelihoods(most, <const Unlabelled*>NULL, 0.0, &next, product):
+    if not multiply_likelihoods(most, <const Clipped*>NULL, 0.0, &next, product):
         return False
     add(lane_sum(rest, BLOCK), &partial.total, &partial.total_lo)
     return True
@@ -601,15 +619,18 @@ cdef inline bint fast_block(
     const Job* job, Py_ssize_t start, Product* product, Partial* partial, real* tag
 ) noexcept nogil:
     """A full block on a fast road; False, and nothing done, where that does not serve."""
+    cdef bint done
     if job.want_losses or job.weight.kind != ABSENT:
         if not add_direct_losses(job, start, partial, tag):
             return False
         partial.count += BLOCK
         return True
     if job.loss == BINARY:
-        if not add_likelihoods(job, start, product, tag) and not add_soft_losses(
-            job, start, product, partial, tag
-        ):
+        if has_short_rest(job):
+            done = add_half_likelihoods(job, start, product, tag)
+        else:
+            done = add_likelihoods(job, start, product, tag)
+        if not done and not add_soft_losses(job, start, product, partial, tag):
             return False
     elif not add_softplus(job, start, partial, tag):
         return False

@@ -21,7 +21,7 @@ from fastxent._kernels.load cimport (
 from fastxent._kernels.math cimport decay_wide, decay_wide2, log1p_wide, log_wide
 from fastxent._kernels.odds cimport row_odds, target_scores, tile_odds
 from fastxent._kernels.product cimport (
-    Product, Unlabelled, add_product, log_one_plus, multiply_likelihoods, start_product,
+    Clipped, Product, Unlabelled, add_product, clip_block, log_one_plus, multiply_likelihoods, start_product,
 )
 from fastxent._kernels.real cimport difference, log1p_all
 from fastxent._kernels.reduce cimport add, add_losses, apply_weights, fold, lane_sum, term
@@ -63,7 +63,10 @@ cdef inline bint add_target_likelihoods(
     if not in_range(target, BLOCK, job.classes):
         return False
     target_scores(job, start, BLOCK, target, p)
-    return multiply_likelihoods(p, <const Unlabelled*>NULL, job.eps, &next, product)
+    return multiply_likelihoods(p, <const Unlabelled*>NULL, job.eps, &next, product) or (
+        clip_block(p, job.eps, p)
+        and multiply_likelihoods(p, <const Clipped*>NULL, job.eps, &next, product)
+    )
 
 
 # ---- staging and checking a block of rows ----------------------------------------------------

@@ -4,14 +4,15 @@
 #
 # A zero with a sign is taken for out of range: the careful road, which is asked then, knows better.
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from fastxent._kernels.job cimport BLOCK, LANES
+from fastxent._kernels.job cimport BLOCK, FLOAT16, Kind, LANES
 from fastxent._kernels.load cimport floating
 from fastxent._kernels.math cimport narrow_bits, wide_bits
 
 ctypedef fused pattern:
+    uint16_t
     uint32_t
     uint64_t
 
@@ -42,6 +43,11 @@ cdef inline bint all_within(const floating* x, floating most, bint absolute) noe
         return bits_within(x, narrow_bits(most), <uint32_t>(0x80000000 if absolute else 0))
     else:
         return bits_within(x, wide_bits(most), <uint64_t>(0x8000000000000000 if absolute else 0))
+
+
+cdef inline bint halves_within_one(const void* x, Kind kind) noexcept nogil:
+    """Whether a full block of half precision is in [0, 1]."""
+    return bits_within(x, <uint16_t>(0x3C00 if kind == FLOAT16 else 0x3F80), <uint16_t>0)
 
 
 cdef inline floating largest(const floating* tag) noexcept nogil:

@@ -420,6 +420,21 @@ cdef inline bint only_bits(const integer* source, int n, real* target) noexcept 
     return True
 
 
+cdef inline bint only_half_bits(
+    const uint16_t* source, uint16_t one, int n, real* target
+) noexcept nogil:
+    """The same of numbers of half precision, by their bits."""
+    cdef Py_ssize_t i
+    cdef uint16_t seen = 0
+    for i in range(n):
+        seen |= source[i] ^ (one if source[i] != 0 else 0)
+    if seen:
+        return False
+    for i in range(n):
+        target[i] = <real><int32_t>(source[i] >> 13)    # 0 of 0, 1 of 1, in both formats
+    return True
+
+
 cdef inline bint only_zero_or_one(const floating* source, int n) noexcept nogil:
     """Whether all of them are exactly 0 or 1."""
     cdef floating lanes[LANES]
@@ -479,7 +494,8 @@ cdef inline const real* hard_labels(
         hard = only_bits(<const uint32_t*>run, n, buffer)
     elif kind == UINT64:
         hard = only_bits(<const uint64_t*>run, n, buffer)
+    elif kind == FLOAT16:
+        hard = only_half_bits(<const uint16_t*>run, 0x3C00, n, buffer)
     else:
-        convert_kind(kind, run, n, buffer)
-        hard = only_zero_or_one(<const real*>buffer, n)
+        hard = only_half_bits(<const uint16_t*>run, 0x3F80, n, buffer)
     return buffer if hard else NULL

@@ -5,6 +5,7 @@
 
 from libc.stdint cimport uint64_t
 
+from fastxent._kernels.checks cimport all_within
 from fastxent._kernels.job cimport BLOCK, LANES, Partial
 from fastxent._kernels.load cimport Ahead, OF_LABELS, OF_SCORES, fetch, real
 from fastxent._kernels.math cimport log1p_wide, logn_wide, wide_bits, wide_from
@@ -21,10 +22,14 @@ cdef enum:
 cdef struct Unlabelled:     # stands for labels that are all 1
     char unused
 
+cdef struct Clipped:        # the same, and each p is known to be in [eps, 1 - eps]
+    char unused
+
 ctypedef fused label:   # each a function of its own: a choice within the loop costs a quarter
     float
     double
     Unlabelled
+    Clipped
 
 cdef struct Product:    # of one chunk: mantissas in [1, 2^64), and the sum of the exponents
     double mantissa[LANES]
@@ -36,6 +41,28 @@ cdef inline void start_product(Product* product) noexcept nogil:
     product.exponent = 0.0
     for j in range(LANES):
         product.mantissa[j] = 1.0
+
+
+cdef inline real clipped(real p, real low, real high) noexcept nogil:
+    p = p if p > low else low
+    return p if p < high else high
+
+
+cdef inline bint has_bounds(double eps, const real* tag) noexcept nogil:
+    """Whether eps and 1 - eps are numbers of the type."""
+    cdef real one = 1, low = <real>eps
+    return <double>low == eps and <double>(one - low) == 1.0 - eps
+
+
+cdef inline bint clip_block(const real* p, double eps, real* target) noexcept nogil:
+    """Clip a block to [eps, 1 - eps]; False where the type has not these bounds, or a p is no p."""
+    cdef real one = 1, low = <real>eps
+    cdef Py_ssize_t i
+    if not has_bounds(eps, p) or not all_within(p, one, False):
+        return False
+    for i in range(BLOCK):
+        target[i] = clipped(p[i], low, one - low)
+    return True
 
 
 cdef inline bint multiply_likelihoods(
@@ -66,9 +93,10 @@ cdef inline bint multiply_likelihoods(
             fetch(next, OF_SCORES, i)
             fetch(next, OF_LABELS, i)
             for j in range(LANES):
-                least[j] = p[i + j] if p[i + j] < least[j] else least[j]
-                most[j] = p[i + j] if p[i + j] > most[j] else most[j]
-                if label is Unlabelled:
+                if label is not Clipped:
+                    least[j] = p[i + j] if p[i + j] < least[j] else least[j]
+                    most[j] = p[i + j] if p[i + j] > most[j] else most[j]
+                if label is Unlabelled or label is Clipped:
                     lanes[j] *= <double>p[i + j]
                 else:
                     chosen = <double>p[i + j]
@@ -86,8 +114,7 @@ cdef inline bint multiply_likelihoods(
     cdef double exponent = <double>exponents - <double>(1023 * LANES * (BLOCK // span))
     if (
         wrong
-        or <double>low < eps
-        or <double>high > 1.0 - eps
+        or label is not Clipped and not (eps <= <double>low and <double>high <= 1.0 - eps)
         or exponent > -<double>LEAST_BITS - LANES * (BLOCK // span)
     ):
         return False
