@@ -17,8 +17,8 @@ from fastxent._kernels.job cimport (
     NAN_PROPAGATE, NAN_SCORE, NO_FAULT, Partial,
 )
 from fastxent._kernels.load cimport (
-    Ahead, OF_LABELS, OF_SCORES, OF_WEIGHT, convert, convert_kind, fetch, floating, gather, hard_labels, is_real,
-    load, look_ahead, real, view,
+    Ahead, OF_LABELS, OF_SCORES, OF_WEIGHT, convert, convert_kind, fetch, floating, gather,
+    hard_labels, is_real, load, look_ahead, real, view,
 )
 from fastxent._kernels.math cimport log_wide
 from fastxent._kernels.product cimport (

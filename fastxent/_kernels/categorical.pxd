@@ -21,7 +21,8 @@ from fastxent._kernels.load cimport (
 from fastxent._kernels.math cimport decay_wide, decay_wide2, log1p_wide, log_wide
 from fastxent._kernels.odds cimport row_odds, target_scores, tile_odds
 from fastxent._kernels.product cimport (
-    Clipped, Product, Unlabelled, add_product, clip_block, log_one_plus, multiply_likelihoods, start_product,
+    Clipped, Product, Unlabelled, add_product, clip_block, log_one_plus, multiply_likelihoods,
+    start_product,
 )
 from fastxent._kernels.real cimport difference, log1p_all
 from fastxent._kernels.reduce cimport add, add_losses, apply_weights, fold, lane_sum, term
