@@ -16,7 +16,12 @@ import charts
 Record = dict[str, Any]
 
 LEVELS = ("baseline", "avx2", "avx512")
-SLOWER = ("reading", "np.multiply", "read and write")  # the figure is how much longer we take
+SLOWER = (
+    "reading",
+    "np.multiply",
+    "read and write",
+    "float32",
+)  # the figure is how much longer we take
 RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parents[1] / "README.md"
 
@@ -64,9 +69,14 @@ def speed(machine: Record, headline: Record) -> Iterator[str]:
     yield "[the results](benchmarks/results/results.md). BCE is the binary and CE the categorical"
     yield "cross entropy, of probabilities where nothing else is said, in float32, with labels of the"
     yield 'scores\' dtype or class indices in int64; each is `reduction="none"`.\n'
-    memory = [r for r in rows if r["against"] in SLOWER]
-    others = [r for r in rows if r not in memory]
-    for title, chosen in (("against memory", memory), ("against others", others)):
+    half = [r for r in rows if r["against"] == "float32"]
+    memory = [r for r in rows if r["against"] in SLOWER and r not in half]
+    others = [r for r in rows if r not in memory and r not in half]
+    for title, chosen in (
+        ("against memory", memory),
+        ("against others", others),
+        ("half precision", half),
+    ):
         yield from table(
             (title, "scores", "ms", ""),
             ([name(r), f"{r['size']:,}", ms(r["seconds"]), figure(r)] for r in chosen),
@@ -76,6 +86,8 @@ def speed(machine: Record, headline: Record) -> Iterator[str]:
 
 def figure(r: Record) -> str:
     by = r["against"]
+    if by == "float32":
+        return f"{r['figure']:.2f} × float32 of as many scores"
     if by in SLOWER:
         return f"{r['figure']:.2f} × {f'`{by}`' if '.' in by else by}"
     return f"{r['figure']:.3g} × faster than {by}"
