@@ -22,7 +22,7 @@ from fastxent._kernels.math cimport decay_wide, decay_wide2, log1p_wide, log_wid
 from fastxent._kernels.odds cimport row_odds, target_scores, tile_odds
 from fastxent._kernels.product cimport (
     Clipped, Product, Unlabelled, add_product, clip_block, log_one_plus, multiply_likelihoods,
-    start_product,
+    pool_odds, start_product,
 )
 from fastxent._kernels.real cimport difference, log1p_all
 from fastxent._kernels.reduce cimport add, add_losses, apply_weights, fold, lane_sum, term
@@ -619,7 +619,10 @@ cdef inline bint multiply_odds(const double* odds, Partial* partial) noexcept no
         return False
     for j in range(LANES):
         u[j] = odds[j] + (odds[j + LANES] + odds[j] * odds[j + LANES])
-    add(log_one_plus(u), &partial.total, &partial.total_lo)
+    if outside(u, LANES, 0.0, 8388608.0):
+        add(log_one_plus(u), &partial.total, &partial.total_lo)
+    else:
+        pool_odds(u, partial)
     add(<double>ROWS, &partial.weight, &partial.weight_lo)
     partial.count += ROWS
     return True

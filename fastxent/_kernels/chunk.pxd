@@ -3,7 +3,8 @@
 from fastxent._kernels.binary cimport run_positions
 from fastxent._kernels.categorical cimport run_rows
 from fastxent._kernels.gradient cimport run_with_gradients
-from fastxent._kernels.job cimport ABSENT, FLOAT64, Job, NO_FAULT, Partial, has_rows
+from fastxent._kernels.job cimport ABSENT, FLOAT64, Job, LANES, NO_FAULT, Partial, has_rows
+from fastxent._kernels.product cimport add_pool
 from fastxent._kernels.store cimport fence
 
 
@@ -11,11 +12,14 @@ cdef inline void run_chunk(const Job* job, Py_ssize_t number, Partial* partial) 
     """The chunk of that number. Half precision takes part as float32."""
     cdef Py_ssize_t start = number * job.chunk
     cdef Py_ssize_t stop = min(start + job.chunk, job.positions)
+    cdef double odds[LANES]
     partial.total = 0.0
     partial.total_lo = 0.0
     partial.weight = 0.0
     partial.weight_lo = 0.0
     partial.count = 0
+    partial.odds = odds
+    partial.pooled = 0
     partial.fault = NO_FAULT
     partial.position = -1
     partial.index = -1
@@ -33,5 +37,6 @@ cdef inline void run_chunk(const Job* job, Py_ssize_t number, Partial* partial) 
         run_rows(job, start, stop, partial, <float*>NULL)
     else:
         run_positions(job, start, stop, partial, <float*>NULL)
+    add_pool(partial)
     if job.streams:
         fence()

@@ -110,6 +110,8 @@ cdef struct Partial:    # of one chunk; the sums are unevaluated pairs hi + lo
     double weight
     double weight_lo
     Py_ssize_t count
+    double* odds        # while it is made: LANES odds of many rows, yet to be added
+    int pooled          # by how many blocks
     Fault fault
     Py_ssize_t position
     Py_ssize_t index    # of the class, where the fault has one, else -1

@@ -147,3 +147,24 @@ cdef inline double log_one_plus(double* u) noexcept nogil:
     for j in range(8):
         u[j] = log1p_wide(u[j])
     return ((u[0] + u[4]) + (u[2] + u[6])) + ((u[1] + u[5]) + (u[3] + u[7]))
+
+
+cdef inline void pool_odds(const double* u, Partial* partial) noexcept nogil:
+    """Leave sum log(1 + u_j) to be added, each u_j in [0, 2^23]: one logarithm serves four blocks."""
+    cdef Py_ssize_t j
+    if partial.pooled == 0:
+        for j in range(LANES):
+            partial.odds[j] = u[j]
+    else:
+        for j in range(LANES):
+            partial.odds[j] = partial.odds[j] + (u[j] + partial.odds[j] * u[j])
+    partial.pooled += 1
+    if partial.pooled == 4:
+        add_pool(partial)
+
+
+cdef inline void add_pool(Partial* partial) noexcept nogil:
+    """Add what was left."""
+    if partial.pooled > 0:
+        add(log_one_plus(partial.odds), &partial.total, &partial.total_lo)
+        partial.pooled = 0
