@@ -76,7 +76,9 @@ class Speed(Table):
         yield "loss", "scores", "ms", ""
         for row in self.read("headline")["rows"]:
             by = row["against"]
-            if title == ("memory" if by in MEMORY else "half precision" if by in HALF else "others"):
+            if title == (
+                "memory" if by in MEMORY else "half precision" if by in HALF else "others"
+            ):
                 yield work(row), f"{row['size']:,}", f"{row['seconds'] * 1e3:.3g}", against(row)
 
 
