@@ -11,13 +11,15 @@ job          the structs, and the constants that fix the order of every sum
 load         any type, layout and byte order -> short contiguous runs
 checks       ranges of full blocks, by their bits
 store        results -> arrays, past the caches where they are large
-math         exp and log
+math         exp and log; real: the same in the type at hand
 reduce       sums in lanes and pairs
 product      sums of logarithms as products
+probability  the logarithm of one probability, clipped
 odds         exponentials of rows of logits
 tile         the same in float64, of few classes, against distributions
-binary       losses of one number per position
-categorical  losses of one row per position
+binary       losses of one number per position; its roads are binary_fast and binary_careful
+categorical  losses of one row per position, of a block that rows has staged
+distribution one row against a distribution
 focal        what a focal loss multiplies them by, and its derivatives
 gradient     derivatives, written after a block's losses; gradient_binary, _rows, _tile, _store
 chunk        the entry

@@ -56,3 +56,12 @@ cdef inline floating largest(const floating* tag) noexcept nogil:
         return 3.4028234663852886e38
     else:
         return 1.7976931348623157e308
+
+
+cdef inline int outside(const double* x, int n, double low, double high) noexcept nogil:
+    """How many of x are not in [low, high]; a NaN is not."""
+    cdef Py_ssize_t i
+    cdef int found = 0
+    for i in range(n):
+        found += 0 if low <= x[i] and x[i] <= high else 1
+    return found

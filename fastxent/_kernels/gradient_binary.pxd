@@ -1,9 +1,9 @@
 # Derivatives of losses of one logit per position. As with the losses, full blocks with hard labels go
 # by lanes of the scores' own type, and everything else by float64.
 
-from fastxent._kernels.binary cimport (
-    PART, Stage, add_direct_losses, is_plain, run_positions, softplus_of, stage_block,
-)
+from fastxent._kernels.binary cimport run_positions
+from fastxent._kernels.binary_careful cimport PART, Stage, stage_block
+from fastxent._kernels.binary_fast cimport add_direct_losses, is_plain, softplus_of
 from fastxent._kernels.checks cimport all_within
 from fastxent._kernels.focal cimport binary_focal_slopes
 from fastxent._kernels.gradient_store cimport put

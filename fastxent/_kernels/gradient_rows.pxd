@@ -4,9 +4,9 @@
 from libc.math cimport INFINITY, NAN
 from libc.stdint cimport uint8_t
 
-from fastxent._kernels.categorical cimport (
-    Rows, add_odds, load_classes, mass_below, row_maximum, run_rows, stage_rows, weigh_classes,
-)
+from fastxent._kernels.categorical cimport add_odds, run_rows
+from fastxent._kernels.distribution cimport load_classes, mass_below, row_maximum, weigh_classes
+from fastxent._kernels.rows cimport Rows, stage_rows
 from fastxent._kernels.focal cimport chances, class_pulls
 from fastxent._kernels.gradient_store cimport put_classes, put_wide
 from fastxent._kernels.gradient_tile cimport pulls, row_scale, tile_slopes, wide_tile_slopes

@@ -5,7 +5,7 @@ from libc.math cimport INFINITY
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
-from fastxent._kernels.categorical cimport Rows
+from fastxent._kernels.rows cimport Rows
 from fastxent._kernels.focal cimport class_pulls, pulls_of_odds
 from fastxent._kernels.gradient_store cimport put_classes
 from fastxent._kernels.job cimport (
