@@ -1,5 +1,6 @@
-# Binary losses, and the Gaussian one, on the careful road: any block, in float64 buffers. It takes masks,
-# soft labels, options, the last block and whatever the fast roads decline, and finds and names faults.
+# Binary losses, and the Gaussian one, on the careful road: any block, in float64 buffers. It takes
+# masks, soft labels, options, the last block and whatever the fast roads decline, and finds and
+# names faults.
 
 from libc.math cimport INFINITY
 from libc.stdint cimport uint8_t

@@ -1,6 +1,7 @@
-# Binary losses on the fast roads: full blocks with hard labels, mostly. Each function returns False, and
-# has done nothing, where its road does not serve. A plain mean or sum goes by products (product.pxd), at
-# the speed of memory; with weights or reduction="none" each element has a logarithm of its own.
+# Binary losses on the fast roads: full blocks with hard labels, mostly. Each function returns
+# False, and has done nothing, where its road does not serve. A plain mean or sum goes by products
+# (product.pxd), at the speed of memory; with weights or reduction="none" each element has a
+# logarithm of its own.
 
 from libc.math cimport INFINITY
 

@@ -1,5 +1,6 @@
-# One row of classes against a distribution, in float64: cross entropy with soft or smoothed labels, focal
-# loss and the Kullback-Leibler divergence. What many rows at a time cannot have in a tile comes here.
+# One row of classes against a distribution, in float64: cross entropy with soft or smoothed labels,
+# focal loss and the Kullback-Leibler divergence. What many rows at a time cannot have in a tile
+# comes here.
 
 from libc.math cimport INFINITY, NAN
 
