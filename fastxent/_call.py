@@ -204,8 +204,7 @@ class Elements:
         """Which losses count."""
         kept = mask
         if self.ignored is not None:
-            # Native: NumPy's bug 28117 is a crash where swapped ones meet a negative number.
-            other = labels.astype(labels.dtype.newbyteorder("="), copy=False) != self.ignored
+            other = _others(labels, self.ignored)
             kept = other if kept is None else kept & other
         if self.omits:
             known = ~np.isnan(losses)
@@ -276,6 +275,20 @@ def _defaults(loss: _options.Loss) -> dict[str, Any]:
     if loss.name == _options.GAUSSIAN.name:
         defaults["var"] = 1.0
     return defaults
+
+
+def _others(labels: Array, ignored: int) -> Array:
+    """Which labels are not this one.
+
+    A number beyond their dtype is not left to NumPy: it may crash there (its bug 28117).
+    """
+    if labels.dtype.kind in "iu":
+        limits = np.iinfo(labels.dtype)
+        if not limits.min <= ignored <= limits.max:
+            return np.ones(labels.shape, bool)
+        ignored = labels.dtype.type(ignored)
+    others: Array = labels != ignored
+    return others
 
 
 def _settled(loss: _options.Loss, given: dict[str, Any], user: str) -> dict[str, Any]:
