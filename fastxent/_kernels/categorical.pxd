@@ -87,6 +87,7 @@ cdef inline double careful_row(
     cdef double own = load_one(op, row + target * op.class_stride)
     cdef Py_ssize_t j, infinite = 0
     fault[0] = NO_FAULT
+    index[0] = -1
     for j in range(job.classes):
         x = load_one(op, row + j * op.class_stride)
         if x != x:
@@ -97,7 +98,6 @@ cdef inline double careful_row(
         infinite += x == INFINITY
     if most == -INFINITY or (own == INFINITY and infinite > 1):
         fault[0] = UNDEFINED_ROW
-        index[0] = -1
         return NAN
     if own == INFINITY:
         return 0.0
