@@ -302,16 +302,22 @@ cdef inline void widen_float16(const uint16_t* source, int n, real* target) noex
         target[i] = <real>float_of_bits(bits)
 
 
+cdef inline void widen(Kind kind, const uint16_t* source, int n, real* target) noexcept nogil:
+    """n elements of half precision, of either kind."""
+    if kind == FLOAT16:
+        widen_float16(source, n, target)
+    else:
+        widen_bfloat16(source, n, target)
+
+
 cdef inline void convert_kind(Kind kind, const void* source, int n, real* target) noexcept nogil:
     """n elements of any kind, as the kernels' own type."""
     if kind == FLOAT64:
         convert(<const double*>source, n, target)
     elif kind == FLOAT32:
         convert(<const float*>source, n, target)
-    elif kind == FLOAT16:
-        widen_float16(<const uint16_t*>source, n, target)
-    elif kind == BFLOAT16:
-        widen_bfloat16(<const uint16_t*>source, n, target)
+    elif kind == FLOAT16 or kind == BFLOAT16:
+        widen(kind, <const uint16_t*>source, n, target)
     elif kind == INT64:
         convert(<const int64_t*>source, n, target)
     elif kind == INT32:

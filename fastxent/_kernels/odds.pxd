@@ -14,7 +14,7 @@ from libc.string cimport memcpy
 
 from fastxent._kernels.job cimport BLOCK, Job, LANES, Operand, ROWS, TILE_CLASSES
 from fastxent._kernels.load cimport (
-    AHEAD, at, convert_kind, is_real, load_one, prefetch_lanes, real, view_classes, walk,
+    AHEAD, at, convert_kind, is_real, load_one, prefetch_lanes, real, view_classes, walk, widen,
 )
 from fastxent._kernels.math cimport odds_narrow, odds_wide
 from fastxent._kernels.real cimport difference
@@ -153,7 +153,7 @@ cdef inline void target_scores(
         else:
             memcpy(&scores[i], place, sizeof(real))
     if half:
-        convert_kind(op.kind, halves, n, scores)
+        widen(op.kind, halves, n, scores)
 
 
 cdef inline void transpose(
