@@ -186,6 +186,7 @@ def line(result: Result) -> str:
 def as_json(result: Result) -> dict[str, Any]:
     return {
         **result.row._asdict(),
+        "slower": result.row.slower,
         "seconds": result.seconds,
         "other_seconds": result.other,
         "figure": round(result.figure, 4),

@@ -16,12 +16,6 @@ import charts
 Record = dict[str, Any]
 
 LEVELS = ("baseline", "avx2", "avx512")
-SLOWER = (
-    "reading",
-    "np.multiply",
-    "read and write",
-    "float32",
-)  # the figure is how much longer we take
 RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parents[1] / "README.md"
 
@@ -70,7 +64,7 @@ def speed(machine: Record, headline: Record) -> Iterator[str]:
     yield "cross entropy, of probabilities where nothing else is said, in float32, with labels of the"
     yield 'scores\' dtype or class indices in int64; each is `reduction="none"`.\n'
     half = [r for r in rows if r["against"] == "float32"]
-    memory = [r for r in rows if r["against"] in SLOWER and r not in half]
+    memory = [r for r in rows if r["slower"] and r not in half]
     others = [r for r in rows if r not in memory and r not in half]
     for title, chosen in (
         ("against memory", memory),
@@ -88,7 +82,7 @@ def figure(r: Record) -> str:
     by = r["against"]
     if by == "float32":
         return f"{r['figure']:.2f} × float32 of as many scores"
-    if by in SLOWER:
+    if r["slower"]:
         return f"{r['figure']:.2f} × {f'`{by}`' if '.' in by else by}"
     return f"{r['figure']:.3g} × faster than {by}"
 
@@ -140,7 +134,7 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
 
 
 def headline_row(r: Record) -> list[str]:
-    times = "" if r["against"] in SLOWER else "×"
+    times = "" if r["slower"] else "×"
     return [
         r["work"],
         r["dtype"],
