@@ -4,14 +4,15 @@
 # logarithm of its own.
 
 from libc.math cimport INFINITY
+from libc.stdint cimport uint16_t
 
 from fastxent._kernels.checks cimport all_within, halves_within_one, largest
 from fastxent._kernels.job cimport (
     ABSENT, BFLOAT16, BINARY, BINARY_LOGITS, BLOCK, FLOAT16, FLOAT32, FLOAT64, Job, LANES, Partial,
 )
 from fastxent._kernels.load cimport (
-    Ahead, OF_LABELS, OF_SCORES, OF_WEIGHT, convert, convert_kind, fetch, floating, gather,
-    hard_labels, is_real, look_ahead, real, view,
+    Ahead, OF_LABELS, OF_SCORES, OF_WEIGHT, convert, fetch, floating, gather,
+    hard_labels, is_real, look_ahead, real, view, widen,
 )
 from fastxent._kernels.probability cimport clip, share_lost
 from fastxent._kernels.product cimport (
@@ -64,7 +65,7 @@ cdef inline bint add_half_likelihoods(
     cdef Py_ssize_t i
     if y == NULL or not has_bounds(job.eps, tag) or not halves_within_one(raw, job.scores.kind):
         return False
-    convert_kind(job.scores.kind, raw, BLOCK, p)
+    widen(job.scores.kind, <const uint16_t*>raw, BLOCK, p)
     for i in range(BLOCK):
         p[i] = clipped(p[i] if y[i] != 0 else one - p[i], low, one - low)
     return multiply_likelihoods(p, <const Clipped*>NULL, job.eps, &next, product)
@@ -98,13 +99,14 @@ cdef inline bint softplus_of(
     cdef double e, total
     cdef Py_ssize_t i, j
     cdef Ahead next = look_ahead(job, start)
-    for i in range(BLOCK):
-        power[i] = decay(z[i])
+    for i from 0 <= i < BLOCK by LANES:
+        fetch(&next, OF_SCORES, i)
+        for j in range(i, i + LANES):
+            power[j] = decay(z[j])
     for j in range(LANES):
         u[j] = 0.0
         linear[j] = 0.0
     for i from 0 <= i < BLOCK by LANES:
-        fetch(&next, OF_SCORES, i)
         fetch(&next, OF_LABELS, i)
         for j in range(LANES):
             e = <double>power[i + j]
