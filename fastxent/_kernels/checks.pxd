@@ -7,8 +7,8 @@
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from fastxent._kernels.job cimport BLOCK, FLOAT16, Kind, LANES
-from fastxent._kernels.load cimport floating
+from fastxent._kernels.job cimport BLOCK, Kind, LANES
+from fastxent._kernels.load cimport floating, one_of_half
 from fastxent._kernels.math cimport narrow_bits, wide_bits
 
 ctypedef fused pattern:
@@ -47,7 +47,7 @@ cdef inline bint all_within(const floating* x, floating most, bint absolute) noe
 
 cdef inline bint halves_within_one(const void* x, Kind kind) noexcept nogil:
     """Whether a full block of half precision is in [0, 1]."""
-    return bits_within(x, <uint16_t>(0x3C00 if kind == FLOAT16 else 0x3F80), <uint16_t>0)
+    return bits_within(x, one_of_half(kind), <uint16_t>0)
 
 
 cdef inline floating largest(const floating* tag) noexcept nogil:

@@ -15,7 +15,8 @@ from fastxent._kernels.job cimport (
     TILE_CLASSES, is_index,
 )
 from fastxent._kernels.load cimport at, real, view_classes
-from fastxent._kernels.odds cimport block_odds, odds_of_row, target_scores, unit
+from fastxent._kernels.odds cimport block_odds, odds_of_row, target_scores
+from fastxent._kernels.real cimport unit
 from fastxent._kernels.reduce cimport add, lane_sum
 
 cdef enum:

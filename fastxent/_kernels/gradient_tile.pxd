@@ -12,8 +12,8 @@ from fastxent._kernels.job cimport (
     ABSENT, CATEGORICAL_FOCAL, FLOAT32, Job, Operand, ROWS, TILE_CLASSES,
 )
 from fastxent._kernels.load cimport at, real, walk
-from fastxent._kernels.odds cimport load_tile, sum_tile, tile_odds, transpose, unit
-from fastxent._kernels.real cimport log1p_all
+from fastxent._kernels.odds cimport load_tile, sum_tile, tile_odds, transpose
+from fastxent._kernels.real cimport log1p_all, unit
 from fastxent._kernels.store cimport write
 from fastxent._kernels.tile cimport chances_of_tile, powers_of_tile, weigh_tile
 

@@ -122,6 +122,11 @@ cdef struct Table:      # what a level offers
     chunk_function run_chunk
 
 
+cdef inline bint is_half(Kind kind) noexcept nogil:
+    """Whether it is one of half precision."""
+    return kind == FLOAT16 or kind == BFLOAT16
+
+
 cdef inline bint has_rows(const Job* job) noexcept nogil:
     """Whether a position is a row of classes."""
     return job.loss in (CATEGORICAL, CATEGORICAL_LOGITS, KL, CATEGORICAL_FOCAL)

@@ -9,8 +9,8 @@ from libc.stdint cimport (
 from libc.string cimport memcpy
 
 from fastxent._kernels.job cimport (
-    ABSENT, BFLOAT16, BOOL, FLOAT16, FLOAT32, FLOAT64, INT8, INT16, INT32, INT64,
-    LANES, UINT8, UINT16, UINT32, UINT64, Job, Kind, MAX_NDIM, Operand,
+    ABSENT, BOOL, FLOAT16, FLOAT32, FLOAT64, INT8, INT16, INT32, INT64,
+    LANES, UINT8, UINT16, UINT32, UINT64, Job, Kind, MAX_NDIM, Operand, is_half,
 )
 
 cdef enum:
@@ -310,13 +310,18 @@ cdef inline void widen(Kind kind, const uint16_t* source, int n, real* target) n
         widen_bfloat16(source, n, target)
 
 
+cdef inline uint16_t one_of_half(Kind kind) noexcept nogil:
+    """The bits of 1 in half precision, of either kind."""
+    return 0x3C00 if kind == FLOAT16 else 0x3F80
+
+
 cdef inline void convert_kind(Kind kind, const void* source, int n, real* target) noexcept nogil:
     """n elements of any kind, as the kernels' own type."""
     if kind == FLOAT64:
         convert(<const double*>source, n, target)
     elif kind == FLOAT32:
         convert(<const float*>source, n, target)
-    elif kind == FLOAT16 or kind == BFLOAT16:
+    elif is_half(kind):
         widen(kind, <const uint16_t*>source, n, target)
     elif kind == INT64:
         convert(<const int64_t*>source, n, target)
@@ -500,8 +505,6 @@ cdef inline const real* hard_labels(
         hard = only_bits(<const uint32_t*>run, n, buffer)
     elif kind == UINT64:
         hard = only_bits(<const uint64_t*>run, n, buffer)
-    elif kind == FLOAT16:
-        hard = only_half_bits(<const uint16_t*>run, 0x3C00, n, buffer)
     else:
-        hard = only_half_bits(<const uint16_t*>run, 0x3F80, n, buffer)
+        hard = only_half_bits(<const uint16_t*>run, one_of_half(kind), n, buffer)
     return buffer if hard else NULL

@@ -12,12 +12,11 @@ from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint16_t
 from libc.string cimport memcpy
 
-from fastxent._kernels.job cimport BLOCK, Job, LANES, Operand, ROWS, TILE_CLASSES
+from fastxent._kernels.job cimport BLOCK, Job, LANES, Operand, ROWS, TILE_CLASSES, is_half
 from fastxent._kernels.load cimport (
     AHEAD, at, convert_kind, is_real, load_one, prefetch_lanes, real, view_classes, walk, widen,
 )
-from fastxent._kernels.math cimport odds_narrow, odds_wide
-from fastxent._kernels.real cimport difference
+from fastxent._kernels.real cimport difference, odds_from, unit
 from fastxent._kernels.reduce cimport add, fold
 
 cdef extern from *:
@@ -70,18 +69,7 @@ cdef inline real odds(real x, real target) noexcept nogil:
     """e^(x - target) times 1 / `unit`: the rounding error of the difference is made good."""
     cdef real lost
     cdef real d = difference(x, target, &lost)
-    if real is float:
-        return odds_narrow(d, lost)
-    else:
-        return odds_wide(d, lost)
-
-
-cdef inline double unit(const real* tag) noexcept nogil:
-    """What a sum of `odds` is to be multiplied by: they come large, so that few are subnormal."""
-    if real is float:
-        return 5.9604644775390625e-08   # 2^-24
-    else:
-        return 5.421010862427522e-20    # 2^-64
+    return odds_from(d, lost)
 
 
 cdef inline real unless_small(real own) noexcept nogil:
@@ -99,10 +87,7 @@ cdef inline real odds_of_half(real x, real own, real large, real small) noexcept
     """
     cdef real d = x - own
     cdef real lost = (x - (d + large)) - small
-    if real is float:
-        return odds_narrow(d, lost)
-    else:
-        return odds_wide(d, lost)
+    return odds_from(d, lost)
 
 
 cdef inline void odds_of_row(
@@ -111,7 +96,7 @@ cdef inline void odds_of_row(
     """The odds of n classes of a row."""
     cdef real large = unless_small(own)
     cdef Py_ssize_t i
-    if job.scores.itemsize == 2:
+    if is_half(job.scores.kind):
         for i in range(n):
             power[i] = odds_of_half(x[i], own, large, own - large)
     else:
@@ -138,7 +123,7 @@ cdef inline void target_scores(
     """The score of each row's target class."""
     cdef const Operand* op = &job.scores
     cdef uint16_t halves[BLOCK]
-    cdef bint half = op.itemsize == 2
+    cdef bint half = is_half(op.kind)
     cdef const char* place
     cdef Py_ssize_t i
     if job.ndim > 1 or op.swapped or not (half or is_real(op.kind, scores)):
@@ -284,7 +269,7 @@ cdef inline void tile_odds(
         place[i] = i
     for i in range(ROWS):
         own[i] = tile[place[i]]
-    if job.scores.itemsize == 2:
+    if is_half(job.scores.kind):
         odds_of_half_tile(own, job.classes, next_rows, tile)
     else:
         odds_of_tile(own, job.classes, next_rows, tile)

@@ -6,7 +6,7 @@ from fastxent._kernels.load cimport real
 from fastxent._kernels.math cimport (
     _log_limits_narrow, _log_limits_wide, _log_narrow, _log_wide, decay_narrow, decay_wide,
     exponent_narrow, exponent_wide, log1p_unit_narrow, log1p_wide, logn_wide2, mantissa_narrow,
-    mantissa_wide, narrow_bits, narrow_from, wide_bits, wide_from,
+    mantissa_wide, narrow_bits, narrow_from, odds_narrow, odds_wide, wide_bits, wide_from,
 )
 
 
@@ -68,6 +68,22 @@ cdef inline real decay(real size) noexcept nogil:
         return decay_narrow(narrow_from(narrow_bits(size) | <uint32_t>0x80000000))
     else:
         return decay_wide(wide_from(wide_bits(size) | <uint64_t>0x8000000000000000))
+
+
+cdef inline real odds_from(real d, real lost) noexcept nogil:
+    """e^(d + lost) times 1 / `unit`."""
+    if real is float:
+        return odds_narrow(d, lost)
+    else:
+        return odds_wide(d, lost)
+
+
+cdef inline double unit(const real* tag) noexcept nogil:
+    """What a sum of odds is to be multiplied by: they come large, so that few are subnormal."""
+    if real is float:
+        return 5.9604644775390625e-08   # 2^-24
+    else:
+        return 5.421010862427522e-20    # 2^-64
 
 
 cdef inline real log1p_unit(real u) noexcept nogil:
