@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import charts
+from second_cpu import sentence
 
 Record = dict[str, Any]
 
@@ -76,6 +77,7 @@ def speed(machine: Record, headline: Record) -> Iterator[str]:
             ([name(r), f"{r['size']:,}", ms(r["seconds"]), figure(r)] for r in chosen),
         )
         yield ""
+    yield sentence(headline["second_cpu"])
 
 
 def figure(r: Record) -> str:
