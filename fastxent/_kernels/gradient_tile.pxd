@@ -12,10 +12,11 @@ from fastxent._kernels.job cimport (
     ABSENT, CATEGORICAL_FOCAL, FLOAT32, Job, Operand, ROWS, TILE_CLASSES,
 )
 from fastxent._kernels.load cimport at, real, walk
-from fastxent._kernels.odds cimport load_tile, sum_tile, tile_odds, transpose
+from fastxent._kernels.odds cimport load_tile, sum_tile, tile_odds
 from fastxent._kernels.real cimport log1p_all, unit
 from fastxent._kernels.store cimport write
 from fastxent._kernels.tile cimport chances_of_tile, powers_of_tile, weigh_tile
+from fastxent._kernels.transpose cimport rows_of_tile
 
 
 cdef inline void pulls(const Job* job, const double* odds, int n, double* pull) noexcept nogil:
@@ -48,7 +49,7 @@ cdef inline void put_tile(
         for k in range(classes):
             walk(job, op, start, k * op.class_stride, n, <char*>(tile + k * ROWS), True)
         return
-    transpose(tile, ROWS, classes, ROWS, flat, classes)
+    rows_of_tile(tile, classes, flat)
     if all_done and job.ndim == 1 and op.stride[0] == classes * <Py_ssize_t>sizeof(real):
         write(job, <char*>at(job, op, start), flat, n * classes * sizeof(real))
         return

@@ -18,49 +18,7 @@ from fastxent._kernels.load cimport (
 )
 from fastxent._kernels.real cimport difference, odds_from, unit
 from fastxent._kernels.reduce cimport add, fold
-
-cdef extern from *:
-    """
-    #if defined(__has_builtin)
-    #if __has_builtin(__builtin_shufflevector)
-    #define FASTXENT_FOUR
-    typedef float fastxent_four __attribute__((vector_size(16)));
-    #endif
-    #endif
-
-    /* Four rows of four floats, transposed. No compiler finds these shuffles by itself. */
-    static inline void fastxent_transpose(const float* source, Py_ssize_t step, float* target,
-                                          Py_ssize_t target_step)
-    {
-    #ifdef FASTXENT_FOUR
-        fastxent_four a, b, c, d, ab, cd;
-        memcpy(&a, source, 16);
-        memcpy(&b, source + step, 16);
-        memcpy(&c, source + 2 * step, 16);
-        memcpy(&d, source + 3 * step, 16);
-        ab = __builtin_shufflevector(a, b, 0, 4, 1, 5);
-        cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
-        a = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-        c = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-        b = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
-        ab = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
-        d = __builtin_shufflevector(a, c, 2, 3, 6, 7);
-        a = __builtin_shufflevector(a, c, 0, 1, 4, 5);
-        memcpy(target, &ab, 16);
-        memcpy(target + target_step, &b, 16);
-        memcpy(target + 2 * target_step, &a, 16);
-        memcpy(target + 3 * target_step, &d, 16);
-    #else
-        for (int i = 0; i < 4; i++)
-            for (int k = 0; k < 4; k++)
-                target[k * target_step + i] = source[i * step + k];
-    #endif
-    }
-    """
-    void transpose_four "fastxent_transpose"(
-        const float* source, Py_ssize_t step, float* target, Py_ssize_t target_step
-    ) noexcept nogil
-
+from fastxent._kernels.transpose cimport tile_of_rows
 
 # ---- one exponential -------------------------------------------------------------------------
 
@@ -141,39 +99,6 @@ cdef inline void target_scores(
         widen(op.kind, halves, n, scores)
 
 
-cdef inline void transpose(
-    const real* source, Py_ssize_t step, Py_ssize_t rows, Py_ssize_t columns, real* target,
-    Py_ssize_t target_step
-) noexcept nogil:
-    """target[k * target_step + i] = source[i * step + k]."""
-    cdef Py_ssize_t i, k, column
-    cdef const real* block
-    cdef real* place
-    cdef real* end
-    if real is float:
-        if rows >= 4 and columns >= 4:
-            for k from 0 <= k < columns by 4:
-                # The last four overlap those before, in both directions.
-                column = k if k + 4 <= columns else columns - 4
-                block = source + column
-                place = target + column * target_step
-                end = place + rows - rows % 4
-                while place < end:
-                    transpose_four(block, step, place, target_step)
-                    block += 4 * step
-                    place += 4
-                if rows % 4 != 0:
-                    i = rows - 4
-                    transpose_four(
-                        source + i * step + column, step, target + column * target_step + i,
-                        target_step,
-                    )
-            return
-    for k in range(columns):
-        for i in range(rows):
-            target[k * target_step + i] = source[i * step + k]
-
-
 cdef inline void load_tile(
     const Job* job, const Operand* op, Py_ssize_t start, int n, real* tile
 ) noexcept nogil:
@@ -183,16 +108,15 @@ cdef inline void load_tile(
     cdef Py_ssize_t classes = job.classes
     if n == ROWS and op.class_stride == op.itemsize:
         if is_evenly_spaced(job, op, tile):
-            transpose(
-                <const real*>(op.data + start * op.stride[0]), op.stride[0] // size, ROWS, classes,
-                tile, ROWS,
+            tile_of_rows(
+                <const real*>(op.data + start * op.stride[0]), op.stride[0] // size, classes, tile
             )
             return
         if job.ndim == 1 and op.stride[0] == classes * op.itemsize and not op.swapped and (
             <size_t>op.data % <size_t>op.itemsize == 0
         ):
             convert_kind(op.kind, op.data + start * op.stride[0], <int>(ROWS * classes), flat)
-            transpose(flat, classes, ROWS, classes, tile, ROWS)
+            tile_of_rows(flat, classes, classes, tile)
             return
     for k in range(classes):
         walk(job, op, start, k * op.class_stride, n, <char*>flat, False)
