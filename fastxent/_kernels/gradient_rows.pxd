@@ -15,7 +15,7 @@ from fastxent._kernels.job cimport (
     TILE_CLASSES, is_index,
 )
 from fastxent._kernels.load cimport at, real, view_classes
-from fastxent._kernels.odds cimport block_odds, odds_of_row, target_scores
+from fastxent._kernels.odds cimport block_odds, odds_of_run, target_scores
 from fastxent._kernels.real cimport unit
 from fastxent._kernels.reduce cimport add, lane_sum
 
@@ -61,7 +61,7 @@ cdef inline bint long_row_slopes(
     for first from 0 <= first < job.classes by BLOCK:
         m = <int>min(<Py_ssize_t>BLOCK, job.classes - first)
         x = view_classes(&job.scores, row, first, <int>m, rows.scratch, staged)
-        odds_of_row(job, x, m, own, power)
+        odds_of_run(job, row + first * job.scores.class_stride, x, m, own, power)
         for j in range(m):
             power[j] = power[j] * factor
         if first <= target < first + m:

@@ -48,13 +48,26 @@ cdef inline real odds_of_half(real x, real own, real large, real small) noexcept
     return odds_from(d, lost)
 
 
-cdef inline void odds_of_row(
-    const Job* job, const real* x, Py_ssize_t n, real own, real* power
+cdef inline void fetch_classes(const Job* job, const char* place, Py_ssize_t i) noexcept nogil:
+    """Ask for what lies AHEAD of the class i of a run."""
+    prefetch_lanes(place + (i + AHEAD) * job.scores.class_stride, job.scores.itemsize)
+
+
+cdef inline void odds_of_run(
+    const Job* job, const char* place, const real* x, Py_ssize_t n, real own, real* power
 ) noexcept nogil:
-    """The odds of n classes of a row."""
+    """The odds of n classes of a row that lie at a place, and are staged in x."""
     cdef real large = unless_small(own)
-    cdef Py_ssize_t i
-    if is_half(job.scores.kind):
+    cdef Py_ssize_t i, j, whole = n - n % LANES
+    if real is double:
+        # In the sums alone, eight bytes a class would be asked for in a rush: a tenth slower.
+        for i from 0 <= i < whole by LANES:
+            fetch_classes(job, place, i)
+            for j in range(i, i + LANES):
+                power[j] = odds(x[j], own)
+        for i in range(whole, n):
+            power[i] = odds(x[i], own)
+    elif is_half(job.scores.kind):
         for i in range(n):
             power[i] = odds_of_half(x[i], own, large, own - large)
     else:
@@ -221,8 +234,9 @@ cdef inline void block_odds(
     cdef real staged[BLOCK]
     cdef double lanes[LANES]
     cdef const real* x = view_classes(&job.scores, row, first, m, scratch, staged)
+    cdef const char* place = row + first * job.scores.class_stride
     cdef Py_ssize_t i, j, padded = (m + LANES - 1) // LANES * LANES
-    odds_of_row(job, x, m, own, power)
+    odds_of_run(job, place, x, m, own, power)
     for i in range(m, padded):
         power[i] = 0
     if first <= target < first + m:
@@ -230,7 +244,8 @@ cdef inline void block_odds(
     for j in range(LANES):
         lanes[j] = 0.0
     for i from 0 <= i < padded by LANES:
-        prefetch_lanes(row + (first + i + AHEAD) * job.scores.class_stride, job.scores.itemsize)
+        if real is float:
+            fetch_classes(job, place, i)
         for j in range(LANES):
             lanes[j] += <double>power[i + j]
     add(fold(lanes), hi, lo)
