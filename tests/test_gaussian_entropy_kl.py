@@ -3,8 +3,8 @@
 import math
 
 import numpy as np
-import oracle
 import pytest
+from agreement import outcomes
 from exact import exact, mp
 from footprint import LIMIT, peak
 from hypothesis import given, settings
@@ -28,26 +28,12 @@ ARGS = {"gaussian_nll": (Y, MEAN), "entropy": (P,), "kl_divergence": (Q, P)}
 
 def assert_agrees(case):
     """To the last places of the largest term: what a divergence is the sum of may cancel."""
-    inputs = [a.tobytes() for a in case.args]
-    f = loss(case.loss)
-    try:
-        want = getattr(oracle, case.loss)(*case.args, **case.options)
-    except ValueError:
-        with pytest.raises(ValueError, match=r"^(y_true|mean|var|q|p|sample_weight)\["):
-            f(*case.args, **case.options)
-        return
-    got = f(*case.args, **case.options)
-    if case.options["reduction"] == "none":
-        assert (got.dtype, got.shape) == (want.dtype, want.shape), case
-        out = np.full_like(want, 7)
-        assert f(*case.args, **case.options, out=out) is out
-        np.testing.assert_array_equal(out, got)
-    else:
-        assert type(got) is float, case
-    narrow = np.asarray(want).dtype == np.float32
-    rtol, atol = (3e-7, 1e-6) if narrow else (1e-13, 1e-14 * np.size(case.scores))
-    np.testing.assert_allclose(got, want, rtol=rtol, atol=atol, err_msg=repr(case))
-    assert [a.tobytes() for a in case.args] == inputs, case
+    found = outcomes(case, refusal=r"^(y_true|mean|var|q|p|sample_weight)\[")
+    if found:
+        got, want = found
+        narrow = np.asarray(want).dtype == np.float32
+        rtol, atol = (3e-7, 1e-6) if narrow else (1e-13, 1e-14 * np.size(case.scores))
+        np.testing.assert_allclose(got, want, rtol=rtol, atol=atol, err_msg=repr(case))
 
 
 @pytest.mark.parametrize("name", NAMES)
