@@ -33,7 +33,7 @@ from fastxent._log_loss_input import (
 
 # Scores in a block, whatever the labels: where they are cut, sums may differ in the last bit.
 _LONG_BLOCK = 1 << 19  # of one column, which only the kernel looks at
-_BLOCK = 1 << 17  # of rows, which are looked at four times and so have to stay in L2
+_BLOCK = 1 << 17  # of rows, which are looked at three times and so have to stay in L2
 
 
 def log_loss(
