@@ -16,7 +16,7 @@ from fastxent._kernels.load cimport (
 )
 from fastxent._kernels.probability cimport clip, share_lost
 from fastxent._kernels.product cimport (
-    Clipped, Product, clip_block, clipped, has_bounds, log_one_plus, multiply_likelihoods,
+    Clipped, Missed, Product, clip_block, clipped, has_bounds, log_one_plus, multiply_likelihoods,
 )
 from fastxent._kernels.real cimport decay, exponent, log1p_unit, log_of_parts, mantissa
 from fastxent._kernels.reduce cimport add, fold, lane_sum
@@ -219,8 +219,6 @@ cdef inline bint add_soft_losses(
     """
     cdef real scores[BLOCK]
     cdef real labels[BLOCK]
-    cdef real rest[BLOCK]
-    cdef double most[BLOCK]
     cdef double scratch[BLOCK]
     cdef real eps = <real>job.eps, one = 1, half = 0.5
     cdef real q, nothing = -0.0
@@ -262,13 +260,11 @@ cdef inline bint add_soft_losses(
     for i from 0 <= i < BLOCK by LANES:
         fetch(&next, OF_LABELS, i)
         for j in range(i, i + LANES):
-            rest[j] = share[j] * log_of_parts(f[j], nothing, k[j])
-    for i in range(BLOCK):
-        most[i] = 1.0 - <double>scores[i]
+            share[j] *= log_of_parts(f[j], nothing, k[j])
     next.size[OF_SCORES] = next.size[OF_LABELS] = 0     # both are on their way
-    if not multiply_likelihoods(most, <const Clipped*>NULL, 0.0, &next, product):
+    if not multiply_likelihoods(<const real*>scores, <const Missed*>NULL, 0.0, &next, product):
         return False
-    add(lane_sum(rest, BLOCK), &partial.total, &partial.total_lo)
+    add(lane_sum(share, BLOCK), &partial.total, &partial.total_lo)
     return True
 
 

@@ -451,6 +451,8 @@ cdef inline bint only_zero_or_one(const floating* source, int n) noexcept nogil:
     cdef floating lanes[LANES]
     cdef floating off, sum_off = 0
     cdef Py_ssize_t i, j
+    if source[0] * source[0] != source[0]:
+        return False    # mostly the first soft label tells
     for j in range(LANES):
         lanes[j] = 0
     for i from 0 <= i <= n - LANES by LANES:

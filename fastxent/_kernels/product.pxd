@@ -25,11 +25,15 @@ cdef struct Unlabelled:     # stands for labels that are all 1
 cdef struct Clipped:        # the same, and each p is known to be in [eps, 1 - eps]
     char unused
 
+cdef struct Missed:         # for labels that are all 0, and each p is known to be there
+    char unused
+
 ctypedef fused label:   # each a function of its own: a choice within the loop costs a quarter
     float
     double
     Unlabelled
     Clipped
+    Missed
 
 cdef struct Product:    # of one chunk: mantissas in [1, 2^64), and the sum of the exponents
     double mantissa[LANES]
@@ -93,11 +97,13 @@ cdef inline bint multiply_likelihoods(
             fetch(next, OF_SCORES, i)
             fetch(next, OF_LABELS, i)
             for j in range(LANES):
-                if label is not Clipped:
+                if label is not Clipped and label is not Missed:
                     least[j] = p[i + j] if p[i + j] < least[j] else least[j]
                     most[j] = p[i + j] if p[i + j] > most[j] else most[j]
                 if label is Unlabelled or label is Clipped:
                     lanes[j] *= <double>p[i + j]
+                elif label is Missed:
+                    lanes[j] *= 1.0 - <double>p[i + j]
                 else:
                     chosen = <double>p[i + j]
                     other = 1.0 - chosen
@@ -114,7 +120,7 @@ cdef inline bint multiply_likelihoods(
     cdef double exponent = <double>exponents - <double>(1023 * LANES * (BLOCK // span))
     if (
         wrong
-        or label is not Clipped and not (eps <= <double>low and <double>high <= 1.0 - eps)
+        or label is not Clipped and label is not Missed and not (eps <= <double>low and <double>high <= 1.0 - eps)
         or exponent > -<double>LEAST_BITS - LANES * (BLOCK // span)
     ):
         return False
