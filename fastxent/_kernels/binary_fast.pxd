@@ -11,7 +11,7 @@ from fastxent._kernels.job cimport (
     ABSENT, BFLOAT16, BINARY, BINARY_LOGITS, BLOCK, FLOAT16, FLOAT32, FLOAT64, Job, LANES, Partial,
 )
 from fastxent._kernels.load cimport (
-    Ahead, OF_LABELS, OF_SCORES, OF_WEIGHT, convert, fetch, floating, gather,
+    Ahead, OF_LABELS, OF_SCORES, OF_WEIGHT, convert, fetch, fetch_straight, floating, gather,
     hard_labels, is_real, look_ahead, real, view, widen,
 )
 from fastxent._kernels.probability cimport clip, share_lost
@@ -252,15 +252,15 @@ cdef inline bint add_soft_losses(
         q = eps if q < eps else q
         scores[i] = q
     for i from 0 <= i < BLOCK by LANES:
-        fetch(&next, OF_SCORES, i)
-        for j in range(i, i + LANES):
-            q = (one - scores[j]) / scores[j]
-            f[j] = mantissa(q) - one
-            k[j] = exponent(q)
+        fetch_straight(&next, OF_SCORES, i)
+        for j in range(LANES):
+            q = (one - scores[i + j]) / scores[i + j]
+            f[i + j] = mantissa(q) - one
+            k[i + j] = exponent(q)
     for i from 0 <= i < BLOCK by LANES:
-        fetch(&next, OF_LABELS, i)
-        for j in range(i, i + LANES):
-            share[j] *= log_of_parts(f[j], nothing, k[j])
+        fetch_straight(&next, OF_LABELS, i)
+        for j in range(LANES):
+            share[i + j] *= log_of_parts(f[i + j], nothing, k[i + j])
     next.size[OF_SCORES] = next.size[OF_LABELS] = 0     # both are on their way
     if not multiply_likelihoods(<const real*>scores, <const Missed*>NULL, 0.0, &next, product):
         return False

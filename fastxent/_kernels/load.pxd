@@ -246,6 +246,18 @@ cdef inline void fetch(const Ahead* next, Py_ssize_t array, Py_ssize_t i) noexce
     prefetch_lanes(next.place[array] + i * next.size[array], next.size[array])
 
 
+cdef inline void fetch_straight(const Ahead* next, Py_ssize_t array, Py_ssize_t i) noexcept nogil:
+    """The same without a loop in the loop, whose end the processor may fail to foresee.
+
+    Measured, that is a quarter faster in the midst of divisions and logarithms, and up to a sixth
+    slower where there is little to do but to wait for the memory.
+    """
+    cdef const char* place = next.place[array] + i * next.size[array]
+    cdef Py_ssize_t quarter
+    for quarter in range(4):
+        prefetch(place + quarter * (LANES // 4) * next.size[array])
+
+
 cdef inline const void* gather(
     const Job* job, const Operand* op, Py_ssize_t start, int n, void* scratch
 ) noexcept nogil:
