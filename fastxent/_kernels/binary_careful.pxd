@@ -6,15 +6,13 @@ from libc.math cimport INFINITY
 from libc.stdint cimport uint8_t
 
 from fastxent._kernels.checks cimport outside
+from fastxent._kernels.fetch cimport Ahead, fetch, look_ahead, OF_LABELS, OF_SCORES, OF_WEIGHT
 from fastxent._kernels.focal cimport binary_focal_losses
 from fastxent._kernels.job cimport (
     ABSENT, BAD_LABEL, BAD_SCALE, BAD_SCORE, BAD_WEIGHT, BINARY, BINARY_FOCAL, BINARY_LOGITS,
     GAUSSIAN, Job, LANES, NAN_LABEL, NAN_OMIT, NAN_PROPAGATE, NAN_SCORE, NO_FAULT, Partial,
 )
-from fastxent._kernels.load cimport (
-    Ahead, OF_LABELS, OF_SCORES, OF_WEIGHT, convert, fetch, gather, hard_labels, load, look_ahead,
-    real,
-)
+from fastxent._kernels.load cimport convert, gather, hard_labels, load, real
 from fastxent._kernels.math cimport log_wide
 from fastxent._kernels.probability cimport minus_log
 from fastxent._kernels.real cimport decay, log1p_unit

@@ -7,12 +7,14 @@ from libc.math cimport INFINITY
 from libc.stdint cimport uint16_t
 
 from fastxent._kernels.checks cimport all_within, halves_within_one, largest
+from fastxent._kernels.fetch cimport (
+    Ahead, fetch, fetch_straight, look_ahead, OF_LABELS, OF_SCORES, OF_WEIGHT,
+)
 from fastxent._kernels.job cimport (
     ABSENT, BFLOAT16, BINARY, BINARY_LOGITS, BLOCK, FLOAT16, FLOAT32, FLOAT64, Job, LANES, Partial,
 )
 from fastxent._kernels.load cimport (
-    Ahead, OF_LABELS, OF_SCORES, OF_WEIGHT, convert, fetch, fetch_straight, floating, gather,
-    hard_labels, is_real, look_ahead, real, view, widen,
+    convert, floating, gather, hard_labels, is_real, real, view, widen,
 )
 from fastxent._kernels.probability cimport clip, share_lost
 from fastxent._kernels.product cimport (

@@ -12,15 +12,14 @@ from fastxent._kernels.distribution cimport (
     distribution_fault, distribution_from_logits, distribution_from_probabilities,
     focal_from_logits,
 )
+from fastxent._kernels.fetch cimport Ahead, ahead, look_ahead, prefetch_lanes
 from fastxent._kernels.focal cimport focal_of_odds
 from fastxent._kernels.job cimport (
     ABSENT, BAD_SCORE, BLOCK, CATEGORICAL, CATEGORICAL_FOCAL, CATEGORICAL_LOGITS, Fault, Job, LANES,
     NAN_SCORE, NO_FAULT, Operand, Partial, ROWS, TILE_CLASSES, UNDEFINED_ROW, has_row_logits,
     is_index,
 )
-from fastxent._kernels.load cimport (
-    Ahead, ahead, at, load_indices, load_one, look_ahead, prefetch_lanes, real,
-)
+from fastxent._kernels.load cimport at, load_indices, load_one, real
 from fastxent._kernels.math cimport decay_wide, log_wide
 from fastxent._kernels.odds cimport row_odds, target_scores, tile_odds
 from fastxent._kernels.probability cimport minus_log

@@ -13,10 +13,6 @@ from fastxent._kernels.job cimport (
     LANES, UINT8, UINT16, UINT32, UINT64, Job, Kind, MAX_NDIM, Operand, is_half,
 )
 
-cdef enum:
-    AHEAD = 2048    # elements between what is worked on and what is prefetched
-    AHEAD_BYTES = 8192  # at most: what several arrays have in L1 at a time has to fit
-
 ctypedef fused real:
     float
     double
@@ -87,17 +83,6 @@ cdef extern from *:
     """
     bint has_widen_sixteen "fastxent_has_widen"
     void widen_sixteen "fastxent_widen"(const uint16_t* source, float* target) noexcept nogil
-
-cdef extern from *:
-    """
-    #if defined(__GNUC__)
-    #define fastxent_prefetch(address) __builtin_prefetch((address), 0, 3)
-    #else
-    #define fastxent_prefetch(address) ((void)(address))
-    #endif
-    """
-    void prefetch "fastxent_prefetch"(const char* address) noexcept nogil
-
 
 # ---- positions and where they lie ------------------------------------------------------------
 
@@ -203,59 +188,6 @@ cdef inline void walk(
                 break
             offset -= index[d] * op.stride[d]
             index[d] = 0
-
-
-cdef inline void prefetch_lanes(const char* place, Py_ssize_t itemsize) noexcept nogil:
-    """Ask for what LANES elements will need, AHEAD of the time when they are read.
-
-    A block is read in one go and then worked on from L1, while the processor's own prefetching
-    rests. Asked for evenly in the midst of the work, the next blocks come in meanwhile: measured,
-    that makes max(memory, work) of memory + work. Nothing is read: any address will do.
-    """
-    cdef Py_ssize_t offset
-    for offset from 0 <= offset < LANES * itemsize by 64:
-        prefetch(place + offset)
-
-
-cdef inline const char* ahead(const Operand* op, Py_ssize_t position) noexcept nogil:
-    """Where the elements AHEAD of a position lie, if the array is one run."""
-    return op.data + position * op.itemsize + min(AHEAD * op.itemsize, AHEAD_BYTES)
-
-
-cdef enum:
-    OF_SCORES, OF_LABELS, OF_WEIGHT
-
-cdef struct Ahead:      # what a block's loops fetch meanwhile; each takes one array, for an even flow
-    const char* place[3]
-    Py_ssize_t size[3]      # of an element; 0 for an array that is absent, or not one run
-
-
-cdef inline Ahead look_ahead(const Job* job, Py_ssize_t position) noexcept nogil:
-    cdef Ahead next
-    cdef const Operand* op
-    cdef Py_ssize_t i
-    for i in range(3):
-        op = &job.scores if i == 0 else &job.labels if i == 1 else &job.weight
-        next.place[i] = ahead(op, position)
-        next.size[i] = op.itemsize if op.kind != ABSENT and op.direct else 0
-    return next
-
-
-cdef inline void fetch(const Ahead* next, Py_ssize_t array, Py_ssize_t i) noexcept nogil:
-    """Ask for what LANES elements of an array will need that lie ahead of the block's element i."""
-    prefetch_lanes(next.place[array] + i * next.size[array], next.size[array])
-
-
-cdef inline void fetch_straight(const Ahead* next, Py_ssize_t array, Py_ssize_t i) noexcept nogil:
-    """The same without a loop in the loop, whose end the processor may fail to foresee.
-
-    Measured, that is a quarter faster in the midst of divisions and logarithms, and up to a sixth
-    slower where there is little to do but to wait for the memory.
-    """
-    cdef const char* place = next.place[array] + i * next.size[array]
-    cdef Py_ssize_t quarter
-    for quarter in range(4):
-        prefetch(place + quarter * (LANES // 4) * next.size[array])
 
 
 cdef inline const void* gather(

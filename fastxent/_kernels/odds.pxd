@@ -12,9 +12,10 @@ from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint16_t
 from libc.string cimport memcpy
 
+from fastxent._kernels.fetch cimport AHEAD, prefetch_lanes
 from fastxent._kernels.job cimport BLOCK, Job, LANES, Operand, ROWS, TILE_CLASSES, is_half
 from fastxent._kernels.load cimport (
-    AHEAD, at, convert_kind, is_real, load_one, prefetch_lanes, real, view_classes, walk, widen,
+    at, convert_kind, is_real, load_one, real, view_classes, walk, widen,
 )
 from fastxent._kernels.real cimport difference, odds_from, unit
 from fastxent._kernels.reduce cimport add, fold

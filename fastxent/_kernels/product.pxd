@@ -6,8 +6,9 @@
 from libc.stdint cimport uint64_t
 
 from fastxent._kernels.checks cimport all_within
+from fastxent._kernels.fetch cimport Ahead, fetch, OF_LABELS, OF_SCORES
 from fastxent._kernels.job cimport BLOCK, LANES, Partial
-from fastxent._kernels.load cimport Ahead, OF_LABELS, OF_SCORES, fetch, real
+from fastxent._kernels.load cimport real
 from fastxent._kernels.math cimport log1p_wide, logn_wide, wide_bits, wide_from
 from fastxent._kernels.reduce cimport add, fold
 
