@@ -9,6 +9,7 @@ the first fault. A chunk's bits depend on the job alone; `engine` adds the chunk
 
 job          the structs, and the constants that fix the order of every sum
 load         any type, layout and byte order -> short contiguous runs
+fetch        what the next blocks need, asked for meanwhile
 checks       ranges of full blocks, by their bits
 store        results -> arrays, past the caches where they are large
 math         exp and log; real: the same in the type at hand
@@ -16,6 +17,7 @@ reduce       sums in lanes and pairs
 product      sums of logarithms as products
 probability  the logarithm of one probability, clipped
 odds         exponentials of rows of logits
+transpose    rows of few classes -> SIMD over the rows, and back
 tile         the same in float64, of few classes, against distributions
 binary       losses of one number per position; its roads are binary_fast and binary_careful
 categorical  losses of one row per position, of a block that rows has staged

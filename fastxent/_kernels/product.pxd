@@ -85,6 +85,7 @@ cdef inline bint multiply_likelihoods(
     cdef real low = 1.0, high = 0.0
     cdef double chosen, other
     cdef uint64_t bits, exponents = 0, wrong = 0
+    cdef bint within = True
     cdef Py_ssize_t i, j, run
     cdef int span = LANES * (NARROW_FACTORS if real is float else WIDE_FACTORS)
     for j in range(LANES):
@@ -118,10 +119,12 @@ cdef inline bint multiply_likelihoods(
     for j in range(LANES):
         low = least[j] if least[j] < low else low
         high = most[j] if most[j] > high else high
+    if label is not Clipped and label is not Missed:
+        within = eps <= <double>low and <double>high <= 1.0 - eps
     cdef double exponent = <double>exponents - <double>(1023 * LANES * (BLOCK // span))
     if (
         wrong
-        or label is not Clipped and label is not Missed and not (eps <= <double>low and <double>high <= 1.0 - eps)
+        or not within
         or exponent > -<double>LEAST_BITS - LANES * (BLOCK // span)
     ):
         return False
