@@ -153,7 +153,7 @@ cdef inline void probability_losses(
     cdef real rest, chosen, other, lost
     cdef Py_ssize_t i, j
     for i from 0 <= i < BLOCK by LANES:
-        fetch(next, OF_SCORES, i)
+        fetch_straight(next, OF_SCORES, i)
         for j in range(i, i + LANES):
             rest = one - p[j]
             chosen = p[j] if y[j] != zero else rest
@@ -164,7 +164,7 @@ cdef inline void probability_losses(
             k[j] = exponent(chosen)
             low[j] = share_lost(lost, other)
     for i from 0 <= i < BLOCK by LANES:
-        fetch(next, OF_LABELS, i)
+        fetch_straight(next, OF_LABELS, i)
         for j in range(i, i + LANES):
             loss[j] = zero - log_of_parts(f[j], low[j], k[j])
 
@@ -177,11 +177,11 @@ cdef inline void softplus_losses(
     cdef real zero = 0
     cdef Py_ssize_t i, j
     for i from 0 <= i < BLOCK by LANES:
-        fetch(next, OF_SCORES, i)
+        fetch_straight(next, OF_SCORES, i)
         for j in range(i, i + LANES):
             power[j] = decay(z[j])
     for i from 0 <= i < BLOCK by LANES:
-        fetch(next, OF_LABELS, i)
+        fetch_straight(next, OF_LABELS, i)
         for j in range(i, i + LANES):
             loss[j] = log1p_unit(power[j]) + ((z[j] if z[j] > zero else zero) - z[j] * y[j])
 
