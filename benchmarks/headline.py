@@ -221,7 +221,7 @@ def main() -> int:
         else:
             print(line(results[-1]), flush=True)
         if row.against == "one worker" and not second_cpu:  # meanwhile: what there is to be gained
-            second_cpu = gains(options.seconds)
+            second_cpu = gains(2 * options.seconds)
     if second_cpu:
         print(f"\n{sentence(second_cpu)}")
     if options.json:

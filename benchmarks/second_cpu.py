@@ -8,23 +8,59 @@ The CPUs of a virtual machine may be two threads of one core, and have one memor
 from __future__ import annotations
 
 import os
+import statistics
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
 
 import numpy as np
-from timing import Call, by_turns, reading
+from timing import Call, reading, timed
 from works import WORKS
 
 IN_CACHE = 1 << 17  # logits that a core's own cache holds
 LARGE = 1 << 24
 
 
-def gains(budget: float = 1.0) -> dict[str, float]:
-    """How many times as much two threads compute, and read, as one; empty where there is one CPU."""
+def gains(budget: float = 2.0) -> dict[str, float]:
+    """How many times as much two threads do as one, all by turns; empty where there is one CPU."""
     if not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2:
         return {}
-    return {"computing": gain(computing, budget), "reading": gain(reading_memory, budget)}
+    with ThreadPoolExecutor(2) as threads:
+        pairs = {
+            "computing": one_by_one_and_together(computing(), computing(), threads),
+            "reading": one_by_one_and_together(reading_memory(), reading_memory(), threads),
+            "BCE of logits": one_worker_and_two("BCE of logits"),
+            "BCE of logits, bool labels": one_worker_and_two("BCE of logits, bool labels"),
+        }
+        ratios: dict[str, list[float]] = {name: [] for name in pairs}
+        end = perf_counter() + budget
+        while len(ratios["reading"]) < 3 or perf_counter() < end:
+            for name, (alone, together) in pairs.items():
+                ratios[name].append(timed(alone) / timed(together))
+    return {name: statistics.median(found) for name, found in ratios.items()}
+
+
+def one_worker_and_two(name: str) -> tuple[Call, Call]:
+    work = WORKS[name]
+    inputs = work.make(LARGE, np.dtype(np.float32))
+    return work.call(inputs, workers=1), work.call(inputs, workers=2)
+
+
+def one_by_one_and_together(a: Call, b: Call, threads: ThreadPoolExecutor) -> tuple[Call, Call]:
+    """Two calls one after the other, and at a time, each in a thread on a CPU of its own."""
+    cpus = sorted(os.sched_getaffinity(0))[:2]
+    begin = threading.Barrier(2)  # or else the thread that is first takes both
+
+    def run(cpu: int, call: Call) -> None:
+        os.sched_setaffinity(0, {cpu})
+        begin.wait()
+        call()
+
+    def one_by_one() -> None:
+        a()
+        b()
+
+    return one_by_one, lambda: list(threads.map(run, cpus, (a, b)))
 
 
 def computing() -> Call:
@@ -47,31 +83,14 @@ def repeated(call: Call, times: int) -> Call:
     return repeat
 
 
-def gain(make: Callable[[], Call], budget: float) -> float:
-    """Two calls at a time, each in a thread on a CPU of its own, over one after the other."""
-    calls = make(), make()
-    cpus = sorted(os.sched_getaffinity(0))[:2]
-    begin = threading.Barrier(2)  # or else the thread that is first takes both
-
-    def run(cpu: int, call: Call) -> None:
-        os.sched_setaffinity(0, {cpu})
-        begin.wait()
-        call()
-
-    def one_by_one() -> None:
-        for call in calls:
-            call()
-
-    with ThreadPoolExecutor(2) as threads:
-        pair = by_turns(lambda: list(threads.map(run, cpus, calls)), one_by_one, budget)
-    return 1 / pair.ratio
-
-
 def sentence(found: dict[str, float]) -> str:
     if not found:
         return "There is one CPU."
-    times = " and ".join(f"{what} {gain:.2f} times" for what, gain in found.items())
-    return f"Two threads, each with a CPU of its own, gain in {times}."
+    (computing, reading, *workers) = (f"{name} {gain:.2f} times" for name, gain in found.items())
+    return (
+        f"Two threads, each with a CPU of its own, gain in {computing} and {reading}; "
+        f"by turns with them, two workers in {' and '.join(workers)}."
+    )
 
 
 if __name__ == "__main__":
