@@ -22,7 +22,10 @@ LARGE = 1 << 24
 
 
 def gains(budget: float = 2.0) -> dict[str, float]:
-    """How many times as much two threads do as one, all by turns; empty where there is one CPU."""
+    """How many times as much two threads do as one, all by turns.
+
+    Empty where there is one CPU, or no way to give a thread one of its own.
+    """
     if not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2:
         return {}
     with ThreadPoolExecutor(2) as threads:
@@ -85,7 +88,7 @@ def repeated(call: Call, times: int) -> Call:
 
 def sentence(found: dict[str, float]) -> str:
     if not found:
-        return "There is one CPU."
+        return "What a second CPU brings was not measured: none is here that a thread can be given."
     (computing, reading, *workers) = (f"{name} {gain:.2f} times" for name, gain in found.items())
     return (
         f"Two threads, each with a CPU of its own, gain in {computing} and {reading}; "

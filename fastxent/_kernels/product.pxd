@@ -26,7 +26,7 @@ cdef struct Unlabelled:     # stands for labels that are all 1
 cdef struct Clipped:        # the same, and each p is known to be in [eps, 1 - eps]
     char unused
 
-cdef struct Missed:         # for labels that are all 0, and each p is known to be there
+cdef struct Missed:         # for labels that are all 0, and each p is known to be in [eps, 1 - eps]
     char unused
 
 ctypedef fused label:   # each a function of its own: a choice within the loop costs a quarter
