@@ -18,18 +18,17 @@ demo: $(VENV)/fastxent ## score the predictions that ship with fastxent, and ten
 	$(BIN)/python -m fastxent demo
 
 test: $(VENV)/fastxent $(VENV)/group-test ## all tests but those against the peers
-	$(BIN)/pytest --ignore=tests/peers $(ARGS)
+	$(BIN)/pytest -m 'not peers' $(ARGS)
 
 # Not what numpy's age cannot change, the kernels' bits; not types, for which its stubs are too old; and
 # not what is imported, of which newer ones import a part themselves.
 test-oldest: ## the tests with the oldest numpy
 	$(MAKE) VENV=.venv-oldest .venv-oldest/group-test .venv-oldest/fastxent
 	.venv-oldest/bin/python -m pip --quiet install 'numpy==2.0.*'
-	.venv-oldest/bin/pytest --ignore=tests/peers $(addprefix --ignore=tests/test_,reproducible.py import.py) \
-	    --deselect=tests/test_docs.py::test_types_of_calls $(ARGS)
+	.venv-oldest/bin/pytest -m 'not peers and not any_numpy' $(ARGS)
 
 peers: $(VENV)/fastxent $(VENV)/group-peers ## the tests against scikit-learn, torch, ...
-	$(BIN)/pytest tests/peers $(ARGS)
+	$(BIN)/pytest -m peers $(ARGS)
 
 bench: $(VENV)/fastxent $(VENV)/group-bench ## time everything, and write benchmarks/results/
 	$(BIN)/python benchmarks/run.py $(ARGS)
@@ -46,11 +45,8 @@ wheel: $(VENV)/group-wheel ## wheel and sdist in dist/, built twice, checked, te
 	$(BIN)/python tools/make_wheel.py $(ARGS)
 
 # The lines of the kernels as well, in a build apart that counts them: tools/cython_coverage.py.
-# It has one level, is slow and large, and its threads wait for each other's counters, so the tests that
-# ask for more are left out.
-COVERED = $(filter-out $(addprefix tests/test_,build.py memory.py reproducible.py), \
-    $(wildcard tests/test_*.py tests/fuzz/test_*.py) $(addprefix tests/peers/test_, \
-    cli.py cli_errors.py dask.py sklearn_log_loss.py sklearn_scorer.py spark.py))
+# That build has one level, is slow and large, and its threads wait for each other's counters: the mark
+# `uncounted` is on the tests that ask for more.
 coverage: export PYTHONPATH = .:tools
 coverage: PYTHON_HERE = cd build/coverage && $(abspath $(BIN))/python
 coverage: $(VENV)/group-coverage ## the lines that the tests run, .pyx and .pxd too: 95 % at least
@@ -58,8 +54,7 @@ coverage: $(VENV)/group-coverage ## the lines that the tests run, .pyx and .pxd 
 	mkdir -p build/coverage
 	cp -r Makefile *.md LICENSE pyproject.toml setup.py .ci benchmarks docs examples fastxent tests tools build/coverage
 	export FASTXENT_COVERAGE=1 FASTXENT_WERROR=1; $(PYTHON_HERE) setup.py --quiet build_ext --inplace
-	$(PYTHON_HERE) -m coverage run -m pytest $(COVERED) \
-	    --deselect=tests/test_concurrency.py::test_two_workers_really_run_at_once $(ARGS)
+	$(PYTHON_HERE) -m coverage run -m pytest -m 'not uncounted' $(ARGS)
 	$(PYTHON_HERE) tools/cython_coverage.py gather
 	$(PYTHON_HERE) -m coverage report
 	$(PYTHON_HERE) -m coverage json --quiet

@@ -96,14 +96,26 @@ for level in levels[1:]:
     about += [(f"FASTXENT_{level.upper()}_RUNS", f"({supported})")]
 
 
+# What the modules include, all of it by each of them.
+included = sorted(
+    str(path)
+    for path in Path("fastxent/_kernels").rglob("*")
+    if path.suffix in {".h", ".pxd", ".pxi"}
+)
+
+
 def extension(name, flags, macros, include_dirs=()):
     """One module of the native layer, all of which depend on every .pxd."""
     return Extension(
         f"fastxent._kernels.{name}",
-        [f"fastxent/_kernels/{name}.pyx"],
+        [f"fastxent/_kernels/{name.replace('.', '/')}.pyx"],
         include_dirs=list(include_dirs),
         define_macros=abi3 + macros,
-        depends=["setup.py", "pyproject.toml", *sorted(map(str, Path("fastxent").rglob("*.pxd")))],
+        depends=[
+            "setup.py",
+            "pyproject.toml",
+            *sorted(map(str, Path("fastxent/_kernels").rglob("*.[hp]*"))),
+        ],
         extra_compile_args=COMPILE + flags + WERROR,
         extra_link_args=LINK,
         py_limited_api=ABI3,
@@ -133,7 +145,9 @@ class PlainSdist(sdist):
         return path
 
 
-modules = [extension(level, flags[level], [] if flags[level] else guard) for level in levels]
+modules = [
+    extension(f"levels.{level}", flags[level], [] if flags[level] else guard) for level in levels
+]
 modules.append(extension("engine", [], guard + about, [np.get_include()]))
 
 setup(

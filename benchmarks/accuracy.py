@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from mpmath import mp
-from peers import PEERS
 from works import BCE, BCE_Z, CE, CE_Z, Array, Inputs, binary, dtype_of, rows
 
 import fastxent
+from peers import PEERS
 
 mp.dps = 40
 EPS = {"float32": 2.0**-23, "float64": 2.0**-52}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from conftest import FULL, Measure
 from works import WORKS
+
+from conftest import FULL, Measure
 
 # From a call that is all overhead, over the caches, to past the last of them.
 SIZES = [1 << n for n in ((5, 10, 15, 18, 20, 22, 24) if FULL else (5, 15, 24))]

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from works import WORKS
+
 from conftest import FULL, Measure
 from peers import PEERS
-from works import WORKS
 
 SIZES = [1 << n for n in ((5, 10, 15, 20, 24) if FULL else (5, 24))]
 DTYPES = ["float32", "float64"] if FULL else ["float32"]

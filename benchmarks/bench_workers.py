@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 import pytest
-from conftest import Measure
 from works import WORKS
+
+from conftest import Measure
 
 
 @pytest.mark.parametrize("size", [1 << 20, 1 << 24])

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from peers import PEERS
 from second_cpu import gains, sentence
 from timing import CLOCKS, Call, Clock, by_turns, reading
 from works import WORKS, Inputs
 
 import fastxent
+from peers import PEERS
 
 LARGE = 1 << 24
 TEN = (1 << 21) * 10

@@ -1,7 +1,7 @@
 """Cross-entropy of large batches on a CPU: at the speed of memory, the same bits everywhere."""
 
 try:
-    from fastxent._kernels.engine import version as __version__
+    from fastxent._core.dispatch import version as __version__
 except ModuleNotFoundError as _error:
     if _error.name != "fastxent._kernels.engine":
         raise
@@ -12,34 +12,30 @@ except ModuleNotFoundError as _error:
         name=_error.name,
     ) from None
 
-from fastxent._focal import (
+from fastxent._aggregate.accumulator import LossAccumulator, bits_per_byte
+from fastxent._aggregate.groups import grouped
+from fastxent._aggregate.score import compare, score
+from fastxent._core.dispatch import show_config, simd_level
+from fastxent._log_loss.log_loss import log_loss
+from fastxent._losses import (
+    binary_cross_entropy,
+    binary_cross_entropy_grad_hess,
+    binary_cross_entropy_value_and_grad,
+    binary_cross_entropy_with_logits,
     binary_focal_loss,
     binary_focal_loss_grad_hess,
     binary_focal_loss_value_and_grad,
+    categorical_cross_entropy,
+    categorical_cross_entropy_grad_hess,
+    categorical_cross_entropy_value_and_grad,
+    categorical_cross_entropy_with_logits,
     categorical_focal_loss,
     categorical_focal_loss_grad_hess,
     categorical_focal_loss_value_and_grad,
-)
-from fastxent._gradients import (
-    binary_cross_entropy_grad_hess,
-    binary_cross_entropy_value_and_grad,
-    categorical_cross_entropy_grad_hess,
-    categorical_cross_entropy_value_and_grad,
-)
-from fastxent._groups import grouped
-from fastxent._log_loss import log_loss
-from fastxent._losses import (
-    binary_cross_entropy,
-    binary_cross_entropy_with_logits,
-    categorical_cross_entropy,
-    categorical_cross_entropy_with_logits,
     entropy,
     gaussian_nll,
     kl_divergence,
 )
-from fastxent._simd import show_config, simd_level
-from fastxent._stream import LossAccumulator, bits_per_byte
-from fastxent._uncertainty import compare, score
 
 __all__ = [
     "LossAccumulator",

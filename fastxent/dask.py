@@ -15,10 +15,10 @@ import dask.array as da
 import numpy as np
 from dask.delayed import Delayed, delayed
 
-from fastxent import _checks
-from fastxent._call import Call
-from fastxent._columns import Columns
-from fastxent._stream import LossAccumulator
+from fastxent._aggregate.accumulator import LossAccumulator
+from fastxent._aggregate.bound_loss import Call
+from fastxent._aggregate.column_names import Columns
+from fastxent._core import validation
 
 __all__ = ["accumulate", "accumulate_frame"]
 
@@ -75,7 +75,7 @@ def accumulate(
     truth, first = da.asarray(y_true), da.asarray(y_true if scores is None else scores)
     axis = -1
     if call.loss.rows:
-        axis = _checks.class_axis(first, call.options["axis"], call.loss.scores)
+        axis = validation.class_axis(first, call.options["axis"], call.loss.scores)
         first = first.rechunk({axis: -1})
     cuts = first.chunks if axis < 0 else first.chunks[:axis] + first.chunks[axis + 1 :]
     per_row = axis >= 0 and truth.ndim == first.ndim

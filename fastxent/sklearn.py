@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.metadata_routing import MetadataRequest
 
-from fastxent._log_loss import log_loss
+from fastxent._log_loss.log_loss import log_loss
 
 __all__ = ["neg_log_loss_scorer"]
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from fastxent._columns import Columns
-from fastxent._stream import LossAccumulator
+from fastxent._aggregate.accumulator import LossAccumulator
+from fastxent._aggregate.column_names import Columns
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -3,12 +3,11 @@
 #
 # As root on Debian, since it may install qemu-user and the cross-compiler. Debian's Python of arm64 is
 # unpacked, not installed; under qemu's emulation it runs setup.py, whose compiler is a native one
-# that makes code for arm64. Then tests/digests.py prints some 800 digests, here and there, and the
-# tests named below run there. All of it lies in build/arm64; emulated, it takes a quarter of an hour.
+# that makes code for arm64. Then tests/helpers/digests.py prints some 800 digests, here and there, and the
+# tests marked arm64 run there. All of it lies in build/arm64; emulated, it takes a quarter of an hour.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 here=${1:?which python has fastxent for this machine?}
-tests=(tests/test_{reproducible,identities,layout,errors,log_loss}.py)
 work=$PWD/build/arm64
 root=$work/root
 triple=aarch64-linux-gnu
@@ -58,7 +57,7 @@ file "$work"/package/fastxent/_kernels/*.so | grep -c 'ARM aarch64'
 
 echo "=== digests"
 run() { # all but the group of large arrays, which would take an hour; line 1 is the level
-    (cd tests && PYTHONPATH=. "$@" -P digests.py binary categorical others | tail -n +2)
+    (cd tests && PYTHONPATH=. "$@" -P helpers/digests.py binary categorical others | tail -n +2)
 }
 FASTXENT_SIMD=baseline run "$here" >"$work/digests.here"
 run "$work/python" >"$work/digests.there"
@@ -71,4 +70,4 @@ echo "=== tests on arm64"
 PYTHONPATH="$PWD/tests" "$work/python" -P -c '
 import sys, pytest
 sys.executable = sys.argv[1]
-sys.exit(pytest.main(sys.argv[2:]))' "$work/python" -p no:cacheprovider "${tests[@]}"
+sys.exit(pytest.main(sys.argv[2:]))' "$work/python" -p no:cacheprovider -m arm64

@@ -1,4 +1,4 @@
-"""Derive the constants of fastxent/_kernels/math.pxd, print them, and check that they stand there.
+"""Derive the constants of _kernels/numeric/elementary.pxd, print them, and check that they stand there.
 
 Run `python tools/fit_polynomials.py` (it needs mpmath and takes a minute). Each polynomial makes
 the greatest relative error of its function small, by Lawson's algorithm: least squares, where the
@@ -21,7 +21,7 @@ from mpmath import mp, mpf
 mp.prec = 160
 
 Function = Callable[[mpf], mpf]
-MATH = Path(__file__).parents[1] / "fastxent" / "_kernels" / "math.pxd"
+MATH = Path(__file__).parents[1] / "fastxent" / "_kernels" / "numeric" / "elementary.pxd"
 
 
 def to_wide(x: mpf) -> float:

@@ -10,7 +10,8 @@ from typing import Any
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-from fastxent import _options
+from fastxent._core.loss import DEFAULTS
+from fastxent._losses import LOSSES
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -113,9 +114,9 @@ class Options(Table):
 
     def rows(self):
         yield "option", "default", "taken by"
-        for option, default in _options.DEFAULTS.items():
-            takers = [loss.name for loss in _options.LOSSES if option in loss.takes]
-            if len(takers) == len(_options.LOSSES):
+        for option, default in DEFAULTS.items():
+            takers = [loss.name for loss in LOSSES if option in loss.takes]
+            if len(takers) == len(LOSSES):
                 taken = "every loss"
             else:
                 taken = ", ".join(f":func:`~fastxent.{name}`" for name in takers)

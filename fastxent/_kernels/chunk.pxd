@@ -1,11 +1,11 @@
 # The one entry of a level: a chunk of a job in, its partial sums out.
 
-from fastxent._kernels.binary cimport run_positions
-from fastxent._kernels.categorical cimport run_rows
+from fastxent._kernels.arrays.store cimport fence
+from fastxent._kernels.binary.chunk cimport run_positions
+from fastxent._kernels.categorical.chunk cimport run_rows
 from fastxent._kernels.gradient cimport run_with_gradients
-from fastxent._kernels.job cimport ABSENT, FLOAT64, Job, LANES, NO_FAULT, Partial, has_rows
-from fastxent._kernels.product cimport add_pool
-from fastxent._kernels.store cimport fence
+from fastxent._kernels.job cimport ABSENT, FLOAT64, has_rows, Job, LANES, NO_FAULT, Partial
+from fastxent._kernels.likelihood cimport add_pool
 
 
 cdef inline void run_chunk(const Job* job, Py_ssize_t number, Partial* partial) noexcept nogil:

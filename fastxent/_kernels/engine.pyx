@@ -10,10 +10,11 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 
 from fastxent._kernels.job cimport (
-    ABSENT, BFLOAT16, BOOL, CATEGORICAL, FLOAT16, FLOAT32, FLOAT64, INT8, INT16, INT32, INT64, Job,
-    Kind, Loss, NO_FAULT, NanPolicy, Operand, Partial, Table, UINT8, UINT16, UINT32, UINT64, has_rows,
+    ABSENT, BFLOAT16, BOOL, CATEGORICAL, FLOAT16, FLOAT32, FLOAT64, has_rows, INT16, INT32, INT64,
+    INT8, Job, Kind, Loss, NanPolicy, NO_FAULT, Operand, Partial, Table, UINT16, UINT32, UINT64,
+    UINT8,
 )
-from fastxent._kernels.reduce cimport add
+from fastxent._kernels.numeric.sums cimport add
 
 cdef extern from *:
     """

@@ -9,12 +9,12 @@ from libc.math cimport INFINITY
 from libc.stdint cimport uint64_t
 
 from fastxent._kernels.job cimport BLOCK, Job, ROWS
-from fastxent._kernels.math cimport (
-    _log_wide, decay_wide, decay_wide2, exponent_wide, log1p_wide, mantissa_wide, two_sum, wide_bits,
-    wide_from,
+from fastxent._kernels.numeric.elementary cimport (
+    _log_wide, decay_wide, decay_wide2, exponent_wide, log1p_wide, mantissa_wide, two_sum,
 )
-from fastxent._kernels.real cimport difference
-from fastxent._kernels.reduce cimport term
+from fastxent._kernels.numeric.generic cimport difference
+from fastxent._kernels.numeric.sums cimport term
+from fastxent._kernels.types cimport wide_bits, wide_from
 
 
 cdef inline double power(double x, double gamma) noexcept nogil:

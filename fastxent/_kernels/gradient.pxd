@@ -7,10 +7,10 @@
 # No difference of nearly equal numbers: with e = e^-|z|, sigma(z) - 1 is -e / (1 + e), and the target's
 # p - 1 is -rest / (1 + rest), where rest is the sum of the other classes' odds against it.
 
-from fastxent._kernels.gradient_binary cimport run_position_block
-from fastxent._kernels.gradient_rows cimport run_row_block
-from fastxent._kernels.job cimport BLOCK, Job, NO_FAULT, Partial, ROWS, has_rows
-from fastxent._kernels.load cimport real
+from fastxent._kernels.binary.gradient cimport run_position_block
+from fastxent._kernels.categorical.gradient cimport run_row_block
+from fastxent._kernels.job cimport BLOCK, has_rows, Job, NO_FAULT, Partial, ROWS
+from fastxent._kernels.types cimport real
 
 
 cdef inline void run_with_gradients(

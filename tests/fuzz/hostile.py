@@ -23,7 +23,8 @@ import ml_dtypes
 import numpy as np
 
 import fastxent
-from fastxent import _options
+from fastxent._core.loss import Loss
+from fastxent._losses import LOSSES
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 SCORES = ["f2", "f4", "f8", ">f4", ">f8", ">f2", BFLOAT16, "f4", "f8", "i4", "u1", "?"]
@@ -35,9 +36,9 @@ LIMITS = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, 5e-324, 1e308, -1e-300, 0.5]
 LARGE = 600_001  # losses, so that two threads have work
 
 
-def functions() -> dict[str, _options.Loss]:
+def functions() -> dict[str, Loss]:
     """Every function with options, and the loss whose options it takes."""
-    known = {loss.name: loss for loss in _options.LOSSES}
+    known = {loss.name: loss for loss in LOSSES}
     for name in fastxent.__all__:
         for end in ("_value_and_grad", "_grad_hess"):
             if name.endswith(end):

@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from tools import levels_that_run, run_python
+from helpers.processes import levels_that_run, run_python
 
 CALLS = int(os.environ.get("FASTXENT_FUZZ_CALLS", "6000"))
 SEEDS = 2 if CALLS <= 100_000 else 20

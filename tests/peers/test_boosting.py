@@ -5,6 +5,8 @@ import pytest
 
 import fastxent
 
+pytestmark = pytest.mark.uncounted
+
 BINARY = fastxent.binary_cross_entropy_grad_hess
 ROWS = fastxent.categorical_cross_entropy_grad_hess
 TREES = 40

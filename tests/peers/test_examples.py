@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.uncounted
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 

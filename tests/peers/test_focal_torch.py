@@ -6,6 +6,8 @@ import pytest
 import fastxent
 
 torch = pytest.importorskip("torch")
+
+pytestmark = pytest.mark.uncounted
 functional = torch.nn.functional
 RNG = np.random.default_rng(11)
 N, K = 400, 7

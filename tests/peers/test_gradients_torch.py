@@ -6,6 +6,8 @@ import pytest
 import fastxent
 
 torch = pytest.importorskip("torch")
+
+pytestmark = pytest.mark.uncounted
 functional = torch.nn.functional
 RNG = np.random.default_rng(5)
 Z = RNG.normal(0, 3, 5000)

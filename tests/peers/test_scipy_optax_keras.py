@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 import fastxent
 
+pytestmark = pytest.mark.uncounted
+
 RNG = np.random.default_rng(12)
 N, K = 301, 7
 Z, Y = RNG.normal(0, 4, N), RNG.integers(0, 2, N)

@@ -7,6 +7,8 @@ import fastxent
 
 stats = pytest.importorskip("scipy.stats", reason="scipy.stats.ttest_rel is the peer of compare")
 
+pytestmark = pytest.mark.uncounted
+
 
 @pytest.mark.parametrize("n", [3, 1000, 300_000])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

@@ -8,6 +8,8 @@ import fastxent
 losses = pytest.importorskip(
     "sklearn._loss", reason="scikit-learn is absent: its losses are not compared with"
 )
+
+pytestmark = pytest.mark.uncounted
 N, K = 2003, 5
 RNG = np.random.default_rng(8)
 

@@ -2,7 +2,9 @@
 
 import pytest
 
-from tools import stubtest
+from helpers.typing import stubtest
+
+pytestmark = pytest.mark.uncounted
 
 
 def test_types_are_those_of_all_modules(tmp_path):

@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastxent
-from tools import loss
+from helpers.losses import loss
 
 torch = pytest.importorskip("torch", reason="torch is absent: its losses are not compared with")
+
+pytestmark = pytest.mark.uncounted
 F = torch.nn.functional
 torch.set_num_threads(1)  # its threads spin where others want the processor
 REDUCTIONS = ["mean", "sum", "none"]

@@ -1,0 +1,1 @@
+"""What is built on the losses: many batches, groups, standard errors, two models."""

@@ -1,0 +1,193 @@
+"""How well a mean loss is known, and whether one model is better than another."""
+
+from __future__ import annotations
+
+from typing import Any, overload
+
+from fastxent._aggregate.bound_loss import Call
+from fastxent._aggregate.group_keys import Keys
+from fastxent._aggregate.groups import ByGroup
+from fastxent._aggregate.standard_error import Comparison, Score, Tally
+
+
+@overload
+def score(
+    loss: Any,
+    y_true: Any,
+    scores: Any,
+    *,
+    groups: None = None,
+    sample_weight: Any = None,
+    where: Any = None,
+    var: Any = None,
+    **options: Any,
+) -> Score: ...
+@overload
+def score(
+    loss: Any,
+    y_true: Any,
+    scores: Any,
+    *,
+    groups: Any,
+    sample_weight: Any = None,
+    where: Any = None,
+    var: Any = None,
+    **options: Any,
+) -> ByGroup[Score]: ...
+def score(
+    loss: Any,
+    y_true: Any,
+    scores: Any,
+    *,
+    groups: Any = None,
+    sample_weight: Any = None,
+    where: Any = None,
+    var: Any = None,
+    **options: Any,
+) -> Score | ByGroup[Score]:
+    r"""Mean loss with its standard error, in one pass.
+
+    Parameters
+    ----------
+    loss : callable or str
+        One of the losses of fastxent, or its name.
+    y_true, scores : array_like
+        As the loss takes them. `scores` is None for `fastxent.entropy`, which takes one array.
+    groups : array_like or list of hashable values, optional
+        As for `fastxent.grouped`: the scores of each group.
+    sample_weight, where : array_like, optional
+        As the loss takes them.
+    var : array_like, optional
+        For `fastxent.gaussian_nll`.
+    **options
+        The options of the loss, without `reduction` and `out`.
+
+    Returns
+    -------
+    Score or ByGroup
+        A named tuple (mean, standard_error, weight, count); by group, one for each.
+
+    See Also
+    --------
+    compare : Two models on the same data.
+
+    Notes
+    -----
+    With the weights :math:`w_i`, of which :math:`n` are not zero, and the mean :math:`m`,
+
+    .. math:: \mathrm{se}^2 = \frac{n}{n - 1} \frac{\sum_i w_i^2 (\ell_i - m)^2}{(\sum_i w_i)^2}
+
+    For equal weights that is the sample variance over :math:`n`. The losses are taken to be
+    independent of each other: those of the tokens of one text are not.
+
+    Each loss is computed in float64, in blocks: the memory used does not grow with their number.
+
+    Examples
+    --------
+    >>> import fastxent
+    >>> s = fastxent.score(fastxent.binary_cross_entropy, [1, 0, 1, 1], [0.9, 0.2, 0.8, 0.4])
+    >>> round(s.mean, 4), round(s.standard_error, 4), s.count
+    (0.367, 0.1852, 4)
+    """
+    call = Call(loss, options, "score")
+    batch = {"sample_weight": sample_weight, "where": where, "var": var}
+    elements = call.elements(y_true, scores, **batch)
+    keys = Keys(groups, elements.shape)
+    tally = Tally(1, len(keys))
+    tally.add([elements], keys)
+    found: ByGroup[Score] = tally.result(keys)
+    return found[None] if groups is None else found
+
+
+@overload
+def compare(
+    loss: Any,
+    y_true: Any,
+    scores_a: Any,
+    scores_b: Any,
+    groups: None = None,
+    *,
+    sample_weight: Any = None,
+    where: Any = None,
+    var_a: Any = None,
+    var_b: Any = None,
+    **options: Any,
+) -> Comparison: ...
+@overload
+def compare(
+    loss: Any,
+    y_true: Any,
+    scores_a: Any,
+    scores_b: Any,
+    groups: Any,
+    *,
+    sample_weight: Any = None,
+    where: Any = None,
+    var_a: Any = None,
+    var_b: Any = None,
+    **options: Any,
+) -> ByGroup[Comparison]: ...
+def compare(
+    loss: Any,
+    y_true: Any,
+    scores_a: Any,
+    scores_b: Any,
+    groups: Any = None,
+    *,
+    sample_weight: Any = None,
+    where: Any = None,
+    var_a: Any = None,
+    var_b: Any = None,
+    **options: Any,
+) -> Comparison | ByGroup[Comparison]:
+    """Compare two models on the same data: is the one better, and is the difference real?
+
+    Parameters
+    ----------
+    loss : callable or str
+        One of the losses of fastxent, or its name.
+    y_true, scores_a, scores_b : array_like
+        As the loss takes them.
+    groups : array_like or list of hashable values, optional
+        As for `fastxent.grouped`: a comparison for each group.
+    sample_weight, where : array_like, optional
+        As the loss takes them.
+    var_a, var_b : array_like, optional
+        For `fastxent.gaussian_nll`.
+    **options
+        The options of the loss, without `reduction` and `out`.
+
+    Returns
+    -------
+    Comparison or ByGroup
+        A named tuple (mean_a, mean_b, difference, standard_error, weight, count), the difference
+        being a - b: below 0 where a is better. Its property ``z`` is the difference in standard
+        errors, and ``p_value`` says how likely so large a one is by chance.
+
+    See Also
+    --------
+    score : One model.
+
+    Notes
+    -----
+    The standard error is that of the differences of the pairs, with the formula of
+    `fastxent.score`; for equal weights ``z`` is the statistic of ``scipy.stats.ttest_rel``. With
+    ``nan_policy="omit"`` what is NaN for either model counts for neither.
+
+    Examples
+    --------
+    >>> import fastxent
+    >>> y, a, b = [1, 0, 1, 1], [0.9, 0.2, 0.8, 0.4], [0.8, 0.3, 0.8, 0.3]
+    >>> c = fastxent.compare(fastxent.binary_cross_entropy, y, a, b)
+    >>> round(c.difference, 4), round(c.standard_error, 4), round(c.p_value, 3)
+    (-0.1347, 0.059, 0.022)
+    """
+    call = Call(loss, options, "compare")
+    batch = {"sample_weight": sample_weight, "where": where}
+    elements_a = call.of("scores_a").elements(y_true, scores_a, var=var_a, **batch)
+    elements_b = call.of("scores_b").elements(y_true, scores_b, var=var_b, **batch)
+    keys = Keys(groups, elements_a.shape)
+    tally = Tally(2, len(keys))
+    tally.add([elements_a, elements_b], keys)
+    found: ByGroup[Comparison] = tally.result(keys)
+    return found[None] if groups is None else found

@@ -1,0 +1,186 @@
+"""Means with their standard errors, of one model or of two, by group: sums over any batches.
+
+The variance is gathered in the one pass that gathers the mean: about the mean of each block, and
+shifted when blocks are put together (Chan, Golub and LeVeque), so nothing cancels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastxent._aggregate.elementwise import Array, Block, Elements
+from fastxent._aggregate.group_keys import Bins, Keys, SharedKeys
+from fastxent._aggregate.groups import ByGroup, Totals, check_divisors, divided, grown
+
+
+class Score(NamedTuple):
+    """A mean loss, and how well it is known."""
+
+    mean: float
+    standard_error: float
+    weight: float
+    count: int  # type: ignore[assignment]  # tuple has a method of that name
+
+
+class Comparison(NamedTuple):
+    """The losses of two models on the same data; the difference is a - b."""
+
+    mean_a: float
+    mean_b: float
+    difference: float
+    standard_error: float
+    weight: float
+    count: int  # type: ignore[assignment]  # tuple has a method of that name
+
+    @property
+    def z(self) -> float:
+        """The difference in standard errors."""
+        if self.standard_error:
+            return self.difference / self.standard_error
+        return math.copysign(math.inf, self.difference) if self.difference else math.nan
+
+    @property
+    def p_value(self) -> float:
+        """How likely so large a difference is by chance (two-sided, normal)."""
+        return math.erfc(abs(self.z) / math.sqrt(2.0))
+
+
+class _Spread:
+    """Squares of e = w (loss - centre), by group, about a centre that moves along with the mean.
+
+    Attributes
+    ----------
+    weight, centre : ndarray
+        The sum of w, and the mean so far.
+    ee, ew, ww : ndarray
+        The sums of e², e w and w².
+    n : ndarray
+        How many weights are not 0.
+    """
+
+    def __init__(self, n: int) -> None:
+        self.weight, self.centre, self.ee, self.ew, self.ww, self.n = np.zeros((6, n))
+
+    @np.errstate(invalid="ignore", over="ignore")
+    def add(
+        self, losses: Array, weights: Array | None, bins: Bins, total: Array, weight: Array
+    ) -> None:
+        """Add one block: its losses, times their weights, which are overwritten; and its sums."""
+        self._grow(bins.n)
+        n = ww = weight
+        if weights is not None:
+            n = bins.count(weights != 0.0, len(losses)).astype(np.float64)
+            ww = bins.sum(weights * weights)
+        mean = np.divide(total, weight, out=np.zeros(bins.n), where=weight != 0.0)
+        expected = mean if bins.codes is None else mean[bins.codes]
+        e = losses
+        e -= expected if weights is None else expected * weights
+        ew = bins.sum(e if weights is None else e * weights)
+        ee = bins.sum(np.square(e, out=e))
+        both = self.weight + weight
+        share = np.divide(weight, both, out=np.zeros(bins.n), where=both != 0.0)
+        self._shift(self.centre + share * (mean - self.centre))
+        shift = self.centre - mean
+        self.ee += ee - shift * (2.0 * ew - shift * ww)
+        self.ew += ew - shift * ww
+        self.ww += ww
+        self.n += n
+        self.weight = both
+
+    def _grow(self, n: int) -> None:
+        if len(self.n) < n:
+            for name, sums in vars(self).items():
+                setattr(self, name, grown(sums, n))
+
+    def _shift(self, centre: Array) -> None:
+        shift = centre - self.centre
+        self.ee = self.ee - shift * (2.0 * self.ew - shift * self.ww)
+        self.ew = self.ew - shift * self.ww
+        self.centre = centre
+
+    @np.errstate(invalid="ignore", over="ignore", divide="ignore")
+    def standard_error(self, mean: Array) -> Array:
+        """Of the means; nan for fewer than two losses."""
+        least = np.where(self.weight > 0.0, 5e-324, 0.0)  # of squares that have all underflown
+        check_divisors(np.maximum(self.ww, least), "squares of the weights")
+        self._shift(mean)
+        correction = np.where(self.n > 1.0, self.n / (self.n - 1.0), np.nan)
+        return divided(np.sqrt(correction * np.maximum(self.ee, 0.0)), self.weight)
+
+
+class Tally:
+    """The sums of one model's losses, or of two models' and of their differences, by group.
+
+    Parameters
+    ----------
+    models : int
+        1 or 2.
+    n : int
+        How many groups are known of.
+    """
+
+    def __init__(self, models: int, n: int) -> None:
+        self._totals = [Totals(n) for _ in range(models)]
+        self._spread = _Spread(n)
+
+    # Two infinite losses have no difference, and no warning; of weights too large, an error comes.
+    @np.errstate(invalid="ignore", over="ignore")
+    def add(
+        self,
+        elements: Sequence[Elements],
+        keys: Keys | SharedKeys,
+        each: Callable[[Block], Any] | None = None,
+    ) -> None:
+        """Add a batch.
+
+        Parameters
+        ----------
+        elements : sequence of Elements
+            Of each model.
+        keys : Keys or SharedKeys
+            The groups; every batch numbers them alike.
+        each : callable, optional
+            Is called with every block of the first model, whose memory is used again.
+        """
+        for blocks in zip(*(e.blocks(keys.least) for e in elements), strict=True):
+            paired = blocks if len(blocks) == 1 else _paired(*blocks)
+            bins = keys.bins(paired[0].cut)
+            sums = [t.add(block, bins) for t, block in zip(self._totals, paired, strict=True)]
+            if each is not None:
+                each(paired[0])
+            losses, (total, weight) = paired[0].losses, sums[0]
+            if len(paired) == 2:
+                losses -= paired[1].losses
+                total = total - sums[1][0]
+            self._spread.add(losses, paired[0].weights, bins, total, weight)
+
+    def result(self, keys: Keys | SharedKeys) -> ByGroup[Any]:
+        """Of each group in which something counts a Score, or of two models a Comparison."""
+        first, *other = self._totals
+        at, used = keys.used(first.counts)
+        columns = [totals.means() for totals in self._totals]
+        if other:
+            columns.append(divided(first.totals() - other[0].totals(), first.weights()))
+        columns.append(self._spread.standard_error(columns[-1]))
+        columns += [first.weights(), first.counts]
+        record: Any = Comparison if other else Score
+        return ByGroup(record, used, *(column[at] for column in columns))
+
+
+def _paired(a: Block, b: Block) -> tuple[Block, Block]:
+    """What counts for both."""
+    if a.kept is None or b.kept is None or np.array_equal(a.kept, b.kept):
+        return a, b
+    kept = a.kept & b.kept
+    return tuple(
+        block._replace(
+            losses=np.where(kept, block.losses, 0.0),
+            weights=np.where(kept, block.weights, 0.0),  # type: ignore[arg-type] # as some are not kept
+            kept=kept,
+        )
+        for block in (a, b)
+    )  # type: ignore[return-value]

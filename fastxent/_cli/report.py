@@ -1,0 +1,228 @@
+"""What ``fastxent score`` shows: a bar while it reads; then a table, columns, or JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import rich.box
+import rich.console
+import rich.progress
+import rich.table
+import rich.text
+
+from fastxent._aggregate.groups import ByGroup
+from fastxent._aggregate.standard_error import Comparison
+
+if TYPE_CHECKING:
+    from fastxent._cli.files import Batch
+
+WIDTH = 80
+EVERY = 0.1  # seconds between two states of the bar
+
+
+class Progress:
+    """How far the files have been read: a bar on standard error, if that is a terminal.
+
+    Attributes
+    ----------
+    files, rows : int
+    share : float
+        Of all bytes.
+    seconds : float
+    """
+
+    def __init__(self, paths: list[Path], quiet: bool) -> None:
+        self._sizes = {path: path.stat().st_size for path in paths}
+        self._total = max(1, sum(path.stat().st_size for path in paths))
+        self._done, self._size = 0, 0
+        self.files = len(paths)
+        self.rows, self.share, self.seconds = 0, 0.0, 0.0
+        self._bar: rich.progress.Progress | None = None
+        if sys.stderr.isatty() and not quiet:
+            self._bar = rich.progress.Progress(
+                rich.progress.BarColumn(24),
+                rich.progress.TaskProgressColumn(),
+                rich.progress.TextColumn("{task.fields[text]}"),
+                rich.progress.TimeRemainingColumn(compact=True),
+                console=rich.console.Console(stderr=True, highlight=False),
+                transient=True,
+                auto_refresh=False,
+            )
+
+    def __enter__(self) -> Self:
+        self._start = self._shown = time.perf_counter()
+        if self._bar is not None:
+            self._bar.start()
+            self._task = self._bar.add_task("", total=1.0, text="")
+            self._bar.refresh()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.seconds = time.perf_counter() - self._start
+        if self._bar is not None:
+            if error[0] is None:
+                self._refresh()
+            self._bar.stop()
+
+    def show(self, batch: Batch) -> None:
+        """Say that a batch has been scored."""
+        if batch.first == 0:  # of the next file, which may be the same one
+            self._done += self._size
+            self._size = self._sizes[batch.path]
+        self.rows += batch.rows
+        self.share = min(1.0, (self._done + batch.share * self._size) / self._total)
+        if self._bar is not None and time.perf_counter() - self._shown > EVERY:
+            self._refresh()
+
+    def _refresh(self) -> None:
+        assert self._bar is not None
+        self._shown = time.perf_counter()
+        rate = self.rows / max(1e-9, self._shown - self._start)
+        text = f"{self.rows:,} rows, {rate:,.0f} rows/s"
+        self._bar.update(self._task, completed=self.share, text=text, refresh=True)
+
+
+class Result(NamedTuple):
+    """What there is to say."""
+
+    loss: str
+    reduction: str
+    grouped: bool
+    read: Progress
+    found: ByGroup[Any]
+
+    def records(self) -> list[dict[str, Any]]:
+        """A record for each group, or the one record of everything."""
+        records = []
+        for key, record in self.found.items():
+            group = {"group": key} if self.grouped else {}
+            records.append({**group, **self._values(record)})
+        return records
+
+    def _values(self, record: Any) -> dict[str, Any]:
+        values = record._asdict()
+        if isinstance(record, Comparison):
+            rest = {k: values.pop(k) for k in ("weight", "count")}
+            return {**values, "z": record.z, "p_value": record.p_value, **rest}
+        if self.reduction == "sum":
+            total = record.mean * record.weight if record.weight else 0.0
+            return {"sum": total, "weight": record.weight, "count": record.count}
+        return dict(values)
+
+
+def so_far(read: Progress, result: Result | None) -> str:
+    """For who did not wait."""
+    text = f"{read.rows:,} rows, {read.share:.0%} of the bytes"
+    if result is None or result.grouped or result.reduction == "none":
+        return text
+    values = ", ".join(f"{HEADINGS.get(k, k)} {_short(v)}" for k, v in result.records()[0].items())
+    return f"{text}; of these: {values}"
+
+
+def write(result: Result, as_json: bool) -> None:
+    """Print the result on standard output."""
+    if as_json:
+        print(_json(result))
+    elif sys.stdout.isatty():
+        _print_table(result)
+    else:
+        print(_plain(result))
+
+
+def _json(result: Result) -> str:
+    about = {"loss": result.loss, "files": result.read.files, "rows": result.read.rows}
+    records = [{k: _finite(v) for k, v in r.items()} for r in result.records()]
+    whole = records[0] if not result.grouped else {"groups": records}
+    return json.dumps({**about, **whole}, indent=2, ensure_ascii=False, default=str)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no word for nan."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _plain(result: Result) -> str:
+    """The number alone, or columns apart by tabs."""
+    records = result.records()
+    if not result.grouped and len(records[0]) <= 4:
+        return repr(next(iter(records[0].values())))
+    lines = ["\t".join(records[0])] if records else []
+    lines += ["\t".join(map(_cell, record.values())) for record in records]
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    return repr(value) if isinstance(value, float) else _printable(value)
+
+
+def _printable(value: Any) -> str:
+    """A key without what would move the cursor."""
+    text = "" if value is None else str(value)
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+HEADINGS = {
+    "standard_error": "std. error",
+    "mean_a": "mean",
+    "mean_b": "mean of the other",
+    "p_value": "p-value",
+}
+SHORT = {**HEADINGS, "mean_b": "other", "difference": "diff."}
+
+
+def _print_table(result: Result) -> None:
+    console = rich.console.Console(highlight=False)
+    console = rich.console.Console(highlight=False, width=min(console.width, WIDTH))
+    name = result.loss.replace("_", " ").replace("with logits", "of logits")
+    table = rich.table.Table(box=rich.box.SIMPLE, title=name, title_justify="left")
+    records = result.records()
+    if not result.grouped:
+        table.show_header = False
+        table.add_column()
+        table.add_column(justify="right")
+        for key, value in records[0].items():
+            table.add_row(HEADINGS.get(key, key), _long(value))
+    else:
+        _add_groups(table, records)
+    console.print(table)
+    read = result.read
+    rate = read.rows / max(read.seconds, 1e-9)
+    files = "1 file" if read.files == 1 else f"{read.files:,} files"
+    console.print(
+        f"{read.rows:,} rows of {files} in {read.seconds:.1f} s: {rate:,.0f} rows per second"
+    )
+    if result.found.columns.get("difference") is not None:
+        console.print("The difference is mean - other: below 0 where the first model is better.")
+
+
+def _add_groups(table: Any, records: list[dict[str, Any]]) -> None:
+    left_out = {"z"} if records and "z" in records[0] else set()
+    if all(r["weight"] == r["count"] for r in records) or left_out:
+        left_out.add("weight")
+    names = [k for k in (records[0] if records else {"group": None}) if k not in left_out]
+    for name in names:
+        if name == "group":
+            table.add_column(name, no_wrap=True, overflow="ellipsis", min_width=4)
+        else:
+            table.add_column(SHORT.get(name, name), justify="right", no_wrap=True)
+    for record in records:
+        cells = [_short(record[name]) if name != "group" else _key(record) for name in names]
+        table.add_row(*map(rich.text.Text, cells))
+
+
+def _key(record: dict[str, Any]) -> str:
+    group = record["group"]
+    return "(null)" if group is None else "(empty)" if group == "" else _printable(group)
+
+
+def _short(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.5g}"
+
+
+def _long(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.9g}"

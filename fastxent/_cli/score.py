@@ -1,0 +1,112 @@
+"""``fastxent score``: what the command takes. What it does is in `_scoring`, which needs pyarrow."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fastxent._core.loss import NAN_POLICIES, REDUCTIONS
+
+DESCRIPTION = """\
+Score the predictions in files: the mean cross-entropy, how well it is known, by group, and whether
+one model is better than another. Files may be far larger than memory.
+
+FILE is Parquet, Arrow IPC (Feather), CSV, NPY or NPZ; a directory, which is searched; or a quoted
+pattern. The columns of an .npz are its arrays, which may have two dimensions; those of an .npy are
+numbered from 0. A column of lists of one length counts as that many columns."""
+
+EPILOG = """\
+examples:
+  the mean loss of binary predictions, p being the probability of label 1
+    fastxent score predictions.parquet --label y --proba p
+  of three classes, whose labels are 0, 1 and 2 in the order of the columns
+    fastxent score predictions.csv --label y --proba cat,dog,bird
+  of many files, by country, weighted, for a program to read
+    fastxent score 'run/*.parquet' --label y --logits z --by country --weight w --json
+  is the new model better than the old one?
+    fastxent score run/ --label y --proba new --compare old
+  how far the probabilities can be trusted, as a picture
+    fastxent score predictions.parquet --label y --proba p --plot calibration.png
+
+On a terminal the result is a table. In a pipe it is the number alone, or columns apart by tabs, the
+first line naming them; with --json, JSON. Errors name the file, the column and the row: rows are
+counted from 1, a CSV file's header not counting. Exit status: 0; 2 for an error; 130 after Ctrl-C.
+"""
+
+MISSING = "fastxent score needs {}: pip install 'fastxent[{}]'"
+
+
+class InputError(Exception):
+    """What cannot be done, in one line."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """What the command takes."""
+    p = argparse.ArgumentParser(
+        prog="fastxent score",
+        usage="fastxent score FILE... --label COL (--proba | --logits) COL[,COL...] [options]",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    p.add_argument("files", nargs="+", metavar="FILE", help="files, directories, patterns")
+    p.add_argument("--label", required=True, metavar="COL", help="0 and 1; or class numbers from 0")
+    scores = p.add_mutually_exclusive_group(required=True)
+    scores.add_argument("--proba", type=_names, metavar="COLS", help="probabilities")
+    scores.add_argument("--logits", type=_names, metavar="COLS", help="or logits")
+    p.add_argument("--compare", type=_names, metavar="COLS", help="the same, of another model")
+    p.add_argument("--weight", metavar="COL", help="weights of the rows")
+    p.add_argument("--by", metavar="COL", help="a result for each value of this column")
+    p.add_argument(
+        "--reduction", choices=REDUCTIONS, default="mean",
+        help="mean (default), sum, or none: weight times loss of every row, line by line",
+    )  # fmt: skip
+    p.add_argument(
+        "--nan-policy", choices=NAN_POLICIES, default="raise",
+        help="what a NaN does: an error (default), a result of nan, or its row is left out; null "
+        "(an empty field) is an error, too, unless rows are left out",
+    )  # fmt: skip
+    p.add_argument("--json", action="store_true", help="the result as JSON")
+    p.add_argument("--plot", type=Path, metavar="FILE", help="draw calibration and losses there")
+    return p
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"{text!r} names no column: use COL or COL,COL,...")
+    return names
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    p = parser()
+    options = p.parse_args(arguments)
+    if options.reduction == "none" and (options.by or options.compare or options.json):
+        p.error("--reduction none goes with neither --by, --compare nor --json")
+    if options.compare and options.plot:
+        p.error("--plot draws one model: leave --compare out")
+    if options.compare and options.reduction != "mean":
+        p.error("--compare compares means: leave --reduction out")
+    try:
+        for module, extra in (("pyarrow", "cli"), ("rich", "cli"), ("matplotlib", "plot")):
+            if extra == "cli" or options.plot:
+                _need(module, extra)
+        return int(importlib.import_module("fastxent._cli.scoring").run(options))
+    except InputError as error:
+        print(f"fastxent: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:  # the second Ctrl-C
+        print("fastxent: interrupted", file=sys.stderr)
+        return 130
+
+
+def _need(module: str, extra: str) -> None:
+    try:
+        importlib.import_module(module)
+    except ImportError:
+        raise InputError(MISSING.format(module, extra)) from None

@@ -1,0 +1,1 @@
+"""One call, from the arguments to a number."""

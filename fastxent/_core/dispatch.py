@@ -1,0 +1,68 @@
+"""Which kernels run: chosen once, at import."""
+
+from __future__ import annotations
+
+import importlib
+import os
+
+import numpy as np
+
+from fastxent._kernels import engine
+
+Task = engine.Task
+version = engine.version
+
+
+def _choose() -> str:
+    """The best level that was built and runs here, or the one that FASTXENT_SIMD names."""
+    runnable = engine.runnable()
+    forced = os.environ.get("FASTXENT_SIMD", "")
+    if not forced:
+        return runnable[-1]
+    if forced not in runnable:
+        raise ImportError(
+            f"FASTXENT_SIMD={forced!r} cannot run here: use one of {', '.join(runnable)}"
+        )
+    return forced
+
+
+# The import comes after the choice: a module's own start may use its instructions. A level that
+# was built but is missing is a broken installation, and raises.
+_LEVEL = _choose()
+engine.use(importlib.import_module(f"fastxent._kernels.levels.{_LEVEL}").table)
+
+
+def simd_level() -> str:
+    """Name the instruction set that the kernels run on.
+
+    Returns
+    -------
+    str
+        "baseline", "avx2" or "avx512". The environment variable ``FASTXENT_SIMD``, read when
+        fastxent is imported, forces one of them. The results are the same bits on each.
+
+    Examples
+    --------
+    >>> import fastxent
+    >>> fastxent.simd_level() in ("baseline", "avx2", "avx512")
+    True
+    """
+    return _LEVEL
+
+
+def show_config() -> None:
+    """Print what was built and what runs: for a bug report.
+
+    Examples
+    --------
+    >>> import fastxent
+    >>> fastxent.show_config()  # doctest: +ELLIPSIS
+    fastxent    ...
+    SIMD level  ...
+    """
+    print(f"fastxent    {engine.version}")
+    print(f"SIMD level  {_LEVEL} (runnable here: {', '.join(engine.runnable())})")
+    print(f"compiler    {engine.compiler}")
+    for level, flags in engine.built.items():
+        print(f"  {level:10}{flags}")
+    print(f"numpy       {np.__version__}")

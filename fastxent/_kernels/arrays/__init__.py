@@ -1,0 +1,1 @@
+"""From arrays to short contiguous runs and back."""

@@ -1,0 +1,67 @@
+# What a full block holds, told by its bits: a float's order is that of its bits, with the sign on top,
+# so a difference of bits below zero marks what is out of range, NaN among it. Integers in lanes that are
+# or-ed vectorise on every level, and are no load for the units that add and multiply.
+#
+# A zero with a sign is taken for out of range: the careful road, which is asked then, knows better.
+
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from fastxent._kernels.arrays.load cimport one_of_half
+from fastxent._kernels.job cimport BLOCK, Kind, LANES
+from fastxent._kernels.types cimport floating, narrow_bits, wide_bits
+
+ctypedef fused pattern:
+    uint16_t
+    uint32_t
+    uint64_t
+
+
+cdef inline bint bits_within(const void* x, pattern most, pattern sign) noexcept nogil:
+    """Whether no bits of a full block, but for those in `sign`, are above `most`."""
+    cdef pattern wrong[LANES]
+    cdef pattern bits
+    cdef const char* place = <const char*>x
+    cdef Py_ssize_t i, j
+    for j in range(LANES):
+        wrong[j] = 0
+    for i from 0 <= i < BLOCK by LANES:
+        for j in range(LANES):
+            memcpy(&bits, place + (i + j) * <Py_ssize_t>sizeof(pattern), sizeof(pattern))
+            bits &= ~sign
+            wrong[j] |= bits | (most - bits)
+    for j in range(16):
+        wrong[j] |= wrong[j + 16]
+    for j in range(1, 16):
+        wrong[0] |= wrong[j]
+    return wrong[0] >> (8 * sizeof(pattern) - 1) == 0
+
+
+cdef inline bint all_within(const floating* x, floating most, bint absolute) noexcept nogil:
+    """Whether 0 <= x <= most, or |x| <= most, for a full block and a finite `most`."""
+    if floating is float:
+        return bits_within(x, narrow_bits(most), <uint32_t>(0x80000000 if absolute else 0))
+    else:
+        return bits_within(x, wide_bits(most), <uint64_t>(0x8000000000000000 if absolute else 0))
+
+
+cdef inline bint halves_within_one(const void* x, Kind kind) noexcept nogil:
+    """Whether a full block of half precision is in [0, 1]."""
+    return bits_within(x, one_of_half(kind), <uint16_t>0)
+
+
+cdef inline floating largest(const floating* tag) noexcept nogil:
+    """The largest finite number."""
+    if floating is float:
+        return 3.4028234663852886e38
+    else:
+        return 1.7976931348623157e308
+
+
+cdef inline int outside(const double* x, int n, double low, double high) noexcept nogil:
+    """How many of x are not in [low, high]; a NaN is not."""
+    cdef Py_ssize_t i
+    cdef int found = 0
+    for i in range(n):
+        found += 0 if low <= x[i] and x[i] <= high else 1
+    return found

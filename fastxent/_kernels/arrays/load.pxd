@@ -1,0 +1,449 @@
+# Staging: from an array of any type, layout and byte order to a short run of what a kernel works on.
+#
+# n loaders + m kernels, not n x m. A run is first made contiguous, aligned and native (`gather`; for
+# most arrays it is already, and nothing is copied), then converted (`as_double`, `as_real`, ...).
+
+from libc.stdint cimport (
+    int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t,
+)
+from libc.string cimport memcpy
+
+from fastxent._kernels.job cimport (
+    ABSENT, BOOL, FLOAT16, FLOAT32, FLOAT64, INT16, INT32, INT64, INT8, is_half, Job, Kind, LANES,
+    MAX_NDIM, Operand, UINT16, UINT32, UINT64, UINT8,
+)
+from fastxent._kernels.types cimport floating, real
+
+ctypedef fused number:
+    int8_t
+    int16_t
+    int32_t
+    int64_t
+    uint8_t
+    uint16_t
+    uint32_t
+    uint64_t
+    float
+    double
+
+ctypedef fused integer:
+    int8_t
+    int16_t
+    int32_t
+    int64_t
+    uint8_t
+    uint16_t
+    uint32_t
+    uint64_t
+
+ctypedef fused word:    # an element that is only moved
+    uint8_t
+    uint16_t
+    uint32_t
+    uint64_t
+
+cdef extern from *:
+    """
+    static inline float fastxent_float_of(uint32_t bits) { float x; memcpy(&x, &bits, 4); return x; }
+    static inline uint32_t fastxent_bits_of(float x) { uint32_t n; memcpy(&n, &x, 4); return n; }
+    """
+    uint32_t bits_of_float "fastxent_bits_of"(float x) noexcept nogil
+    float float_of_bits "fastxent_float_of"(uint32_t bits) noexcept nogil
+
+cdef extern from *:
+    """
+    #if defined(__AVX512F__) || defined(__F16C__)
+    #include <immintrin.h>
+    #endif
+    /* An instruction that no compiler finds in the loop below; as exact. */
+    #if defined(__AVX512F__)
+    #define fastxent_has_widen 1
+    static inline void fastxent_widen(const uint16_t* source, float* target)
+    {
+        _mm512_storeu_ps(target, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)source)));
+    }
+    #elif defined(__F16C__)
+    #define fastxent_has_widen 1
+    static inline void fastxent_widen(const uint16_t* source, float* target)
+    {
+        _mm256_storeu_ps(target, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)source)));
+        _mm256_storeu_ps(target + 8, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)(source + 8))));
+    }
+    #else
+    #define fastxent_has_widen 0
+    #define fastxent_widen(source, target) ((void)(source))
+    #endif
+    """
+    bint has_widen_sixteen "fastxent_has_widen"
+    void widen_sixteen "fastxent_widen"(const uint16_t* source, float* target) noexcept nogil
+
+# ---- positions and where they lie ------------------------------------------------------------
+
+
+cdef inline Py_ssize_t coordinates(
+    const Job* job, const Operand* op, Py_ssize_t position, Py_ssize_t* index
+) noexcept nogil:
+    """The indices of a position and, returned, its offset in bytes."""
+    cdef Py_ssize_t offset = 0
+    cdef int d
+    for d in range(job.ndim - 1, -1, -1):
+        index[d] = position % job.shape[d]
+        position //= job.shape[d]
+        offset += index[d] * op.stride[d]
+    return offset
+
+
+cdef inline const char* at(const Job* job, const Operand* op, Py_ssize_t position) noexcept nogil:
+    """Where the element, or the row, of a position begins."""
+    cdef Py_ssize_t index[MAX_NDIM]
+    if job.ndim == 1:
+        return op.data + position * op.stride[0]
+    return op.data + coordinates(job, op, position, index)
+
+
+# ---- moving: strided, swapped, unaligned -> contiguous ---------------------------------------
+
+
+cdef inline void move(
+    const char* source, Py_ssize_t step, char* target, Py_ssize_t target_step, int n, word* unit
+) noexcept nogil:
+    """n elements of the unit's size from one stride to another, by memcpy: alignment is not asked."""
+    cdef Py_ssize_t i
+    cdef word value
+    for i in range(n):
+        memcpy(&value, source + i * step, sizeof(word))
+        memcpy(target + i * target_step, &value, sizeof(word))
+
+
+cdef inline void move_swapped(
+    const char* source, Py_ssize_t step, char* target, Py_ssize_t target_step, int n, word* unit
+) noexcept nogil:
+    cdef Py_ssize_t i, b
+    cdef const char* element
+    cdef char* place
+    for i in range(n):
+        element = source + i * step
+        place = target + i * target_step
+        for b in range(<int>sizeof(word)):
+            place[b] = element[<int>sizeof(word) - 1 - b]
+
+
+cdef inline void copy_words(
+    bint swapped, const char* source, Py_ssize_t step, char* target, Py_ssize_t target_step, int n,
+    word* unit
+) noexcept nogil:
+    if swapped:
+        move_swapped(source, step, target, target_step, n, unit)
+    else:
+        move(source, step, target, target_step, n, unit)
+
+
+cdef inline void copy_run(
+    const Operand* op, const char* source, Py_ssize_t step, char* target, Py_ssize_t target_step, int n
+) noexcept nogil:
+    if op.itemsize == 1:
+        copy_words(False, source, step, target, target_step, n, <uint8_t*>NULL)
+    elif op.itemsize == 2:
+        copy_words(op.swapped, source, step, target, target_step, n, <uint16_t*>NULL)
+    elif op.itemsize == 4:
+        copy_words(op.swapped, source, step, target, target_step, n, <uint32_t*>NULL)
+    else:
+        copy_words(op.swapped, source, step, target, target_step, n, <uint64_t*>NULL)
+
+
+cdef inline void walk(
+    const Job* job, const Operand* op, Py_ssize_t start, Py_ssize_t class_offset,
+    int n, char* buffer, bint into_array
+) noexcept nogil:
+    """Copy n positions from the array to the buffer, or back into the array."""
+    cdef Py_ssize_t index[MAX_NDIM]
+    cdef Py_ssize_t offset = coordinates(job, op, start, index)
+    cdef int last = job.ndim - 1
+    cdef int d, run
+    cdef int done = 0
+    cdef char* place
+    while True:
+        run = <int>min(<Py_ssize_t>(n - done), job.shape[last] - index[last])
+        place = <char*>op.data + offset + class_offset
+        if into_array:
+            copy_run(op, buffer + done * op.itemsize, op.itemsize, place, op.stride[last], run)
+        else:
+            copy_run(op, place, op.stride[last], buffer + done * op.itemsize, op.itemsize, run)
+        done += run
+        if done == n:
+            return
+        offset -= index[last] * op.stride[last]
+        index[last] = 0
+        for d in range(last - 1, -1, -1):
+            index[d] += 1
+            offset += op.stride[d]
+            if index[d] < job.shape[d]:
+                break
+            offset -= index[d] * op.stride[d]
+            index[d] = 0
+
+
+cdef inline const void* gather(
+    const Job* job, const Operand* op, Py_ssize_t start, int n, void* scratch
+) noexcept nogil:
+    """n positions as one aligned native run: of the array itself, or copied to scratch."""
+    if op.direct:
+        return op.data + start * op.itemsize
+    walk(job, op, start, 0, n, <char*>scratch, False)
+    return scratch
+
+
+cdef inline const void* gather_classes(
+    const Operand* op, const char* row, Py_ssize_t first, int n, void* scratch
+) noexcept nogil:
+    """n classes of one row as one aligned native run."""
+    cdef const char* source = row + first * op.class_stride
+    if (
+        op.class_stride == op.itemsize
+        and not op.swapped
+        and (<size_t>source) % <size_t>op.itemsize == 0
+    ):
+        return source
+    copy_run(op, source, op.class_stride, <char*>scratch, op.itemsize, n)
+    return scratch
+
+
+# ---- converting ------------------------------------------------------------------------------
+
+
+cdef inline void convert(const number* source, int n, real* target) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        target[i] = <real>source[i]
+
+
+cdef inline void widen_bfloat16(const uint16_t* source, int n, real* target) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        target[i] = <real>float_of_bits((<uint32_t>source[i]) << 16)
+
+
+cdef inline void widen_float16(const uint16_t* source, int n, real* target) noexcept nogil:
+    """Exponents are rebased by an exact product with 2^112, which gets subnormals right as well."""
+    cdef Py_ssize_t i, done = 0
+    cdef uint32_t bits, special
+    if real is float and has_widen_sixteen:
+        done = n - n % 16
+        for i from 0 <= i < done by 16:
+            widen_sixteen(source + i, target + i)
+    for i in range(done, n):
+        # Sign and exponent are moved together; the exponent of infinities and NaN is then made full.
+        bits = (<uint32_t><int32_t><int16_t>source[i] << 13) & 0x8FFFFFFFu
+        special = 0x7F800000u if <int32_t>(bits & 0x7FFFFFFFu) >= 0x0F800000 else 0u
+        bits = bits_of_float(float_of_bits(bits) * <float>5.192296858534828e33) | special
+        target[i] = <real>float_of_bits(bits)
+
+
+cdef inline void widen(Kind kind, const uint16_t* source, int n, real* target) noexcept nogil:
+    """n elements of half precision, of either kind."""
+    if kind == FLOAT16:
+        widen_float16(source, n, target)
+    else:
+        widen_bfloat16(source, n, target)
+
+
+cdef inline uint16_t one_of_half(Kind kind) noexcept nogil:
+    """The bits of 1 in half precision, of either kind."""
+    return 0x3C00 if kind == FLOAT16 else 0x3F80
+
+
+cdef inline void convert_kind(Kind kind, const void* source, int n, real* target) noexcept nogil:
+    """n elements of any kind, as the kernels' own type."""
+    if kind == FLOAT64:
+        convert(<const double*>source, n, target)
+    elif kind == FLOAT32:
+        convert(<const float*>source, n, target)
+    elif is_half(kind):
+        widen(kind, <const uint16_t*>source, n, target)
+    elif kind == INT64:
+        convert(<const int64_t*>source, n, target)
+    elif kind == INT32:
+        convert(<const int32_t*>source, n, target)
+    elif kind == INT16:
+        convert(<const int16_t*>source, n, target)
+    elif kind == INT8:
+        convert(<const int8_t*>source, n, target)
+    elif kind == UINT8 or kind == BOOL:
+        convert(<const uint8_t*>source, n, target)
+    elif kind == UINT16:
+        convert(<const uint16_t*>source, n, target)
+    elif kind == UINT32:
+        convert(<const uint32_t*>source, n, target)
+    elif kind == UINT64:
+        convert(<const uint64_t*>source, n, target)
+
+
+cdef inline bint is_real(Kind kind, const real* tag) noexcept nogil:
+    """Whether the array has the kernels' own type."""
+    if real is float:
+        return kind == FLOAT32
+    else:
+        return kind == FLOAT64
+
+
+cdef inline void load(
+    const Job* job, const Operand* op, Py_ssize_t start, int n, void* scratch, real* target
+) noexcept nogil:
+    """n positions, copied: the target may be written to."""
+    convert_kind(op.kind, gather(job, op, start, n, scratch), n, target)
+
+
+cdef inline const real* view(
+    const Job* job, const Operand* op, Py_ssize_t start, int n, void* scratch, real* buffer
+) noexcept nogil:
+    """n positions to read from: the array itself, or the buffer; the scratch is free again."""
+    if is_real(op.kind, buffer):
+        return <const real*>gather(job, op, start, n, buffer)
+    convert_kind(op.kind, gather(job, op, start, n, scratch), n, buffer)
+    return buffer
+
+
+cdef inline const real* view_classes(
+    const Operand* op, const char* row, Py_ssize_t first, int n, void* scratch, real* buffer
+) noexcept nogil:
+    """n classes of a row to read from: the array itself, or the buffer."""
+    if is_real(op.kind, buffer):
+        return <const real*>gather_classes(op, row, first, n, buffer)
+    convert_kind(op.kind, gather_classes(op, row, first, n, scratch), n, buffer)
+    return buffer
+
+
+cdef inline double load_one(const Operand* op, const char* place) noexcept nogil:
+    """One element, whatever its type."""
+    cdef uint64_t raw = 0
+    cdef double value = 0.0
+    copy_run(op, place, 0, <char*>&raw, 0, 1)
+    convert_kind(op.kind, &raw, 1, &value)
+    return value
+
+
+# ---- labels ----------------------------------------------------------------------------------
+
+
+cdef inline void indices_of(const integer* source, int n, int64_t* target) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        # A uint64 of 2^63 or more turns negative, which no class is.
+        target[i] = <int64_t>source[i]
+
+
+cdef inline void load_indices(
+    const Job* job, const Operand* op, Py_ssize_t start, int n, void* scratch, int64_t* target
+) noexcept nogil:
+    """n class indices."""
+    cdef const void* run = gather(job, op, start, n, scratch)
+    if op.kind == INT64:
+        indices_of(<const int64_t*>run, n, target)
+    elif op.kind == INT32:
+        indices_of(<const int32_t*>run, n, target)
+    elif op.kind == INT16:
+        indices_of(<const int16_t*>run, n, target)
+    elif op.kind == INT8:
+        indices_of(<const int8_t*>run, n, target)
+    elif op.kind == UINT8 or op.kind == BOOL:
+        indices_of(<const uint8_t*>run, n, target)
+    elif op.kind == UINT16:
+        indices_of(<const uint16_t*>run, n, target)
+    elif op.kind == UINT32:
+        indices_of(<const uint32_t*>run, n, target)
+    else:
+        indices_of(<const uint64_t*>run, n, target)
+
+
+cdef inline bint only_bits(const integer* source, int n, real* target) noexcept nogil:
+    """Integers to 0.0 and 1.0; False where another value is among them."""
+    cdef Py_ssize_t i
+    cdef integer seen = 0
+    for i in range(n):
+        seen |= source[i]
+    if seen & ~<integer>1:
+        return False
+    for i in range(n):
+        target[i] = <real><int32_t>source[i]
+    return True
+
+
+cdef inline bint only_half_bits(
+    const uint16_t* source, uint16_t one, int n, real* target
+) noexcept nogil:
+    """The same of numbers of half precision, by their bits."""
+    cdef Py_ssize_t i
+    cdef uint16_t seen = 0
+    for i in range(n):
+        seen |= source[i] ^ (one if source[i] != 0 else 0)
+    if seen:
+        return False
+    for i in range(n):
+        target[i] = <real><int32_t>(source[i] >> 13)    # 0 of 0, 1 of 1, in both formats
+    return True
+
+
+cdef inline bint only_zero_or_one(const floating* source, int n) noexcept nogil:
+    """Whether all of them are exactly 0 or 1."""
+    cdef floating lanes[LANES]
+    cdef floating off, sum_off = 0
+    cdef Py_ssize_t i, j
+    if source[0] * source[0] != source[0]:
+        return False    # mostly the first soft label tells
+    for j in range(LANES):
+        lanes[j] = 0
+    for i from 0 <= i <= n - LANES by LANES:
+        for j in range(LANES):
+            # x x - x is 0 for 0 and 1 alone, and NaN sticks in a sum.
+            off = source[i + j] * source[i + j] - source[i + j]
+            lanes[j] += -off if off < 0 else off
+    for i in range(n - n % LANES, n):
+        off = source[i] * source[i] - source[i]
+        sum_off += -off if off < 0 else off
+    for j in range(16):
+        lanes[j] += lanes[j + 16]
+    for j in range(8):
+        lanes[j] += lanes[j + 8]
+    for j in range(8):
+        sum_off += lanes[j]
+    return sum_off == 0
+
+
+cdef inline const real* hard_labels(
+    const Job* job, Py_ssize_t start, int n, void* scratch, real* buffer
+) noexcept nogil:
+    """n binary labels as 0.0 and 1.0, or NULL where a label is anything else (soft, bad, NaN)."""
+    cdef const Operand* op = &job.labels
+    cdef Kind kind = op.kind
+    cdef const void* run = gather(
+        job, op, start, n, <void*>buffer if is_real(kind, buffer) else scratch
+    )
+    cdef bint hard
+    if kind == FLOAT32 or kind == FLOAT64:
+        if kind == FLOAT32:
+            hard = only_zero_or_one(<const float*>run, n)
+        else:
+            hard = only_zero_or_one(<const double*>run, n)
+        if is_real(kind, buffer):
+            return <const real*>run if hard else NULL
+        if hard:
+            convert_kind(kind, run, n, buffer)
+    elif kind == BOOL or kind == UINT8:
+        hard = only_bits(<const uint8_t*>run, n, buffer)
+    elif kind == INT8:
+        hard = only_bits(<const int8_t*>run, n, buffer)
+    elif kind == INT64:
+        hard = only_bits(<const int64_t*>run, n, buffer)
+    elif kind == INT32:
+        hard = only_bits(<const int32_t*>run, n, buffer)
+    elif kind == INT16:
+        hard = only_bits(<const int16_t*>run, n, buffer)
+    elif kind == UINT16:
+        hard = only_bits(<const uint16_t*>run, n, buffer)
+    elif kind == UINT32:
+        hard = only_bits(<const uint32_t*>run, n, buffer)
+    elif kind == UINT64:
+        hard = only_bits(<const uint64_t*>run, n, buffer)
+    else:
+        hard = only_half_bits(<const uint16_t*>run, one_of_half(kind), n, buffer)
+    return buffer if hard else NULL

@@ -1,0 +1,1 @@
+"""Losses of one number per position."""

@@ -1,0 +1,43 @@
+# Losses of one number per position: binary cross entropy, from probabilities and from logits, its focal
+# variant, and the Gaussian negative log-likelihood. Each block goes the fastest road that serves it.
+
+from fastxent._kernels.arrays.load cimport hard_labels
+from fastxent._kernels.binary.fast cimport fast_block, has_normal_eps, is_plain
+from fastxent._kernels.binary.general cimport careful_block
+from fastxent._kernels.job cimport BLOCK, Job, Partial
+from fastxent._kernels.likelihood cimport add_product, Product, start_product
+from fastxent._kernels.types cimport real
+
+
+cdef inline bint are_hard(const Job* job, Py_ssize_t start) noexcept nogil:
+    """Whether the labels of a full block are 0 and 1 only."""
+    cdef double labels[BLOCK]
+    cdef double scratch[BLOCK]
+    return hard_labels(job, start, BLOCK, scratch, labels) != NULL
+
+
+cdef inline void run_positions(
+    const Job* job, Py_ssize_t start, Py_ssize_t stop, Partial* partial, real* tag
+) noexcept nogil:
+    """One chunk of a loss of one number per position.
+
+    Logarithms in the scores' own type are for single losses and for sums of many; a short rest,
+    and a block whose product was declined (losses so small that it would not do), get float64.
+    """
+    cdef Product product
+    cdef int n
+    cdef bint ok, narrow
+    cdef bint plain = is_plain(job)
+    start_product(&product)
+    while start < stop:
+        n = <int>min(<Py_ssize_t>BLOCK, stop - start)
+        if not (plain and n == BLOCK and fast_block(job, start, &product, partial, tag)):
+            narrow = job.want_losses or (n == BLOCK and not (plain and are_hard(job, start)))
+            if narrow and (job.eps == 0.0 or has_normal_eps(job, tag)):
+                ok = careful_block(job, start, n, partial, tag)
+            else:
+                ok = careful_block(job, start, n, partial, <double*>NULL)
+            if not ok:
+                return
+        start += n
+    add_product(&product, partial)

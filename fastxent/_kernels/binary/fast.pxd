@@ -1,0 +1,359 @@
+# Binary losses on the fast roads: full blocks with hard labels, mostly. Each function returns
+# False, and has done nothing, where its road does not serve. A plain mean or sum goes by products
+# (product.pxd), at the speed of memory; with weights or reduction="none" each element has a
+# logarithm of its own.
+
+from libc.math cimport INFINITY
+from libc.stdint cimport uint16_t
+
+from fastxent._kernels.arrays.bounds cimport all_within, halves_within_one, largest
+from fastxent._kernels.arrays.load cimport convert, gather, hard_labels, is_real, view, widen
+from fastxent._kernels.arrays.prefetch cimport (
+    Ahead, fetch, fetch_straight, look_ahead, OF_LABELS, OF_SCORES, OF_WEIGHT,
+)
+from fastxent._kernels.arrays.store cimport store, write
+from fastxent._kernels.job cimport (
+    ABSENT, BFLOAT16, BINARY, BINARY_LOGITS, BLOCK, FLOAT16, FLOAT32, FLOAT64, Job, LANES, Partial,
+)
+from fastxent._kernels.likelihood cimport (
+    clip_block, Clipped, clipped, has_bounds, log_one_plus, Missed, multiply_likelihoods, Product,
+)
+from fastxent._kernels.numeric.clipped_log cimport clip, share_lost
+from fastxent._kernels.numeric.generic cimport decay, exponent, log1p_unit, log_of_parts, mantissa
+from fastxent._kernels.numeric.sums cimport add, fold, lane_sum
+from fastxent._kernels.types cimport floating, real
+
+
+cdef inline bint is_plain(const Job* job) noexcept nogil:
+    """Whether full blocks may take a fast road."""
+    return (
+        (job.loss == BINARY or job.loss == BINARY_LOGITS)
+        and job.mask.kind == ABSENT
+        and job.scale_by.kind == ABSENT
+        and job.label_smoothing == 0.0
+    )
+
+
+cdef inline bint has_normal_eps(const Job* job, real* tag) noexcept nogil:
+    """Whether 1 / eps is a number in the type at hand: what is clipped by it has a cheap logarithm."""
+    if real is float:
+        return job.loss != BINARY or job.eps >= 1.1754943508222875e-38
+    else:
+        return job.loss != BINARY or job.eps >= 2.2250738585072014e-308
+
+
+cdef inline bint has_short_rest(const Job* job) noexcept nogil:
+    """Whether 1 - p is a float32 for every p from eps on: a multiple of 2^-24."""
+    return job.scores.kind == FLOAT16 or (
+        job.scores.kind == BFLOAT16 and job.eps >= 7.62939453125e-06    # 2^-17, of 8 digits
+    )
+
+
+# ---- sums, by products ------------------------------------------------------------------------
+
+
+cdef inline bint add_half_likelihoods(
+    const Job* job, Py_ssize_t start, Product* product, real* tag
+) noexcept nogil:
+    """`add_likelihoods` of half precision, whose eps is large: all are clipped at once."""
+    cdef real labels[BLOCK]
+    cdef real p[BLOCK]
+    cdef double scratch[BLOCK]
+    cdef real one = 1, low = <real>job.eps
+    cdef Ahead next = look_ahead(job, start)
+    cdef const real* y = hard_labels(job, start, BLOCK, scratch, labels)
+    cdef const void* raw = gather(job, &job.scores, start, BLOCK, scratch)
+    cdef Py_ssize_t i
+    if y == NULL or not has_bounds(job.eps, tag) or not halves_within_one(raw, job.scores.kind):
+        return False
+    widen(job.scores.kind, <const uint16_t*>raw, BLOCK, p)
+    for i in range(BLOCK):
+        p[i] = clipped(p[i] if y[i] != 0 else one - p[i], low, one - low)
+    return multiply_likelihoods(p, <const Clipped*>NULL, job.eps, &next, product)
+
+
+cdef inline bint add_likelihoods(
+    const Job* job, Py_ssize_t start, Product* product, real* tag
+) noexcept nogil:
+    """Multiply in one full block of probabilities with hard labels; clipped where there is a need."""
+    cdef real labels[BLOCK]
+    cdef real scores[BLOCK]
+    cdef double scratch[BLOCK]
+    cdef const real* p = view(job, &job.scores, start, BLOCK, scratch, scores)
+    cdef const real* y = hard_labels(job, start, BLOCK, scratch, labels)
+    cdef Ahead next = look_ahead(job, start)
+    if y == NULL:
+        return False
+    return multiply_likelihoods(p, y, job.eps, &next, product) or (
+        clip_block(p, job.eps, scores)
+        and multiply_likelihoods(scores, y, job.eps, &next, product)
+    )
+
+
+cdef inline bint softplus_of(
+    const Job* job, Py_ssize_t start, const real* z, const real* y, real* power, Partial* partial
+) noexcept nogil:
+    """The same of a block that is staged; e^-|z| is left in power."""
+    cdef double u[LANES]
+    cdef double linear[LANES]
+    cdef real zero = 0
+    cdef double e, total
+    cdef Py_ssize_t i, j
+    cdef Ahead next = look_ahead(job, start)
+    for i from 0 <= i < BLOCK by LANES:
+        fetch(&next, OF_SCORES, i)
+        for j in range(i, i + LANES):
+            power[j] = decay(z[j])
+    for j in range(LANES):
+        u[j] = 0.0
+        linear[j] = 0.0
+    for i from 0 <= i < BLOCK by LANES:
+        fetch(&next, OF_LABELS, i)
+        for j in range(LANES):
+            e = <double>power[i + j]
+            u[j] = u[j] + (e + u[j] * e)
+            # Exact in either type, y being 0 or 1.
+            linear[j] += <double>((z[i + j] if z[i + j] > zero else zero) - z[i + j] * y[i + j])
+    total = fold(linear) + log_one_plus(u)
+    if not total < INFINITY:
+        return False
+    add(total, &partial.total, &partial.total_lo)
+    return True
+
+
+cdef inline bint add_softplus(
+    const Job* job, Py_ssize_t start, Partial* partial, real* tag
+) noexcept nogil:
+    """Add max(z, 0) - z y + log(1 + e^-|z|) over one full block of logits with hard labels."""
+    cdef real labels[BLOCK]
+    cdef real scores[BLOCK]
+    cdef real power[BLOCK]
+    cdef double scratch[BLOCK]
+    cdef const real* z = view(job, &job.scores, start, BLOCK, scratch, scores)
+    cdef const real* y = hard_labels(job, start, BLOCK, scratch, labels)
+    return y != NULL and softplus_of(job, start, z, y, power, partial)
+
+
+# ---- a logarithm for each ---------------------------------------------------------------------
+
+
+cdef inline void probability_losses(
+    const real* p, const real* y, real eps, const Ahead* next, real* loss
+) noexcept nogil:
+    """-log of the probability of what happened, of a block whose probabilities are in [0, 1].
+
+    Two loops: a processor looks only some 200 operations ahead, which is less than five of the
+    logarithms are long. Cut in two, more of them are under way at a time: a third faster.
+    """
+    cdef real f[BLOCK]
+    cdef real k[BLOCK]
+    cdef real low[BLOCK]
+    cdef real one = 1, zero = 0
+    cdef real rest, chosen, other, lost
+    cdef Py_ssize_t i, j
+    for i from 0 <= i < BLOCK by LANES:
+        fetch_straight(next, OF_SCORES, i)
+        for j in range(i, i + LANES):
+            rest = one - p[j]
+            chosen = p[j] if y[j] != zero else rest
+            other = rest if y[j] != zero else p[j]
+            lost = zero if y[j] != zero else (one - rest) - p[j]
+            clip(&chosen, other, &lost, eps)
+            f[j] = mantissa(chosen) - one
+            k[j] = exponent(chosen)
+            low[j] = share_lost(lost, other)
+    for i from 0 <= i < BLOCK by LANES:
+        fetch_straight(next, OF_LABELS, i)
+        for j in range(i, i + LANES):
+            loss[j] = zero - log_of_parts(f[j], low[j], k[j])
+
+
+cdef inline void softplus_losses(
+    const real* z, const real* y, const Ahead* next, real* loss
+) noexcept nogil:
+    """log(1 + e^z) - z y, of a block whose logits are finite."""
+    cdef real power[BLOCK]
+    cdef real zero = 0
+    cdef Py_ssize_t i, j
+    for i from 0 <= i < BLOCK by LANES:
+        fetch_straight(next, OF_SCORES, i)
+        for j in range(i, i + LANES):
+            power[j] = decay(z[j])
+    for i from 0 <= i < BLOCK by LANES:
+        fetch_straight(next, OF_LABELS, i)
+        for j in range(i, i + LANES):
+            loss[j] = log1p_unit(power[j]) + ((z[j] if z[j] > zero else zero) - z[j] * y[j])
+
+
+cdef inline bint direct_losses(const Job* job, Py_ssize_t start, real* loss) noexcept nogil:
+    """The losses of a full block; False where labels are not hard or a score is out of the ordinary."""
+    cdef real labels[BLOCK]
+    cdef real scores[BLOCK]
+    cdef double scratch[BLOCK]
+    cdef const real* x
+    cdef const real* y
+    cdef real one = 1
+    cdef Ahead next = look_ahead(job, start)
+    x = view(job, &job.scores, start, BLOCK, scratch, scores)
+    y = hard_labels(job, start, BLOCK, scratch, labels)
+    if y == NULL:
+        return False
+    if job.loss == BINARY:
+        if not all_within(x, one, False):
+            return False
+        probability_losses(x, y, <real>job.eps, &next, loss)
+    else:
+        if not all_within(x, largest(x), True):
+            return False
+        softplus_losses(x, y, &next, loss)
+    return True
+
+
+cdef inline bint add_soft_losses(
+    const Job* job, Py_ssize_t start, Product* product, Partial* partial, real* tag
+) noexcept nogil:
+    """Add a full block of probabilities with soft labels of their own type; False where not done.
+
+    With m the smaller of p and 1 - p, and v the label's share of it,
+    -y log p - (1 - y) log(1 - p) = -log(1 - m) + v log((1 - m) / m): the first term goes into the
+    product, one logarithm is left, and no term is negative.
+    """
+    cdef real scores[BLOCK]
+    cdef real labels[BLOCK]
+    cdef double scratch[BLOCK]
+    cdef real eps = <real>job.eps, one = 1, half = 0.5
+    cdef real q, nothing = -0.0
+    cdef real share[BLOCK]
+    cdef real f[BLOCK]
+    cdef real k[BLOCK]
+    cdef Ahead next = look_ahead(job, start)
+    cdef double wide[BLOCK]
+    cdef const double* exact
+    cdef const real* p
+    cdef const real* y
+    cdef int differ = 0
+    cdef Py_ssize_t i, j
+    if one - eps == one:
+        return False
+    p = view(job, &job.scores, start, BLOCK, scratch, scores)
+    y = view(job, &job.labels, start, BLOCK, scratch, labels)
+    if not all_within(p, one, False) or not all_within(y, one, False):
+        return False
+    # Labels of more digits than the scores: by their value, not their dtype, for the same bits.
+    if job.labels.kind == FLOAT64:
+        exact = view(job, &job.labels, start, BLOCK, scratch, wide)
+        for i in range(BLOCK):
+            differ += <double>y[i] != exact[i]
+        if differ:
+            return False
+    for i in range(BLOCK):
+        q = one - p[i]
+        share[i] = y[i] if q > half else one - y[i]
+        q = p[i] if q > half else q
+        q = eps if q < eps else q
+        scores[i] = q
+    for i from 0 <= i < BLOCK by LANES:
+        fetch_straight(&next, OF_SCORES, i)
+        for j in range(LANES):
+            q = (one - scores[i + j]) / scores[i + j]
+            f[i + j] = mantissa(q) - one
+            k[i + j] = exponent(q)
+    for i from 0 <= i < BLOCK by LANES:
+        fetch_straight(&next, OF_LABELS, i)
+        for j in range(LANES):
+            share[i + j] *= log_of_parts(f[i + j], nothing, k[i + j])
+    next.size[OF_SCORES] = next.size[OF_LABELS] = 0     # both are on their way
+    if not multiply_likelihoods(<const real*>scores, <const Missed*>NULL, 0.0, &next, product):
+        return False
+    add(lane_sum(share, BLOCK), &partial.total, &partial.total_lo)
+    return True
+
+
+cdef inline bint add_weighted(
+    const Job* job, Py_ssize_t start, const real* loss, const floating* weight, Partial* partial
+) noexcept nogil:
+    """Weigh the finite losses of a block, and store them or add them up; False for a bad weight."""
+    cdef double sums[LANES]
+    cdef double weights[LANES]
+    cdef double product[BLOCK]
+    cdef double w
+    cdef Py_ssize_t i, j
+    cdef Ahead next = look_ahead(job, start)
+    if not all_within(weight, largest(weight), False):
+        return False
+    for j in range(LANES):
+        sums[j] = 0.0
+        weights[j] = 0.0
+    for i from 0 <= i < BLOCK by LANES:
+        fetch(&next, OF_WEIGHT, i)
+        for j in range(LANES):
+            w = <double>weight[i + j]
+            sums[j] += <double>loss[i + j] * w
+            weights[j] += w
+    add(fold(sums), &partial.total, &partial.total_lo)
+    add(fold(weights), &partial.weight, &partial.weight_lo)
+    if job.want_losses:
+        for i in range(BLOCK):
+            product[i] = <double>loss[i] * <double>weight[i]
+        store(job, &job.out, start, BLOCK, product)
+    return True
+
+
+cdef inline bint add_direct_losses(
+    const Job* job, Py_ssize_t start, Partial* partial, real* tag
+) noexcept nogil:
+    """Weigh, store and add the losses of a full block."""
+    cdef real loss[BLOCK]
+    cdef double weight[BLOCK]
+    cdef double scratch[BLOCK]
+    cdef bint direct
+    if not has_normal_eps(job, tag):
+        return False
+    if job.weight.kind == ABSENT:
+        direct = job.out.direct and is_real(job.out.kind, tag)
+        if direct and not job.streams:
+            return direct_losses(job, start, <real*>job.out.data + start)
+        if not direct_losses(job, start, loss):
+            return False
+        if direct:
+            write(job, <char*>(<real*>job.out.data + start), loss, BLOCK * sizeof(real))
+            return True
+        convert(loss, BLOCK, weight)
+        store(job, &job.out, start, BLOCK, weight)
+        return True
+    if not direct_losses(job, start, loss):
+        return False
+    if job.weight.kind == FLOAT32:
+        return add_weighted(
+            job, start, loss, view(job, &job.weight, start, BLOCK, scratch, <float*>weight), partial
+        )
+    return add_weighted(
+        job, start, loss, view(job, &job.weight, start, BLOCK, scratch, weight), partial
+    )
+
+
+# ---- a block ----------------------------------------------------------------------------------
+
+
+cdef inline bint fast_block(
+    const Job* job, Py_ssize_t start, Product* product, Partial* partial, real* tag
+) noexcept nogil:
+    """A full block on a fast road; False, and nothing done, where that does not serve."""
+    cdef bint done
+    if job.want_losses or job.weight.kind != ABSENT:
+        if not add_direct_losses(job, start, partial, tag):
+            return False
+        partial.count += BLOCK
+        return True
+    if job.loss == BINARY:
+        if has_short_rest(job):
+            done = add_half_likelihoods(job, start, product, tag)
+        else:
+            done = add_likelihoods(job, start, product, tag)
+        if not done and not add_soft_losses(job, start, product, partial, tag):
+            return False
+    elif not add_softplus(job, start, partial, tag):
+        return False
+    partial.count += BLOCK
+    add(<double>BLOCK, &partial.weight, &partial.weight_lo)
+    return True

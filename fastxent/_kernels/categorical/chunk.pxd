@@ -1,0 +1,323 @@
+# Losses of one row of classes per position: categorical cross entropy, from probabilities and from
+# logits, its focal variant, and the Kullback-Leibler divergence.
+#
+# A row of logits whose odds (odds.pxd) overflow is done again in float64, and then class by class, by
+# `careful_row`: a target hundreds of nats behind, an infinity, a NaN.
+
+from libc.math cimport INFINITY, NAN
+from libc.stdint cimport int64_t, uint8_t
+
+from fastxent._kernels.arrays.bounds cimport outside
+from fastxent._kernels.arrays.load cimport at, load_indices, load_one
+from fastxent._kernels.arrays.prefetch cimport Ahead, ahead, look_ahead, prefetch_lanes
+from fastxent._kernels.arrays.store cimport store
+from fastxent._kernels.categorical.rows cimport in_range, Rows, settle, stage_rows
+from fastxent._kernels.categorical.soft_labels cimport (
+    distribution_fault, distribution_from_logits, distribution_from_probabilities,
+    focal_from_logits,
+)
+from fastxent._kernels.categorical.softmax cimport row_odds, target_scores, tile_odds
+from fastxent._kernels.categorical.tile cimport soft_tile_losses
+from fastxent._kernels.focal cimport focal_of_odds
+from fastxent._kernels.job cimport (
+    ABSENT, BAD_SCORE, BLOCK, CATEGORICAL, CATEGORICAL_FOCAL, CATEGORICAL_LOGITS, Fault,
+    has_row_logits, is_index, Job, LANES, NAN_SCORE, NO_FAULT, Operand, Partial, ROWS, TILE_CLASSES,
+    UNDEFINED_ROW,
+)
+from fastxent._kernels.likelihood cimport (
+    add_product, clip_block, Clipped, log_one_plus, multiply_likelihoods, pool_odds, Product,
+    start_product, Unlabelled,
+)
+from fastxent._kernels.numeric.clipped_log cimport minus_log
+from fastxent._kernels.numeric.elementary cimport decay_wide, log_wide
+from fastxent._kernels.numeric.generic cimport log1p_all
+from fastxent._kernels.numeric.sums cimport add, add_losses, apply_weights
+from fastxent._kernels.types cimport real
+
+
+cdef inline bint add_target_likelihoods(
+    const Job* job, Py_ssize_t start, Product* product, real* tag
+) noexcept nogil:
+    """Multiply in the targets' probabilities of BLOCK rows."""
+    cdef int64_t target[BLOCK]
+    cdef real p[BLOCK]
+    cdef double scratch[BLOCK]
+    cdef Ahead next = look_ahead(job, start)
+    load_indices(job, &job.labels, start, BLOCK, scratch, target)
+    if not in_range(target, BLOCK, job.classes):
+        return False
+    target_scores(job, start, BLOCK, target, p)
+    return multiply_likelihoods(p, <const Unlabelled*>NULL, job.eps, &next, product) or (
+        clip_block(p, job.eps, p)
+        and multiply_likelihoods(p, <const Clipped*>NULL, job.eps, &next, product)
+    )
+
+
+# ---- class indices against logits -------------------------------------------------------------
+
+
+cdef inline void odds_of_rows(
+    const Job* job, Py_ssize_t start, Rows* rows, double* rest, real* tag
+) noexcept nogil:
+    """The odds against the target of each row."""
+    cdef real tile[TILE_CLASSES * ROWS]
+    cdef real target[ROWS]
+    cdef Py_ssize_t i
+    if job.classes <= TILE_CLASSES:
+        prefetch_lanes(ahead(&job.labels, start), 2 * job.labels.itemsize)
+        tile_odds(job, start, rows.n, rows.target, tile, rest)
+        return
+    target_scores(job, start, rows.n, rows.target, target)
+    for i in range(rows.n):
+        rest[i] = row_odds(
+            job, at(job, &job.scores, start + i), rows.target[i], target[i], rows.scratch
+        )
+
+
+cdef inline double careful_row(
+    const Job* job, const char* row, Py_ssize_t target, Fault* fault, Py_ssize_t* index
+) noexcept nogil:
+    """One row of logits against a class index, one class after the other, in float64.
+
+    A target at +inf costs 0 and one at -inf costs inf. A row of -inf only, or whose target is one
+    of several +inf, is no distribution: its loss is NaN, which `nan_policy` treats like a NaN.
+    """
+    cdef const Operand* op = &job.scores
+    cdef double x, most = -INFINITY, rest = 0.0
+    cdef double own = load_one(op, row + target * op.class_stride)
+    cdef Py_ssize_t j, infinite = 0
+    fault[0] = NO_FAULT
+    index[0] = -1
+    for j in range(job.classes):
+        x = load_one(op, row + j * op.class_stride)
+        if x != x:
+            fault[0] = NAN_SCORE
+            index[0] = j
+            return NAN
+        most = x if x > most else most
+        infinite += x == INFINITY
+    if most == -INFINITY or (own == INFINITY and infinite > 1):
+        fault[0] = UNDEFINED_ROW
+        return NAN
+    if own == INFINITY:
+        return 0.0
+    if most == INFINITY or own == -INFINITY:
+        return INFINITY
+    for j in range(job.classes):
+        if j != target:
+            rest += decay_wide(load_one(op, row + j * op.class_stride) - most)
+    return (most - own) + log_wide(rest + decay_wide(own - most))
+
+
+# ---- a block of rows --------------------------------------------------------------------------
+
+
+cdef inline void losses_of_odds(const Job* job, double* odds, int n) noexcept nogil:
+    """From the odds against the targets of up to ROWS rows to their losses."""
+    if job.loss == CATEGORICAL_FOCAL:
+        focal_of_odds(job, odds, n)
+    else:
+        log1p_all(odds, n)
+
+
+cdef inline bint mend_rows(
+    const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
+) noexcept nogil:
+    """Rows of logits whose loss is no finite number, once more; False where one holds a fault."""
+    cdef Fault fault
+    cdef Py_ssize_t index, i
+    cdef const char* row
+    cdef double own, unused = 0.0
+    cdef int unread = 0
+    if not outside(rows.loss, rows.n, 0.0, 1.7976931348623157e308):
+        return True
+    for i in range(rows.n):
+        if rows.kept[i] and not rows.loss[i] < INFINITY:
+            row = at(job, &job.scores, start + i)
+            own = load_one(&job.scores, row + rows.target[i] * job.scores.class_stride)
+            rows.loss[i] = row_odds(job, row, rows.target[i], own, rows.scratch)
+            losses_of_odds(job, &rows.loss[i], 1)
+            if rows.loss[i] < INFINITY:
+                continue
+            rows.loss[i] = careful_row(job, row, rows.target[i], &fault, &index)
+            if job.loss == CATEGORICAL_FOCAL and 0.0 < rows.loss[i] < INFINITY:
+                rows.loss[i] = focal_from_logits(
+                    job, row, NULL, rows.target[i], rows.scratch, &unused, &unread
+                )
+            if not settle(job, rows, i, fault, start + i, index, partial):
+                return False
+    return True
+
+
+cdef inline bint index_losses(
+    const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
+) noexcept nogil:
+    """Losses of class indices, from probabilities."""
+    cdef double p[ROWS]
+    cdef Fault fault
+    cdef Py_ssize_t i
+    target_scores(job, start, rows.n, rows.target, p)
+    for i in range(rows.n):
+        if rows.kept[i] and not 0.0 <= p[i] <= 1.0:
+            fault = NAN_SCORE if p[i] != p[i] else BAD_SCORE
+            if not settle(job, rows, i, fault, start + i, rows.target[i], partial):
+                return False
+    for i in range(rows.n):
+        rows.loss[i] = minus_log(p[i], 1.0 - p[i], 0.0, job.eps)
+    return True
+
+
+cdef inline bint distribution_losses(
+    const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
+) noexcept nogil:
+    """Losses of a distribution per row: few logits by tiles, others one row after the other."""
+    cdef const char* row
+    cdef const char* labels = NULL
+    cdef double weight
+    cdef Fault fault
+    cdef Py_ssize_t index = -1
+    cdef Py_ssize_t i
+    cdef int bad
+    cdef double mass[ROWS]
+    cdef uint8_t done[ROWS]
+    for i in range(rows.n):
+        done[i] = 0
+    if has_row_logits(job) and job.classes <= TILE_CLASSES:
+        soft_tile_losses(job, start, rows.n, rows.target, rows.loss, mass, done)
+    for i in range(rows.n):
+        if not rows.kept[i]:
+            continue
+        if done[i]:
+            if not job.index_labels and job.class_weight != NULL:
+                rows.weight[i] *= mass[i]
+            continue
+        row = at(job, &job.scores, start + i)
+        if not job.index_labels:
+            labels = at(job, &job.labels, start + i)
+        weight = 0.0
+        bad = 0
+        if job.loss == CATEGORICAL_LOGITS:
+            rows.loss[i] = distribution_from_logits(
+                job, row, labels, rows.target[i], rows.scratch, &weight, &bad
+            )
+        elif job.loss == CATEGORICAL_FOCAL:
+            rows.loss[i] = focal_from_logits(
+                job, row, labels, rows.target[i], rows.scratch, &weight, &bad
+            )
+        else:
+            rows.loss[i] = distribution_from_probabilities(
+                job, row, labels, rows.target[i], rows.scratch, &weight, &bad
+            )
+        if not job.index_labels and job.class_weight != NULL:
+            rows.weight[i] *= weight
+        if bad or rows.loss[i] != rows.loss[i]:
+            if not distribution_fault(job, row, labels, &fault, &index):
+                fault = UNDEFINED_ROW if rows.loss[i] != rows.loss[i] else NO_FAULT
+            if not settle(job, rows, i, fault, start + i, index, partial):
+                return False
+    return True
+
+
+cdef inline void add_rows(
+    const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
+) noexcept nogil:
+    """Weigh, store and add up the losses of a block."""
+    cdef Py_ssize_t i
+    if not rows.weighted:
+        partial.count += rows.n
+    else:
+        for i in range(rows.n):
+            partial.count += rows.kept[i]
+            if not rows.kept[i]:
+                rows.loss[i] = 0.0
+                rows.factor[i] = 0.0
+                rows.weight[i] = 0.0
+        apply_weights(rows.loss, rows.factor, rows.n)
+    if job.want_losses:
+        store(job, &job.out, start, rows.n, rows.loss)
+    add_losses(rows.loss, rows.weight if rows.weighted else NULL, rows.n, partial)
+
+
+cdef inline bint multiply_odds(const double* odds, Partial* partial) noexcept nogil:
+    """Add sum log(1 + odds) over ROWS rows, by a product; False where that might overflow."""
+    cdef double u[LANES]
+    cdef Py_ssize_t j
+    if outside(odds, ROWS, 0.0, 140737488355328.0):     # 2^47: two of them are below 2^96
+        return False
+    for j in range(LANES):
+        u[j] = odds[j] + (odds[j + LANES] + odds[j] * odds[j + LANES])
+    if outside(u, LANES, 0.0, 8388608.0):
+        add(log_one_plus(u), &partial.total, &partial.total_lo)
+    else:
+        pool_odds(u, partial)
+    add(<double>ROWS, &partial.weight, &partial.weight_lo)
+    partial.count += ROWS
+    return True
+
+
+cdef inline bint add_odds(
+    const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
+) noexcept nogil:
+    """Make losses of the odds in `loss`, and add them up; False where a row holds a fault."""
+    cdef bint alike = (
+        rows.n == ROWS and not rows.weighted and not job.want_losses
+        and job.loss == CATEGORICAL_LOGITS
+    )
+    if alike and multiply_odds(rows.loss, partial):
+        return True
+    losses_of_odds(job, rows.loss, rows.n)
+    if not mend_rows(job, start, rows, partial):
+        return False
+    add_rows(job, start, rows, partial)
+    return True
+
+
+cdef inline bint row_block(
+    const Job* job, Py_ssize_t start, int n, Partial* partial, real* tag
+) noexcept nogil:
+    """Up to ROWS rows; False where one holds a fault."""
+    cdef Rows rows
+    cdef bint ok
+    cdef Py_ssize_t i
+    rows.n = n
+    if not stage_rows(job, start, &rows, partial):
+        return False
+    if job.weights_only:
+        for i in range(n):
+            rows.loss[i] = 0.0
+        ok = True
+    elif is_index(job) and has_row_logits(job):
+        odds_of_rows(job, start, &rows, rows.loss, tag)
+        return add_odds(job, start, &rows, partial)
+    elif is_index(job):
+        ok = index_losses(job, start, &rows, partial)
+    else:
+        ok = distribution_losses(job, start, &rows, partial)
+    if ok:
+        add_rows(job, start, &rows, partial)
+    return ok
+
+
+cdef inline void run_rows(
+    const Job* job, Py_ssize_t start, Py_ssize_t stop, Partial* partial, real* tag
+) noexcept nogil:
+    """One chunk of rows."""
+    cdef Product product
+    cdef int n
+    cdef bint plain = (
+        job.loss == CATEGORICAL and job.index_labels and not job.want_losses
+        and job.weight.kind == ABSENT and job.mask.kind == ABSENT and job.class_weight == NULL
+        and not job.has_ignore and job.label_smoothing == 0.0
+    )
+    start_product(&product)
+    while start < stop:
+        if plain and stop - start >= BLOCK and add_target_likelihoods(job, start, &product, tag):
+            n = BLOCK
+            partial.count += n
+            add(<double>n, &partial.weight, &partial.weight_lo)
+        else:
+            n = <int>min(<Py_ssize_t>ROWS, stop - start)
+            if not row_block(job, start, n, partial, tag):
+                return
+        start += n
+    add_product(&product, partial)

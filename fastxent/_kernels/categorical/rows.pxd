@@ -1,0 +1,103 @@
+# One block of rows of classes on its way: its labels, weights and mask, brought in and checked.
+
+from libc.math cimport INFINITY, NAN
+from libc.stdint cimport int64_t, uint8_t
+
+from fastxent._kernels.arrays.load cimport gather, load, load_indices
+from fastxent._kernels.job cimport (
+    ABSENT, BAD_LABEL, BAD_WEIGHT, BLOCK, Fault, is_index, Job, NAN_LABEL, NAN_OMIT, NAN_PROPAGATE,
+    NAN_SCORE, NO_FAULT, Partial, ROWS, UNDEFINED_ROW,
+)
+
+cdef struct Rows:       # one block of rows on its way
+    int64_t target[ROWS]
+    double factor[ROWS]     # of the loss
+    double weight[ROWS]     # in the denominator of the mean
+    double loss[ROWS]
+    uint8_t kept[ROWS]
+    double scratch[BLOCK]
+    int n
+    bint weighted
+
+
+cdef inline bint in_range(const int64_t* target, int n, Py_ssize_t classes) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef int64_t low = 0, high = 0
+    for i in range(n):
+        low = target[i] if target[i] < low else low
+        high = target[i] if target[i] > high else high
+    return low >= 0 and high < classes
+
+
+cdef inline bint row_fault(
+    Partial* partial, Fault fault, Py_ssize_t position, Py_ssize_t index
+) noexcept nogil:
+    """Note the fault; always False, for the caller to hand on."""
+    partial.fault = fault
+    partial.position = position
+    partial.index = index
+    return False
+
+
+cdef inline bint stage_rows(
+    const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
+) noexcept nogil:
+    """Labels, weights and masks of a block; False, with the fault noted, where one is bad."""
+    cdef Py_ssize_t i
+    cdef int n = rows.n
+    cdef const uint8_t* mask = NULL
+    rows.weighted = (
+        job.weight.kind != ABSENT or job.class_weight != NULL or job.mask.kind != ABSENT
+        or job.has_ignore or job.nan_policy == NAN_OMIT or job.class_alpha != NULL
+    )
+    for i in range(n):
+        rows.weight[i] = 1.0
+        rows.kept[i] = 1
+        rows.target[i] = 0
+    if job.index_labels:
+        load_indices(job, &job.labels, start, n, rows.scratch, rows.target)
+    if not rows.weighted and in_range(rows.target, n, job.classes):
+        for i in range(n):
+            rows.factor[i] = 1.0
+        return True
+    if job.weight.kind != ABSENT:
+        load(job, &job.weight, start, n, rows.scratch, rows.weight)
+    if job.mask.kind != ABSENT:
+        mask = <const uint8_t*>gather(job, &job.mask, start, n, rows.scratch)
+        for i in range(n):
+            rows.kept[i] = mask[i] != 0
+    for i in range(n):
+        if job.has_ignore and rows.target[i] == job.ignore_index:
+            rows.kept[i] = 0
+        if not rows.kept[i]:
+            rows.target[i] = 0
+            continue
+        if job.index_labels and not 0 <= rows.target[i] < job.classes:
+            return row_fault(partial, BAD_LABEL, start + i, -1)
+        if not 0.0 <= rows.weight[i] < INFINITY:
+            return row_fault(partial, BAD_WEIGHT, start + i, -1)
+        rows.factor[i] = rows.weight[i]
+        if job.class_weight != NULL and job.index_labels:
+            rows.weight[i] *= job.class_weight[rows.target[i]]
+            # Smoothed, the loss holds the weight of every class already.
+            if job.label_smoothing == 0.0:
+                rows.factor[i] = rows.weight[i]
+        if job.class_alpha != NULL and is_index(job):
+            rows.factor[i] *= job.class_alpha[rows.target[i]]
+    return True
+
+
+cdef inline bint settle(
+    const Job* job, Rows* rows, int i, Fault fault, Py_ssize_t position, Py_ssize_t index,
+    Partial* partial
+) noexcept nogil:
+    """Do as nan_policy says with a row that has no number for a loss; False where that is a fault."""
+    cdef bint lenient = fault == NAN_SCORE or fault == NAN_LABEL or fault == UNDEFINED_ROW
+    if fault == NO_FAULT:
+        return True
+    if not lenient or job.nan_policy != NAN_PROPAGATE and job.nan_policy != NAN_OMIT:
+        return row_fault(partial, fault, position, index)
+    if job.nan_policy == NAN_OMIT:
+        rows.kept[i] = 0
+    rows.loss[i] = NAN
+    return True

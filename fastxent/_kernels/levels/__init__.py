@@ -1,0 +1,1 @@
+"""One module for each instruction set; setup.py has their flags."""

@@ -1,0 +1,180 @@
+# Sums of logarithms as products: one logarithm for thousands of factors.
+#
+# -sum log q_i = -log prod q_i. The product is kept in float64 lanes; before it can underflow, its
+# exponents are taken off by their bits and added up as integers, which is exact.
+
+from libc.stdint cimport uint64_t
+
+from fastxent._kernels.arrays.bounds cimport all_within
+from fastxent._kernels.arrays.prefetch cimport Ahead, fetch, OF_LABELS, OF_SCORES
+from fastxent._kernels.job cimport BLOCK, LANES, Partial
+from fastxent._kernels.numeric.elementary cimport log1p_wide, logn_wide
+from fastxent._kernels.numeric.sums cimport add, fold
+from fastxent._kernels.types cimport real, wide_bits, wide_from
+
+cdef enum:
+    # Factors of a lane between two looks at the exponent: 1.2e-7^32 and 2.2e-16^16 do not underflow.
+    NARROW_FACTORS = 32
+    WIDE_FACTORS = 16
+    # A block whose -log2 is below this is left to the element by element logarithm: the rounding of
+    # 1024 products (2e-15) must be small beside the sum.
+    LEAST_BITS = 64
+
+cdef struct Unlabelled:     # stands for labels that are all 1
+    char unused
+
+cdef struct Clipped:        # the same, and each p is known to be in [eps, 1 - eps]
+    char unused
+
+cdef struct Missed:         # for labels that are all 0, and each p is known to be in [eps, 1 - eps]
+    char unused
+
+ctypedef fused label:   # each a function of its own: a choice within the loop costs a quarter
+    float
+    double
+    Unlabelled
+    Clipped
+    Missed
+
+cdef struct Product:    # of one chunk: mantissas in [1, 2^64), and the sum of the exponents
+    double mantissa[LANES]
+    double exponent
+
+
+cdef inline void start_product(Product* product) noexcept nogil:
+    cdef Py_ssize_t j
+    product.exponent = 0.0
+    for j in range(LANES):
+        product.mantissa[j] = 1.0
+
+
+cdef inline real clipped(real p, real low, real high) noexcept nogil:
+    p = p if p > low else low
+    return p if p < high else high
+
+
+cdef inline bint has_bounds(double eps, const real* tag) noexcept nogil:
+    """Whether eps and 1 - eps are numbers of the type."""
+    cdef real one = 1, low = <real>eps
+    return <double>low == eps and <double>(one - low) == 1.0 - eps
+
+
+cdef inline bint clip_block(const real* p, double eps, real* target) noexcept nogil:
+    """Clip a block to [eps, 1 - eps]; False where the type has not these bounds, or a p is no p."""
+    cdef real one = 1, low = <real>eps
+    cdef Py_ssize_t i
+    if not has_bounds(eps, p) or not all_within(p, one, False):
+        return False
+    for i in range(BLOCK):
+        target[i] = clipped(p[i], low, one - low)
+    return True
+
+
+cdef inline bint multiply_likelihoods(
+    const real* p, const label* y, double eps, const Ahead* next, Product* product
+) noexcept nogil:
+    """Multiply in a block of p where y is 1 and 1 - p where it is 0.
+
+    False, and nothing done, where that would not be right to the last bits: a p that is out of
+    [eps, 1 - eps] or NaN, a product that underflows, a sum too small for the products' rounding.
+    """
+    cdef double lanes[LANES]
+    cdef double mantissa[LANES]
+    cdef real least[LANES]
+    cdef real most[LANES]
+    cdef real low = 1.0, high = 0.0
+    cdef double chosen, other
+    cdef uint64_t bits, exponents = 0, wrong = 0
+    cdef bint within = True
+    cdef Py_ssize_t i, j, run
+    cdef int span = LANES * (NARROW_FACTORS if real is float else WIDE_FACTORS)
+    for j in range(LANES):
+        mantissa[j] = 1.0
+        least[j] = 1.0
+        most[j] = 0.0
+    for run from 0 <= run < BLOCK by span:
+        for j in range(LANES):
+            lanes[j] = 1.0
+        for i from run <= i < run + span by LANES:
+            fetch(next, OF_SCORES, i)
+            fetch(next, OF_LABELS, i)
+            for j in range(LANES):
+                if label is not Clipped and label is not Missed:
+                    least[j] = p[i + j] if p[i + j] < least[j] else least[j]
+                    most[j] = p[i + j] if p[i + j] > most[j] else most[j]
+                if label is Unlabelled or label is Clipped:
+                    lanes[j] *= <double>p[i + j]
+                elif label is Missed:
+                    lanes[j] *= 1.0 - <double>p[i + j]
+                else:
+                    chosen = <double>p[i + j]
+                    other = 1.0 - chosen
+                    lanes[j] *= chosen if y[i + j] != 0 else other
+        for j in range(LANES):
+            bits = wide_bits(lanes[j])
+            exponents += bits >> 52
+            # Right are exponent fields of 1 .. 1023: normal, positive, at most 1.
+            wrong |= ((bits >> 52) - 1) >> 10
+            mantissa[j] *= wide_from((bits & <uint64_t>0xFFFFFFFFFFFFF) | <uint64_t>0x3FF0000000000000)
+    for j in range(LANES):
+        low = least[j] if least[j] < low else low
+        high = most[j] if most[j] > high else high
+    if label is not Clipped and label is not Missed:
+        within = eps <= <double>low and <double>high <= 1.0 - eps
+    cdef double exponent = <double>exponents - <double>(1023 * LANES * (BLOCK // span))
+    if (
+        wrong
+        or not within
+        or exponent > -<double>LEAST_BITS - LANES * (BLOCK // span)
+    ):
+        return False
+    product.exponent += exponent
+    for j in range(LANES):
+        product.mantissa[j] *= mantissa[j]
+    return True
+
+
+cdef inline void add_product(Product* product, Partial* partial) noexcept nogil:
+    """Add -log of the product to the partial sum; the exponents' share is exact to 2^-84."""
+    cdef Py_ssize_t j
+    for j in range(LANES):
+        product.mantissa[j] = logn_wide(product.mantissa[j])
+    add(-product.exponent * 0.693147180559663, &partial.total, &partial.total_lo)
+    add(-product.exponent * 2.8235290563031577e-13, &partial.total, &partial.total_lo)
+    add(-fold(product.mantissa), &partial.total, &partial.total_lo)
+
+
+cdef inline double log_one_plus(double* u) noexcept nogil:
+    """sum log(1 + u_j) over the lanes, each u_j in [0, 2^96).
+
+    (1 + a)(1 + b) = 1 + (a + (b + ab)): relative accuracy is kept where all are tiny.
+    """
+    cdef Py_ssize_t j
+    for j in range(16):
+        u[j] = u[j] + (u[j + 16] + u[j] * u[j + 16])
+    for j in range(8):
+        u[j] = u[j] + (u[j + 8] + u[j] * u[j + 8])
+    for j in range(8):
+        u[j] = log1p_wide(u[j])
+    return ((u[0] + u[4]) + (u[2] + u[6])) + ((u[1] + u[5]) + (u[3] + u[7]))
+
+
+cdef inline void pool_odds(const double* u, Partial* partial) noexcept nogil:
+    """Leave sum log(1 + u_j) to be added, each u_j in [0, 2^23]: one logarithm serves four blocks."""
+    cdef Py_ssize_t j
+    if partial.pooled == 0:
+        for j in range(LANES):
+            partial.odds[j] = u[j]
+    else:
+        for j in range(LANES):
+            partial.odds[j] = partial.odds[j] + (u[j] + partial.odds[j] * u[j])
+    partial.pooled += 1
+    if partial.pooled == 4:
+        add_pool(partial)
+
+
+cdef inline void add_pool(Partial* partial) noexcept nogil:
+    """Add what was left."""
+    if partial.pooled > 0:
+        add(log_one_plus(partial.odds), &partial.total, &partial.total_lo)
+        partial.pooled = 0

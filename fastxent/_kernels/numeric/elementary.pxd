@@ -1,0 +1,247 @@
+"""exp and log for the kernels: no branches, no tables, no libm, no fused multiply-add.
+
+Each function is a scalar; a loop over it becomes SIMD, and gives the same bits at every level.
+"wide" works in float64, "narrow" in float32, where a vector holds twice as many lanes.
+
+- decay_*(x) is e^x for x <= 0; odds_*(x) is e^x times a power of two, over most of a float's range.
+- log_*(x) takes every x; logn_*(x) only a finite x > 0 that is not subnormal, and is cheaper.
+- A trailing 2 marks an argument in two parts, x + lo, where |lo| is at most an ulp of x. In odds
+  and decay lo may be NaN where x is infinite: a two-sum leaves that.
+
+Inside, a part that is not there is -0.0, as compilers drop a + -0.0 (a + 0.0 they must keep).
+Polynomials go up in pairs of terms: shorter chains than Horner's, a quarter faster.
+
+The polynomials come from tools/fit_polynomials.py.
+"""
+
+cimport cython
+from libc.math cimport INFINITY, NAN
+from libc.stdint cimport uint32_t, uint64_t
+
+from fastxent._kernels.types cimport narrow_bits, narrow_from, wide_bits, wide_from
+
+# ---- exp -----------------------------------------------------------------------------------
+# x = k ln 2 + r, |r| <= ln 2 / 2. Adding 1.5 * 2^52 (2^23 in float32) to x / ln 2 leaves k in the
+# low bits of the sum. The high part of ln 2 is short, so high = x - k * ln2_high is exact, and so
+# is 1 + high with what it lost: only small terms round before the last addition.
+
+cdef inline double _exp_wide(double x, double lo, double k) noexcept nogil:
+    """e^(x + lo - k ln 2)."""
+    cdef double high = x - k * 0.693147180559663
+    cdef double low = k * -2.8235290563031577e-13 + lo
+    cdef double r = high + low
+    cdef double rr = r * r
+    cdef double p = 2.5009017966105813e-08 * r + 2.7623897532852716e-07
+    p = p * rr + (2.7557518263379207e-06 * r + 2.4801512178144963e-05)
+    p = p * rr + (0.00019841269642946412 * r + 0.0013888888923751148)
+    p = p * rr + (0.00833333333339215 * r + 0.04166666666661239)
+    p = p * rr + (0.16666666666666666 * r + 0.5)
+    cdef double total = 1.0 + high
+    return total + (((1.0 - total) + high) + (p * rr + low))
+
+
+cdef inline double decay_wide2(double x, double lo) noexcept nogil:
+    """e^(x + lo) for x <= 0."""
+    # 1.5 * 2^52 + 64: y's exponent takes k + 64 and stays normal; the product with 2^-64 may round
+    cdef double shifted = x * 1.4426950408889634 + 6755399441055808.0
+    cdef double y = _exp_wide(x, lo, shifted - 6755399441055808.0)
+    y = wide_from(wide_bits(y) + (wide_bits(shifted) << 52)) * 5.421010862427522e-20
+    return 0.0 if x < -746.0 else y
+
+
+cdef inline double decay_wide(double x) noexcept nogil:
+    """e^x for x <= 0."""
+    return decay_wide2(x, -0.0)
+
+
+cdef inline double odds_wide(double x, double lo) noexcept nogil:
+    """2^64 e^(x + lo); 0 for x < -745, which is none beside 1, infinite for x > 660 and for NaN."""
+    cdef double shifted = x * 1.4426950408889634 + 6755399441055808.0
+    cdef double y = _exp_wide(x, lo, shifted - 6755399441055808.0)
+    y = wide_from(wide_bits(y) + (wide_bits(shifted) << 52))
+    y = y if x <= 660.0 else INFINITY
+    return 0.0 if x < -745.0 else y
+
+
+cdef inline float _exp_narrow(float x, float lo, float k) noexcept nogil:
+    """e^(x + lo - k ln 2)."""
+    cdef float c2 = 0.4999999403953552, c3 = 0.1666654497385025, c4 = 0.04166848212480545
+    cdef float c5 = 0.00836646556854248, c6 = 0.0013800497399643064
+    cdef float ln2_high = 0.693145751953125, minus_ln2_low = -1.428606765330187e-06, one = 1.0
+    cdef float high = x - k * ln2_high
+    cdef float low = k * minus_ln2_low + lo
+    cdef float r = high + low
+    cdef float rr = r * r
+    cdef float p = (c6 * rr + (c5 * r + c4)) * rr + (c3 * r + c2)
+    return one + (high + (p * rr + low))
+
+
+cdef inline float odds_narrow(float x, float lo) noexcept nogil:
+    """2^24 e^(x + lo); 0 for x < -102, which is none beside 1, infinite for x > 70 and for NaN."""
+    cdef float least = -102.0, most = 70.0, per_ln2 = 1.4426950216293335
+    cdef float zero = 0.0, infinity = INFINITY
+    cdef float shift = 12582936.0  # 1.5 * 2^23 + 24
+    cdef float shifted = x * per_ln2 + shift
+    cdef float y = _exp_narrow(x, lo, shifted - shift)
+    y = narrow_from(narrow_bits(y) + (narrow_bits(shifted) << 23))
+    y = y if x <= most else infinity
+    return zero if x < least else y
+
+
+cdef inline float decay_narrow(float x) noexcept nogil:
+    """e^x for x <= 0; 0 for NaN."""
+    cdef float least = -104.0, per_ln2 = 1.4426950216293335, down = 5.421010862427522e-20
+    cdef float shift = 12582976.0  # 1.5 * 2^23 + 64
+    x = x if x > least else least   # e^-104 rounds to 0
+    cdef float shifted = x * per_ln2 + shift
+    cdef float y = _exp_narrow(x, -0.0, shifted - shift)
+    return narrow_from(narrow_bits(y) + (narrow_bits(shifted) << 23)) * down
+
+
+# ---- log -----------------------------------------------------------------------------------
+# x = 2^k m, m in [sqrt 1/2, sqrt 2): adding the bits of 1 less those of sqrt 1/2 gives x the
+# exponent of the nearest power of two. With f = m - 1 and s = f / (2 + f),
+# log m = f - f^2/2 + s (f^2/2 + s^2 P(s^2)).
+
+cdef inline uint64_t _centred_wide(double x) noexcept nogil:
+    """Bits whose exponent field is k + 1023, and whose fraction is m's distance from sqrt 1/2."""
+    return wide_bits(x) + <uint64_t> 0x00095F619980C433
+
+
+cdef inline double mantissa_wide(double x) noexcept nogil:
+    """m of x = 2^k m, sqrt 1/2 <= m < sqrt 2; x is finite, > 0, not subnormal."""
+    return wide_from((_centred_wide(x) & <uint64_t> 0x000FFFFFFFFFFFFF)
+                     + <uint64_t> 0x3FE6A09E667F3BCD)
+
+
+cdef inline double exponent_wide(double x) noexcept nogil:
+    """k of x = 2^k m, sqrt 1/2 <= m < sqrt 2; x is finite, > 0, not subnormal."""
+    # The field as the fraction of 2^52: before AVX-512 no instruction converts an int64
+    return wide_from((_centred_wide(x) >> 52) | <uint64_t> 0x4330000000000000) - 4503599627371519.0
+
+
+@cython.cdivision(True)  # otherwise a branch looks for a zero divisor, and nothing vectorises
+cdef inline double _log_wide(double f, double lo, double k) noexcept nogil:
+    """k ln 2 + log(1 + f) + lo."""
+    cdef double s = f / (2.0 + f)
+    cdef double z = s * s
+    cdef double zz = z * z
+    cdef double p = 0.1479571370613368 * zz + (0.15314077960631772 * z + 0.18183563071869374)
+    p = p * zz + (0.22222198601816356 * z + 0.28571428742049154)
+    p = p * zz + (0.39999999999416597 * z + 0.6666666666666734)
+    cdef double half_square = 0.5 * f * f
+    cdef double low = s * (half_square + z * p) + (k * 2.8235290563031577e-13 + lo)
+    # Beside k ln 2, f is not small: what their sum loses is kept
+    cdef double multiple = k * 0.693147180559663
+    cdef double total = multiple + f
+    return total + (((multiple - total) + f) - (half_square - low))
+
+
+cdef inline double _log_wide2(double x, double lo, double shift) noexcept nogil:
+    """log(x + lo) + shift ln 2."""
+    # 2^(1 - k), because 2^-k may be subnormal
+    cdef double scale = wide_from(<uint64_t> 0x7FF0000000000000
+                                  - (_centred_wide(x) & <uint64_t> 0x7FF0000000000000))
+    cdef double exact = mantissa_wide(x) - 1.0
+    cdef double rest = lo * scale * 0.5
+    cdef double f = exact + rest
+    cdef double lost = (exact - f) + rest
+    return _log_wide(f, lost - lost * f, exponent_wide(x) + shift)
+
+
+cdef inline double _log_limits_wide(double x, double y) noexcept nogil:
+    """y, or what the logarithm is where x is 0, infinite, negative or NaN."""
+    cdef double edge = -INFINITY if x == 0.0 else NAN
+    y = y if x < INFINITY else x
+    return y if x > 0.0 else edge
+
+
+cdef inline double logn_wide(double x) noexcept nogil:
+    """log x; x is finite, > 0, not subnormal."""
+    return _log_wide(mantissa_wide(x) - 1.0, -0.0, exponent_wide(x))
+
+
+cdef inline double logn_wide2(double x, double lo) noexcept nogil:
+    """log(x + lo); x is finite, > 0, not subnormal."""
+    return _log_wide2(x, lo, -0.0)
+
+
+cdef inline double log_wide(double x) noexcept nogil:
+    """log x."""
+    cdef double raised = x * 18014398509481984.0
+    cdef double normal = raised if x < 2.2250738585072014e-308 else x
+    cdef double shift = -54.0 if x < 2.2250738585072014e-308 else 0.0
+    cdef double y = _log_wide(mantissa_wide(normal) - 1.0, -0.0, exponent_wide(normal) + shift)
+    return _log_limits_wide(x, y)
+
+
+cdef inline double log1p_wide(double u) noexcept nogil:
+    """log(1 + u)."""
+    cdef double x = 1.0 + u
+    # What the sum lost, whichever of 1 and u is the larger
+    cdef double other = x - u
+    cdef double lo = (1.0 - other) + (u - (x - other))
+    return _log_limits_wide(x, _log_wide2(x, lo, -0.0))
+
+
+cdef inline uint32_t _centred_narrow(float x) noexcept nogil:
+    return narrow_bits(x) + <uint32_t> 0x004AFB0D
+
+
+cdef inline float mantissa_narrow(float x) noexcept nogil:
+    """m of x = 2^k m, sqrt 1/2 <= m < sqrt 2; x is finite, > 0, not subnormal."""
+    return narrow_from((_centred_narrow(x) & <uint32_t> 0x007FFFFF) + <uint32_t> 0x3F3504F3)
+
+
+cdef inline float exponent_narrow(float x) noexcept nogil:
+    """k of x = 2^k m, sqrt 1/2 <= m < sqrt 2; x is finite, > 0, not subnormal."""
+    cdef float bias = 8388735.0
+    return narrow_from((_centred_narrow(x) >> 23) | <uint32_t> 0x4B000000) - bias
+
+
+@cython.cdivision(True)
+cdef inline float _log_narrow(float f, float lo, float k) noexcept nogil:
+    """k ln 2 + log(1 + f) + lo."""
+    cdef float p0 = 0.6666677594184875, p1 = 0.39977583289146423, p2 = 0.29870808124542236
+    cdef float ln2_high = 0.693145751953125, ln2_low = 1.428606765330187e-06
+    cdef float two = 2.0, half = 0.5
+    cdef float s = f / (two + f)
+    cdef float z = s * s
+    cdef float p = (p2 * z + p1) * z + p0
+    cdef float half_square = half * f * f
+    cdef float low = s * (half_square + z * p) + (k * ln2_low + lo)
+    cdef float multiple = k * ln2_high
+    cdef float total = multiple + f
+    return total + (((multiple - total) + f) - (half_square - low))
+
+
+cdef inline float _log_limits_narrow(float x, float y) noexcept nogil:
+    """y, or what the logarithm is where x is 0, infinite, negative or NaN."""
+    cdef float infinity = INFINITY, nan = NAN, zero = 0.0
+    cdef float edge = -infinity if x == zero else nan
+    y = y if x < infinity else x
+    return y if x > zero else edge
+
+
+@cython.cdivision(True)
+cdef inline float log1p_unit_narrow(float u) noexcept nogil:
+    """log(1 + u) for u in [0, 1]: no exponent to look at, and u is exact."""
+    cdef float p0 = 0.6666667461395264, p1 = 0.3999894857406616, p2 = 0.2861521244049072
+    cdef float p3 = 0.2144388109445572, p4 = 0.24245303869247437
+    cdef float two = 2.0, half = 0.5
+    cdef float s = u / (two + u)
+    cdef float z = s * s
+    cdef float zz = z * z
+    cdef float p = (p4 * zz + (p3 * z + p2)) * zz + (p1 * z + p0)
+    cdef float half_square = half * u * u
+    return u - (half_square - s * (half_square + z * p))
+
+
+# ---- sums ----------------------------------------------------------------------------------
+
+cdef inline void two_sum(double a, double b, double* total, double* lost) noexcept nogil:
+    """total + lost is exactly a + b."""
+    cdef double s = a + b
+    cdef double t = s - a
+    lost[0] = (a - (s - t)) + (b - t)
+    total[0] = s

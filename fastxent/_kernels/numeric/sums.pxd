@@ -1,0 +1,94 @@
+# Sums whose bits depend on nothing but the numbers: a fixed number of lanes, a fixed tree over
+# them, and error-free addition (Knuth's two-sum) from block to block.
+
+from fastxent._kernels.job cimport LANES, Partial
+from fastxent._kernels.types cimport real
+
+
+cdef inline double fold(double* lanes) noexcept nogil:
+    """The sum of the lanes, by halves."""
+    cdef Py_ssize_t j
+    for j in range(16):
+        lanes[j] += lanes[j + 16]
+    for j in range(8):
+        lanes[j] += lanes[j + 8]
+    for j in range(4):
+        lanes[j] += lanes[j + 4]
+    return (lanes[0] + lanes[2]) + (lanes[1] + lanes[3])
+
+
+cdef inline double lane_sum(real* x, Py_ssize_t n) noexcept nogil:
+    """The sum of n numbers; there is room, for zeros, up to the next multiple of LANES."""
+    cdef double lanes[LANES]
+    cdef Py_ssize_t i, j, padded = (n + LANES - 1) // LANES * LANES
+    for i in range(n, padded):
+        x[i] = 0
+    for j in range(LANES):
+        lanes[j] = 0.0
+    for i from 0 <= i < padded by LANES:
+        for j in range(LANES):
+            lanes[j] += <double>x[i + j]
+    return fold(lanes)
+
+
+cdef inline void add(double value, double* hi, double* lo) noexcept nogil:
+    """hi + lo += value, the rounding error of the sum kept in lo.
+
+    An infinite or NaN sum has no rounding error: lo stays finite, so that hi + lo is that sum.
+    """
+    cdef double total = hi[0] + value
+    cdef double part = total - hi[0]
+    cdef double error = (hi[0] - (total - part)) + (value - part)
+    hi[0] = total
+    if error == error:
+        lo[0] += error
+
+
+cdef inline void add_losses(
+    double* loss, double* weight, int n, Partial* partial
+) noexcept nogil:
+    """Add sum(weight * loss) and sum(weight) of one block; weight NULL stands for ones.
+
+    Both buffers have room up to the next multiple of LANES. A weight of zero silences any loss
+    but a NaN: 0 * inf is 0 here, as everywhere in this library.
+    """
+    cdef double sums[LANES]
+    cdef double weights[LANES]
+    cdef Py_ssize_t i, j
+    cdef int padded = (n + LANES - 1) // LANES * LANES
+    for i in range(n, padded):
+        loss[i] = 0.0
+    for j in range(LANES):
+        sums[j] = 0.0
+        weights[j] = 0.0
+    if weight == NULL:
+        for i from 0 <= i < padded by LANES:
+            for j in range(LANES):
+                sums[j] += loss[i + j]
+        add(fold(sums), &partial.total, &partial.total_lo)
+        add(<double>n, &partial.weight, &partial.weight_lo)
+        return
+    for i in range(n, padded):
+        weight[i] = 0.0
+    for i from 0 <= i < padded by LANES:
+        for j in range(LANES):
+            sums[j] += loss[i + j]
+            weights[j] += weight[i + j]
+    add(fold(sums), &partial.total, &partial.total_lo)
+    add(fold(weights), &partial.weight, &partial.weight_lo)
+
+
+cdef inline void apply_weights(double* loss, const double* weight, int n) noexcept nogil:
+    """loss *= weight, where 0 * inf is 0 and NaN stays."""
+    cdef Py_ssize_t i
+    cdef double product
+    for i in range(n):
+        product = loss[i] * weight[i]
+        loss[i] = (0.0 if loss[i] == loss[i] else loss[i]) if weight[i] == 0.0 else product
+
+
+cdef inline double term(double factor, double value) noexcept nogil:
+    """factor * value, where 0 * inf is 0; NaN stays."""
+    cdef double nothing = 0.0 if value == value else value
+    cdef double product = factor * value
+    return nothing if factor == 0.0 else product

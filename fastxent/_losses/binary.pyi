@@ -1,0 +1,108 @@
+# Made of binary.py by tools/write_stubs.py: do not edit.
+
+from typing import Literal, SupportsIndex, overload
+
+from numpy.typing import ArrayLike
+
+from fastxent._core.loss import Loss
+from fastxent._core.types import Array, Epsilon, NanPolicy
+
+BINARY: Loss
+BINARY_LOGITS: Loss
+
+@overload
+def binary_cross_entropy(
+    y_true: ArrayLike,
+    y_proba: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    where: ArrayLike | None = None,
+    label_smoothing: float = 0.0,
+    eps: Epsilon = "auto",
+    nan_policy: NanPolicy = "raise",
+    reduction: Literal["mean", "sum"] = "mean",
+    out: None = None,
+    workers: SupportsIndex = 1,
+) -> float: ...
+@overload
+def binary_cross_entropy(
+    y_true: ArrayLike,
+    y_proba: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    where: ArrayLike | None = None,
+    label_smoothing: float = 0.0,
+    eps: Epsilon = "auto",
+    nan_policy: NanPolicy = "raise",
+    reduction: Literal["none"],
+    out: Array | None = None,
+    workers: SupportsIndex = 1,
+) -> Array: ...
+@overload
+def binary_cross_entropy_with_logits(
+    y_true: ArrayLike,
+    logits: ArrayLike,
+    *,
+    pos_weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    where: ArrayLike | None = None,
+    label_smoothing: float = 0.0,
+    nan_policy: NanPolicy = "raise",
+    reduction: Literal["mean", "sum"] = "mean",
+    out: None = None,
+    workers: SupportsIndex = 1,
+) -> float: ...
+@overload
+def binary_cross_entropy_with_logits(
+    y_true: ArrayLike,
+    logits: ArrayLike,
+    *,
+    pos_weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    where: ArrayLike | None = None,
+    label_smoothing: float = 0.0,
+    nan_policy: NanPolicy = "raise",
+    reduction: Literal["none"],
+    out: Array | None = None,
+    workers: SupportsIndex = 1,
+) -> Array: ...
+@overload
+def binary_cross_entropy_value_and_grad(
+    y_true: ArrayLike,
+    logits: ArrayLike,
+    *,
+    pos_weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    where: ArrayLike | None = None,
+    label_smoothing: float = 0.0,
+    nan_policy: NanPolicy = "raise",
+    reduction: Literal["mean", "sum"] = "mean",
+    out: Array | None = None,
+    workers: SupportsIndex = 1,
+) -> tuple[float, Array]: ...
+@overload
+def binary_cross_entropy_value_and_grad(
+    y_true: ArrayLike,
+    logits: ArrayLike,
+    *,
+    pos_weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    where: ArrayLike | None = None,
+    label_smoothing: float = 0.0,
+    nan_policy: NanPolicy = "raise",
+    reduction: Literal["none"],
+    out: Array | None = None,
+    workers: SupportsIndex = 1,
+) -> tuple[Array, Array]: ...
+def binary_cross_entropy_grad_hess(
+    y_true: ArrayLike,
+    logits: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+    *,
+    pos_weight: ArrayLike | None = None,
+    where: ArrayLike | None = None,
+    label_smoothing: float = 0.0,
+    nan_policy: NanPolicy = "raise",
+    out: tuple[Array, Array] | None = None,
+    workers: SupportsIndex = 1,
+) -> tuple[Array, Array]: ...

@@ -1,0 +1,227 @@
+"""``fastxent score``: every format gives the numbers of the arrays that were written."""
+
+import gzip
+import json
+import math
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastxent
+from fastxent.__main__ import main
+
+pytest.importorskip("pyarrow", reason="fastxent score reads files through pyarrow")
+pytest.importorskip("rich", reason="fastxent score shows its results with rich")
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.feather
+import pyarrow.parquet as pq
+
+pytestmark = pytest.mark.peers
+
+N = 150_000  # several batches
+RNG = np.random.default_rng(5)
+Z = RNG.normal(0, 2, (N, 3))
+P3 = np.exp(Z) / np.exp(Z).sum(1, keepdims=True)
+CLASSES = RNG.integers(0, 3, N)
+Y = (CLASSES == 0).astype(np.int8)
+P, Q, W = P3[:, 0].copy(), P3[:, 1].copy(), RNG.uniform(0, 3, N)
+KEYS = RNG.integers(0, 3, N)
+COUNTRIES = np.array(["at", "ch", None], object)[KEYS]
+COLUMNS = {"y": Y, "p": P, "q": Q, "w": W, "z": Z[:, 0], "class": CLASSES, "country": COUNTRIES}
+TABLE = pa.table({**COLUMNS, **{f"p{i}": P3[:, i] for i in range(3)}}).append_column(
+    "all", pa.FixedSizeListArray.from_arrays(pa.array(P3.ravel()), 3)
+)
+FLAT = TABLE.drop_columns("all")
+
+
+def stream(table, path):
+    with pa.ipc.new_stream(path, table.schema) as writer:
+        writer.write_table(table)
+
+
+def npz(table, path):
+    np.savez(path, **{name: table[name].to_numpy() for name in ("y", "p", "w")}, all=P3)
+
+
+def gz(table, path):
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        pyarrow.csv.write_csv(table, file)
+
+
+WRITERS = {
+    "a.parquet": lambda table, path: pq.write_table(table, path, row_group_size=70_000),
+    "a.feather": pyarrow.feather.write_feather,
+    "a.arrows": stream,
+    "a.csv": pyarrow.csv.write_csv,
+    "a.csv.gz": gz,
+    "a.tsv": lambda table, path: pyarrow.csv.write_csv(
+        table, path, pyarrow.csv.WriteOptions(delimiter="\t")
+    ),
+    "a.npz": npz,
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    for name, write in WRITERS.items():
+        write(TABLE if name.endswith("parquet") else FLAT, str(folder / name))
+    np.save(folder / "a.npy", np.stack([Y, P], 1))
+    np.save(folder / "fortran.npy", np.stack([Y, P], 1).copy(order="F"))
+    fields = np.zeros(N, [("y", "i1"), ("p", ">f8")])
+    fields["y"], fields["p"] = Y, P
+    np.save(folder / "fields.npy", fields)
+    return folder
+
+
+def score(capsys, *arguments):
+    assert main(["score", *map(str, arguments)]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    return out
+
+
+def record(capsys, *arguments):
+    return json.loads(score(capsys, *arguments, "--json"))
+
+
+BCE = fastxent.binary_cross_entropy(Y, P)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_every_format(folder, capsys, name):
+    got = float(score(capsys, folder / name, "--label", "y", "--proba", "p"))
+    assert got == pytest.approx(BCE, rel=1e-13)
+
+
+@pytest.mark.parametrize("name, label, p", [("a", 0, 1), ("fortran", 0, 1), ("fields", "y", "p")])
+def test_columns_of_npy_have_numbers_or_names(folder, capsys, name, label, p):
+    got = float(score(capsys, folder / f"{name}.npy", "--label", label, "--proba", p))
+    assert got == pytest.approx(BCE, rel=1e-13)
+
+
+def test_the_record_is_that_of_score(folder, capsys):
+    got = record(capsys, folder / "a.parquet", "--label", "y", "--proba", "p", "--weight", "w")
+    want = fastxent.score("binary_cross_entropy", Y, P, sample_weight=W)
+    assert (got["loss"], got["files"], got["rows"]) == ("binary_cross_entropy", 1, N)
+    for name, value in want._asdict().items():
+        assert got[name] == pytest.approx(value, rel=1e-12), name
+
+
+def test_logits(folder, capsys):
+    got = float(score(capsys, folder / "a.parquet", "--label", "y", "--logits", "z"))
+    want = fastxent.binary_cross_entropy_with_logits(Y, Z[:, 0])
+    assert got == pytest.approx(want, rel=1e-13)
+
+
+@pytest.mark.parametrize("scores", ["p0,p1,p2", "all"])
+def test_classes_side_by_side_or_as_lists(folder, capsys, scores):
+    got = float(score(capsys, folder / "a.parquet", "--label", "class", "--proba", scores))
+    assert got == pytest.approx(fastxent.categorical_cross_entropy(CLASSES, P3), rel=1e-13)
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.csv", "a.feather"])
+def test_by_group(folder, capsys, name):
+    got = record(capsys, folder / name, "--label", "y", "--proba", "p", "--by", "country")
+    want = fastxent.score("binary_cross_entropy", Y, P, groups=list(COUNTRIES))
+    nothing = "" if name == "a.csv" else None  # a CSV file cannot tell them apart
+    assert {g["group"] for g in got["groups"]} == {"at", "ch", nothing}
+    for group in got["groups"]:
+        expected = want[group["group"] or None]
+        assert group["mean"] == pytest.approx(expected.mean, rel=1e-13)
+        assert group["standard_error"] == pytest.approx(expected.standard_error, rel=1e-12)
+        assert group["count"] == expected.count
+
+
+def test_compare(folder, capsys):
+    command = (folder / "a.parquet", "--label", "y", "--proba", "p", "--compare", "q")
+    got, want = record(capsys, *command), fastxent.compare("binary_cross_entropy", Y, P, Q)
+    for name in ("mean_a", "mean_b", "difference", "standard_error", "z", "p_value", "count"):
+        assert got[name] == pytest.approx(getattr(want, name), rel=1e-10), name
+    header, values = score(capsys, *command).splitlines()
+    assert dict(zip(header.split("\t"), values.split("\t"), strict=True))["count"] == str(N)
+
+
+def test_reductions(folder, capsys):
+    command = (folder / "a.parquet", "--label", "y", "--proba", "p", "--reduction")
+    assert float(score(capsys, *command, "sum")) == pytest.approx(BCE * N, rel=1e-13)
+    lines = score(capsys, *command, "none").splitlines()
+    each = fastxent.binary_cross_entropy(Y, P, reduction="none")
+    np.testing.assert_array_equal(np.array(lines, float), each)
+
+
+def test_directories_patterns_and_lists_of_files(tmp_path, capsys):
+    third = N // 3
+    for i, name in enumerate(["a.parquet", "sub/b.feather", "sub/c.csv"]):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write = WRITERS["a." + name.rpartition(".")[2]]
+        write(FLAT.slice(i * third, third), str(tmp_path / name))
+    (tmp_path / "_SUCCESS").touch()
+    (tmp_path / "notes.md").write_text("none of ours")
+    files = sorted(p for p in tmp_path.rglob("*") if p.suffix in (".parquet", ".feather", ".csv"))
+    for given in ([tmp_path], [f"{tmp_path}/**/*.[pfc]*"], files):
+        got = record(capsys, *given, "--label", "y", "--proba", "p")
+        assert (got["files"], got["rows"]) == (3, N)
+        assert got["mean"] == pytest.approx(BCE, rel=1e-13)
+
+
+def test_rows_with_nulls_and_nans_are_left_out_where_asked(tmp_path, capsys):
+    p = [0.5, None, math.nan, 0.25]
+    pq.write_table(pa.table({"y": [1, 0, 1, 0], "p": p}), tmp_path / "a.parquet")
+    command = (tmp_path / "a.parquet", "--label", "y", "--proba", "p", "--nan-policy", "omit")
+    got = record(capsys, *command)
+    assert got["count"] == 2
+    assert got["mean"] == pytest.approx((math.log(2) - math.log(0.75)) / 2, rel=1e-14)
+
+
+@pytest.mark.parametrize("scores", ["p", "p0,p1,p2"])
+def test_the_picture(folder, tmp_path, capsys, scores):
+    pytest.importorskip("matplotlib", reason="--plot draws with matplotlib")
+    image = tmp_path / "plot.png"
+    label = "y" if scores == "p" else "class"
+    score(capsys, folder / "a.parquet", "--label", label, "--proba", scores, "--plot", image)
+    assert image.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_commands_of_readme(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("matplotlib", reason="--plot draws with matplotlib")
+    readme = Path(__file__).parents[2] / "README.md"
+    if not readme.exists():
+        pytest.skip("no README.md: the tests run apart from the sources")
+    commands = re.findall(r"^fastxent (score .*)$", readme.read_text("utf-8"), re.MULTILINE)
+    assert len(commands) >= 5
+    monkeypatch.chdir(tmp_path)
+    renamed = {"new": P, "old": Q, "cat": Z[:, 0], "dog": Z[:, 1], "bird": Z[:, 2], **COLUMNS}
+    pq.write_table(pa.table(renamed), "predictions.parquet")
+    Path("run").mkdir()
+    pyarrow.csv.write_csv(pa.table({**renamed, "y": CLASSES}), "run/a.csv")
+    for command in commands:
+        assert main(shlex.split(command)) == 0, command
+    assert Path("calibration.png").exists()
+    assert capsys.readouterr().err == ""
+
+
+def test_what_the_picture_counts():
+    """Bins of the probability, each with its weight, mean probability and share of label 1."""
+    pytest.importorskip("matplotlib", reason="--plot draws with matplotlib")
+    from fastxent._aggregate.bound_loss import Call
+    from fastxent._aggregate.group_keys import Keys
+    from fastxent._aggregate.standard_error import Tally
+    from fastxent._cli.plot import BINS, EDGES, Counts
+
+    counts = Counts()
+    keys = Keys(None, (N,))
+    elements = Call("binary_cross_entropy", {}, "").elements(Y, P, sample_weight=W)
+    Tally(1, 1).add([elements], keys, lambda b: counts.add(Y[b.cut], P[b.cut], b, logits=False))
+    for i, values in enumerate((W, W * P, W * Y, W * W)):
+        want = np.histogram(P, np.linspace(0, 1, BINS + 1), weights=values)[0]
+        np.testing.assert_allclose(counts.sums[i], want, rtol=1e-10)
+    losses = fastxent.binary_cross_entropy(Y, P, reduction="none")
+    want = np.histogram(np.clip(losses, EDGES[0], EDGES[-1]), EDGES, weights=W)[0]
+    np.testing.assert_allclose(counts.losses, want, rtol=1e-10, atol=1e-9)
+    assert counts.total == pytest.approx(np.sum(W * losses), rel=1e-12)

@@ -1,0 +1,213 @@
+"""``fastxent score`` of bad input: one line that says where and what, exit status 2."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from fastxent.__main__ import main
+
+pytest.importorskip("pyarrow", reason="fastxent score reads files through pyarrow")
+pytest.importorskip("rich", reason="fastxent score shows its results with rich")
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.feather
+import pyarrow.parquet as pq
+
+pytestmark = pytest.mark.peers
+
+N = 2000
+Y = np.arange(N) % 2
+P = np.linspace(0.01, 0.99, N)
+NAMES = np.array(["a", "b"])[Y]
+GOOD = {"y": Y, "p": P, "q": P, "name": NAMES}
+COMMAND = ("--label", "y", "--proba", "p")
+
+
+def changed(name, at, value):
+    column = pa.array([*GOOD[name][:at].tolist(), value, *GOOD[name][at + 1 :].tolist()])
+    return pa.table({**GOOD, name: column})
+
+
+def fault(capsys, *arguments):
+    """The one line, without the name of the program."""
+    assert main(["score", *map(str, arguments)]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1
+    return err.removeprefix("fastxent: ").rstrip()
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(table, name="a.parquet"):
+        path = str(tmp_path / name)
+        if name.endswith(".parquet"):
+            pq.write_table(table, path)
+        elif name.endswith(".feather"):
+            pyarrow.feather.write_feather(table, path)
+        else:
+            pyarrow.csv.write_csv(table, path)
+        return path
+
+    return write
+
+
+ROWS = [
+    ("p", 1.5, (), "column p: 1.5 is outside [0, 1]: is it a logit? Then use --logits"),
+    ("p", None, (), "column p: null: mend it, or leave such rows out with --nan-policy omit"),
+    ("y", 2, (), "column y: 2 is not a label: labels are 0 and 1, or probabilities"),
+    ("q", 7.0, ("--compare", "q"), "column q: 7.0 is outside [0, 1]: is it a logit?"),
+    ("q", -1.0, ("--weight", "q"), "column q: -1.0 is not a finite number of at least 0"),
+]
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.feather", "a.csv"])
+@pytest.mark.parametrize("column, value, more, text", ROWS)
+def test_a_bad_value(file, capsys, name, column, value, more, text):
+    path = file(changed(column, 1233, value), name)
+    if name == "a.csv":  # whose numbers are all floats
+        text = text.replace("2 is not a label", "2.0 is outside [0, 1]")
+    assert fault(capsys, path, *COMMAND, *more).startswith(f"{path}, row 1,234, {text}")
+
+
+def test_nan(file, capsys):
+    path = file(changed("p", 5, float("nan")))
+    assert fault(capsys, path, *COMMAND) == (
+        f"{path}, row 6, column p: nan is not a number: mend it, or see --nan-policy"
+    )
+
+
+def test_a_probability_above_1_in_row_ten_million(tmp_path, capsys):
+    path, n = tmp_path / "long.parquet", 10_000_001
+    p = np.full(n, 0.25)
+    p[9_999_999] = 1.25
+    pq.write_table(pa.table({"y": np.ones(n, np.int8), "p": p}), path)
+    text = f"{path}, row 10,000,000, column p: 1.25 is outside [0, 1]"
+    assert fault(capsys, path, *COMMAND).startswith(text)
+
+
+def test_the_file_is_the_one_of_several(file, capsys):
+    good, bad = file(pa.table(GOOD)), file(changed("p", 3, 9.0), "b.csv")
+    assert fault(capsys, good, bad, good, *COMMAND).startswith(f"{bad}, row 4, column p: 9.0")
+
+
+def test_classes(file, capsys):
+    path = file(pa.table({"y": [0, 1, 2], "p": [0.5, 0.5, 0.5], "q": [0.5, 0.5, 0.5]}))
+    assert fault(capsys, path, "--label", "y", "--proba", "p,q").startswith(
+        f"{path}, row 3, column y: 2 is no class index: there are 2 columns of scores"
+    )
+    text = "0.5 is no class number: use 0, 1, 2, …"
+    assert (
+        fault(capsys, path, "--label", "p", "--proba", "p,q") == f"{path}, row 1, column p: {text}"
+    )
+
+
+CSV = [
+    ("1,0.5\nx,0.5\n", ", row 2, column y: CSV conversion error to double: invalid value 'x'"),
+    ("1,0.5\n1\n", ", row 2: Expected 2 columns, got 1: 1"),
+    ("1,0.5\n0,0.5,1\n", ", row 2: Expected 2 columns, got 3: 0,0.5,1"),
+    ("", ": there are no rows"),
+]
+
+
+@pytest.mark.parametrize("rows, text", CSV)
+def test_lines_of_csv(tmp_path, capsys, rows, text):
+    path = tmp_path / "a.csv"
+    path.write_text("y,p\n" + rows)
+    assert fault(capsys, path, *COMMAND) == f"{path}{text}"
+
+
+def test_columns(file, capsys):
+    path = file(pa.table(GOOD))
+    text = f"{path}: no column 'names': the columns are y, p, q, name; did you mean 'name'?"
+    assert fault(capsys, path, *COMMAND, "--by", "names") == text
+    text = f"{path}, column name: the type is string: numbers are needed"
+    assert fault(capsys, path, "--label", "name", "--proba", "p") == text
+    twice = file(pa.Table.from_arrays([pa.array([1]), pa.array([1])], ["y", "y"]))
+    assert fault(capsys, twice, *COMMAND) == f"{twice}: 2 columns are called 'y'"
+
+
+def test_files_that_are_not_there(tmp_path, capsys):
+    path = tmp_path / "none.csv"
+    assert fault(capsys, path, *COMMAND) == f"{path}: no such file or directory"
+    assert fault(capsys, f"{path}*", *COMMAND) == f"{path}*: no file matches this pattern"
+    assert fault(capsys, tmp_path, *COMMAND).startswith(f"{tmp_path}: no file in this directory")
+
+
+@pytest.mark.parametrize("ending", ["parquet", "feather", "arrows", "csv", "csv.gz", "npy", "npz"])
+def test_empty_files(tmp_path, capsys, ending):
+    path = tmp_path / f"a.{ending}"
+    path.touch()
+    assert fault(capsys, path, *COMMAND) == f"{path}: the file is empty"
+
+
+@pytest.mark.parametrize("ending", ["parquet", "feather", "npz", "npy", "csv.gz"])
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.98])
+def test_truncated_files(tmp_path, capsys, ending, share):
+    path = tmp_path / f"a.{ending}"
+    table = pa.table({"y": Y, "p": P})
+    if ending == "parquet":
+        pq.write_table(table, path)
+    elif ending == "feather":
+        pyarrow.feather.write_feather(table, str(path))
+    elif ending == "csv.gz":
+        with pa.CompressedOutputStream(str(path), "gzip") as file:
+            pyarrow.csv.write_csv(table, file)
+    elif ending == "npz":
+        np.savez(path, y=Y, p=P)
+    else:
+        np.save(path, np.stack([Y, P], 1))
+    data = path.read_bytes()
+    path.write_bytes(data[: int(share * len(data))])
+    command = ("--label", "0", "--proba", "1") if ending == "npy" else COMMAND
+    assert fault(capsys, path, *command).startswith(f"{path}")
+
+
+@pytest.mark.parametrize("ending", ["parquet", "feather", "csv", "npy", "npz", "bin"])
+def test_noise(tmp_path, capsys, ending):
+    path = tmp_path / f"a.{ending}"
+    path.write_bytes(np.random.default_rng(0).bytes(5000))
+    assert fault(capsys, path, *COMMAND).startswith(f"{path}")
+
+
+def test_arrays_of_an_archive(tmp_path, capsys):
+    path = tmp_path / "a.npz"
+    np.savez(path, y=Y, p=P[:-1])
+    assert fault(capsys, path, *COMMAND) == f"{path}: the arrays differ in length: y 2,000, p 1,999"
+    np.savez(path, y=Y.astype(object), p=P)
+    assert "holds Python objects" in fault(capsys, path, *COMMAND)
+
+
+@pytest.mark.parametrize(
+    "module, extra", [("pyarrow", "cli"), ("rich", "cli"), ("matplotlib", "plot")]
+)
+def test_what_is_not_installed(file, capsys, monkeypatch, module, extra):
+    monkeypatch.setitem(sys.modules, module, None)
+    text = f"fastxent score needs {module}: pip install 'fastxent[{extra}]'"
+    assert fault(capsys, file(pa.table(GOOD)), *COMMAND, "--plot", "a.png") == text
+
+
+def test_a_picture_that_cannot_be_written_is_refused_first(file, capsys, tmp_path):
+    pytest.importorskip("matplotlib", reason="--plot draws with matplotlib")
+    path = file(changed("p", 0, 5.0))
+    for name, text in (("a.xyz", "no picture of this kind"), ("no/a.png", "no such directory")):
+        assert text in fault(capsys, path, *COMMAND, "--plot", tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "arguments, text",
+    [
+        ([], "the following arguments are required"),
+        (["--label", "y"], "one of the arguments --proba --logits is required"),
+        (["--label", "y", "--proba", "p,,q"], "'p,,q' names no column"),
+        ([*COMMAND, "--reduction", "none", "--json"], "--reduction none goes with neither"),
+        ([*COMMAND, "--compare", "q", "--reduction", "sum"], "--compare compares means"),
+        ([*COMMAND, "--compare", "q", "--plot", "a.png"], "--plot draws one model"),
+    ],
+)
+def test_options(capsys, arguments, text):
+    with pytest.raises(SystemExit) as exit_:
+        main(["score", "a.csv", *arguments])
+    assert exit_.value.code == 2
+    assert text in capsys.readouterr().err

@@ -1,0 +1,297 @@
+"""What is written is true: README's code and tables, the docstrings, the stubs."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import inspect
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import FunctionType
+from typing import get_args
+
+import pytest
+
+import fastxent
+from fastxent import _losses
+from fastxent._core import types
+from fastxent._core.loss import DEFAULTS, NAN_POLICIES, REDUCTIONS
+from fastxent._losses import docstrings
+from helpers.processes import run_python
+from helpers.typing import mypy, stubtest
+
+pytestmark = pytest.mark.wheel
+
+ROOT = Path(__file__).parents[2]
+PUBLIC = [getattr(fastxent, name) for name in fastxent.__all__]
+FUNCTIONS = [f for f in PUBLIC if inspect.isfunction(f)]
+LOSSES = {loss.name: loss for loss in _losses.LOSSES}
+
+
+def signature(function: object) -> inspect.Signature:
+    """The whole of it: `inspect` shows LightGBM, which counts the arguments, three of an objective."""
+    shown = vars(function).get("__signature__")
+    if shown is None:
+        return inspect.signature(function)
+    del function.__signature__
+    try:
+        return inspect.signature(function)
+    finally:
+        function.__signature__ = shown
+
+
+def readme() -> str:
+    path = ROOT / "README.md"
+    if not path.exists():
+        pytest.skip("no README.md: the tests run apart from the sources")
+    return path.read_text("utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    found = re.findall(rf"^```{language}\n(.*?)^```", readme(), re.DOTALL | re.MULTILINE)
+    assert found
+    return found
+
+
+# ------------------------------------------------------------------------------------- README
+
+
+def test_readme_code():
+    """Every block runs, in one namespace, and a number after an expression is its value."""
+    names: dict[str, object] = {}
+    values = [value for block in blocks("python") for value in run(block, names)]
+    assert len(values) >= 5
+
+
+def run(block: str, names: dict[str, object]) -> list[float]:
+    """The values that were promised."""
+    lines, promised = block.splitlines(), []
+    for node in ast.parse(block).body:
+        code = ast.get_source_segment(block, node)
+        comment = lines[node.end_lineno - 1][node.end_col_offset :].strip(" #")
+        number = re.match(r"-?\d+(\.\d+)?(e-?\d+)?$", comment)
+        if number and isinstance(node, ast.Expr):
+            promised.append(float(number[0]))
+            places = len(number[1] or ".") - 1
+            assert round(eval(code, names), places) == promised[-1], code
+        else:
+            exec(code, names)
+    return promised
+
+
+def test_readme_commands():
+    """The targets of make that it names are there."""
+    targets = set(re.findall(r"make ([a-z-]+)", readme()))
+    assert {"demo", "test", "bench"} <= targets
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    known = set(re.findall(r"^([a-z-]+(?: [a-z-]+)*):", makefile, re.MULTILINE))
+    assert targets <= {target for line in known for target in line.split()}
+
+
+def test_readme_paths():
+    """The files that it names are there."""
+    paths = re.findall(r"\]\(([^):#]+)\)|`(?:python )?((?:\w+/)+\w+\.\w+)`", readme())
+    missing = [p for pair in paths for p in pair if p and not (ROOT / p).exists()]
+    assert len(paths) > 3 and not missing
+
+
+def test_readme_options():
+    """Its two tables are those of fastxent._options."""
+    rows = [[c.strip() for c in line.strip("|").split("|")] for line in readme().splitlines()]
+    letters = {row[0]: row[1] for row in rows if len(row) == 3 and re.fullmatch("[A-Z]+", row[0])}
+    names = {letter: re.match(r"`(\w+)\(", call)[1] for letter, call in letters.items()}
+    assert list(names.values()) == list(LOSSES)
+    head = next(row for row in rows if row[:2] == ["option", "default"])
+    assert head[2:-1] == list(names)
+    table = {row[0].strip("`"): row for row in rows if len(row) == len(head) and "`" in row[1]}
+    assert list(table) == list(DEFAULTS)
+    for option, default in DEFAULTS.items():
+        row = table[option]
+        assert ast.literal_eval(row[1].strip("`")) == default
+        taken = [names[letter] for letter, mark in zip(head[2:-1], row[2:-1], strict=True) if mark]
+        assert taken == [name for name, loss in LOSSES.items() if option in loss.takes], option
+
+
+def test_readme_names():
+    """It says of everything public what it is for."""
+    named = set(re.findall(r"`(?:fastxent\.)?(\w+)[`(]", readme()))
+    missing = set(fastxent.__all__) - named - {"__version__"}
+    assert not missing
+
+
+# -------------------------------------------------------------------------------------- pages
+
+
+def test_reference_names():
+    """Everything public has a page in the reference."""
+    path = ROOT / "docs" / "api" / "index.rst"
+    if not path.exists():
+        pytest.skip("no docs: the tests run apart from the sources")
+    named = re.findall(r"^   ([\w.]+)$", path.read_text("utf-8"), re.MULTILINE)
+    assert set(fastxent.__all__) - {"__version__"} <= set(named)
+
+
+def test_names_for_developers():
+    """What the pages for developers name is in the sources."""
+    pages = sorted((ROOT / "docs" / "develop").glob("*.rst"))
+    if not pages or not (ROOT / "fastxent").exists():
+        pytest.skip("no docs, or no package beside them: the tests run apart from the sources")
+    folders = [ROOT, *(ROOT / name for name in ("fastxent", "fastxent/_kernels", "tests"))]
+    sources = [p for p in (ROOT / "fastxent").rglob("*.p*") if p.suffix in {".py", ".pxd", ".pyx"}]
+    words = {word for p in sources for word in re.findall(r"\w+", p.read_text("utf-8"))}
+    named = [n for page in pages for n in re.findall(r"``([\w./]+)``", page.read_text("utf-8"))]
+    files = [n for n in named if re.search(r"/|\w\.(py|pyx|pxd|md|rst)$", n)]
+    assert len(files) > 30 and len(named) > len(files) + 30
+    assert not [n for n in files if not any((folder / n).exists() for folder in folders)]
+    assert not [n for n in named if n not in files and n.split(".")[-1] not in words]
+
+
+def test_every_module_is_in_the_architecture():
+    path = ROOT / "docs" / "develop" / "architecture.rst"
+    if not path.exists() or not (ROOT / "fastxent").exists():
+        pytest.skip("no docs, or no package beside them: the tests run apart from the sources")
+    modules = {p.name for p in (ROOT / "fastxent").glob("*.py")} - {"__init__.py"}
+    assert len(modules) > 20
+    assert not modules - set(re.findall(r"``(\w+\.py)``", path.read_text("utf-8")))
+
+
+def test_version_to_cite():
+    path = ROOT / "CITATION.cff"
+    if not path.exists():
+        pytest.skip("no CITATION.cff: the tests run apart from the sources")
+    cited = re.search(r"^version: (.*)$", path.read_text("utf-8"), re.MULTILINE)
+    assert cited[1] == fastxent.__version__
+
+
+def test_long_files_have_a_reason():
+    """CONTRIBUTING.md says why."""
+    path = ROOT / "CONTRIBUTING.md"
+    if not path.exists() or not (ROOT / "fastxent").exists():
+        pytest.skip(
+            "no CONTRIBUTING.md, or no package beside it: the tests run apart from the sources"
+        )
+    folders = [
+        ROOT / name for name in ("fastxent", "tests", "benchmarks", "docs", "examples", "tools")
+    ]
+    files = [p for folder in folders for p in folder.rglob("*.*") if "_build" not in p.parts]
+    files = [p for p in files if p.suffix in {".py", ".pyx", ".pxd", ".rst"}]
+    assert len(files) > 100
+    long = [p.name for p in files if len(p.read_text("utf-8").splitlines()) > 420]
+    assert not [
+        name for name in long if f"`{name}`" not in path.read_text("utf-8").replace("tests/", "")
+    ]
+
+
+# --------------------------------------------------------------------------------- docstrings
+
+
+@pytest.mark.parametrize("module", sorted({f.__module__ for f in PUBLIC if callable(f)}))
+def test_examples(module):
+    result = doctest.testmod(importlib.import_module(module), verbose=False)
+    assert result.attempted > 0 and result.failed == 0
+
+
+def parameters_of(function):
+    """Those of the code: the objectives show LightGBM fewer."""
+    bare = FunctionType(function.__code__, {}, argdefs=function.__defaults__)
+    bare.__kwdefaults__ = function.__kwdefaults__
+    return inspect.signature(bare).parameters
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
+def test_docstring_has_every_parameter(function):
+    doc = inspect.getdoc(function)
+    section = re.search(r"^Parameters\n-+\n(.*?)(^\w+\n-+\n|\Z)", doc, re.DOTALL | re.MULTILINE)
+    parameters = signature(function).parameters
+    if not parameters:
+        return
+    heads = re.findall(r"^([*\w][*\w, ]*?)(?: : .*)?$", section[1], re.MULTILINE)
+    named = [name.strip(" *") for head in heads for name in head.split(",")]
+    assert named == list(parameters)
+    assert "Examples\n--------" in doc
+    assert "{default}" not in doc and max(map(len, doc.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("loss", _losses.LOSSES, ids=lambda loss: loss.name)
+def test_signature_is_the_option_table(loss):
+    names = [loss.name, *([gradient_of(loss)] if loss.scores == "logits" else [])]
+    for name in dict.fromkeys(names):
+        given, options = arguments(name)
+        assert given == list(dict.fromkeys([loss.truth, loss.scores]))
+        kinds = {
+            p.kind for p in parameters_of(getattr(fastxent, name)).values() if p.name in options
+        }
+        assert kinds == {inspect.Parameter.KEYWORD_ONLY}
+        expected = {o: d for o, d in DEFAULTS.items() if o in loss.takes}
+        assert list(options.items()) == list(expected.items())
+
+
+@pytest.mark.parametrize("loss", [loss for loss in _losses.LOSSES if loss.scores == "logits"])
+def test_signature_of_an_objective(loss):
+    """Boosted trees hand over three arguments, by their places; there is nothing to reduce."""
+    given, options = arguments(gradient_of(loss, "_grad_hess"))
+    assert ("gamma" in loss.takes) == (options.pop("hess_floor", None) is not None)
+    assert given == [loss.truth, loss.scores] and next(iter(options)) == "sample_weight"
+    expected = {o: d for o, d in DEFAULTS.items() if o in loss.takes}
+    assert {**options, "reduction": "mean"} == expected
+
+
+def gradient_of(loss, end="_value_and_grad"):
+    return loss.name.removesuffix("_with_logits") + end
+
+
+def arguments(name):
+    """The names of what has to be given, and the options with their defaults."""
+    parameters = parameters_of(getattr(fastxent, name)).values()
+    options = {p.name: p.default for p in parameters if p.default is not p.empty}
+    options.pop("var", None)  # of a Gaussian: given, but 1.0 where it is not
+    return [p.name for p in parameters if p.default is p.empty], options
+
+
+def test_every_option_is_described():
+    described = {key.rpartition(".")[2] for key in docstrings.ARGUMENTS}
+    assert set(DEFAULTS) <= described
+    for option, default in DEFAULTS.items():
+        kind, _ = docstrings.ARGUMENTS[option]
+        assert "optional" in kind if default is None else "{default}" in kind
+
+
+def test_types_are_the_options():
+    assert get_args(types.Reduction) == REDUCTIONS
+    assert get_args(types.NanPolicy) == NAN_POLICIES
+
+
+# -------------------------------------------------------------------------------------- types
+
+
+def test_stubs_are_up_to_date():
+    tool = ROOT / "tools" / "write_stubs.py"
+    if not (ROOT / "fastxent").exists():
+        pytest.skip("no sources: the tests run apart from them")
+    done = subprocess.run([sys.executable, tool, "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_marked_as_typed():
+    assert Path(fastxent.__file__).with_name("py.typed").exists()
+
+
+@pytest.mark.numpy_independent
+def test_types_of_calls():
+    """mypy --strict finds what types_sample.py says, no more and no less."""
+    sample = Path(__file__).with_name("types_sample.py")
+    mypy("mypy", "--strict", "--config-file=", f"--cache-dir={os.devnull}", sample)
+
+
+def test_types_are_those_of_the_modules(tmp_path):
+    """Of all that `import fastxent` brings, the native module too; tests/peers has the rest."""
+    code = "import fastxent, sys; print(*[m for m in sys.modules if m.startswith('fastxent.')])"
+    modules = set(run_python(code).split()) - {
+        "fastxent._kernels"
+    }  # which stands for all beneath it
+    assert {"fastxent._losses", "fastxent._aggregate.score", "fastxent._kernels.engine"} <= modules
+    stubtest(tmp_path, *sorted(modules))
