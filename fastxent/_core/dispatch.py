@@ -7,21 +7,27 @@ import os
 
 import numpy as np
 
-from fastxent._kernels import engine
+from fastxent._kernels.engine import (
+    Task,
+    build_flags,
+    compiler,
+    set_kernels,
+    supported_levels,
+    version,
+)
 
-Task = engine.Task
-version = engine.version
+__all__ = ["Task", "show_config", "simd_level", "version"]
 
 
 def _choose() -> str:
     """The best level that was built and runs here, or the one that FASTXENT_SIMD names."""
-    runnable = engine.runnable()
+    supported = supported_levels()
     forced = os.environ.get("FASTXENT_SIMD", "")
     if not forced:
-        return runnable[-1]
-    if forced not in runnable:
+        return supported[-1]
+    if forced not in supported:
         raise ImportError(
-            f"FASTXENT_SIMD={forced!r} cannot run here: use one of {', '.join(runnable)}"
+            f"FASTXENT_SIMD={forced!r} cannot run here: use one of {', '.join(supported)}"
         )
     return forced
 
@@ -29,7 +35,7 @@ def _choose() -> str:
 # The import comes after the choice: a module's own start may use its instructions. A level that
 # was built but is missing is a broken installation, and raises.
 _LEVEL = _choose()
-engine.use(importlib.import_module(f"fastxent._kernels.levels.{_LEVEL}").table)
+set_kernels(importlib.import_module(f"fastxent._kernels.levels.{_LEVEL}").table)
 
 
 def simd_level() -> str:
@@ -60,9 +66,9 @@ def show_config() -> None:
     fastxent    ...
     SIMD level  ...
     """
-    print(f"fastxent    {engine.version}")
-    print(f"SIMD level  {_LEVEL} (runnable here: {', '.join(engine.runnable())})")
-    print(f"compiler    {engine.compiler}")
-    for level, flags in engine.built.items():
+    print(f"fastxent    {version}")
+    print(f"SIMD level  {_LEVEL} (runnable here: {', '.join(supported_levels())})")
+    print(f"compiler    {compiler}")
+    for level, flags in build_flags.items():
         print(f"  {level:10}{flags}")
     print(f"numpy       {np.__version__}")

@@ -2,10 +2,10 @@ from typing import Any, Self, final
 
 version: str
 compiler: str
-built: dict[str, str]
+build_flags: dict[str, str]
 
-def runnable() -> tuple[str, ...]: ...
-def use(capsule: object) -> None: ...
+def supported_levels() -> tuple[str, ...]: ...
+def set_kernels(capsule: object) -> None: ...
 
 @final
 class Task:

@@ -11,7 +11,7 @@ from libc.stdlib cimport free, malloc
 
 from fastxent._kernels.job cimport (
     ABSENT, BFLOAT16, BOOL, CATEGORICAL, FLOAT16, FLOAT32, FLOAT64, has_rows, INT16, INT32, INT64,
-    INT8, Job, Kind, Loss, NanPolicy, NO_FAULT, Operand, Partial, Table, UINT16, UINT32, UINT64,
+    INT8, Job, DType, Loss, NanPolicy, NO_ERROR, Operand, Partial, KernelTable, UINT16, UINT32, UINT64,
     UINT8,
 )
 from fastxent._kernels.numeric.sums cimport add
@@ -73,20 +73,20 @@ cnp.import_array()
 
 cdef enum:
     CHUNK = 65536           # positions, or elements of rows, per partial sum
-    MOST_CHUNKS = 4096      # beyond which chunks grow: the partial sums take constant memory
+    MAX_CHUNKS = 4096      # beyond which chunks grow: the partial sums take constant memory
     OPERANDS = 8
     STREAMED = 1 << 25      # bytes of an output from which on no cache will have it later
 
-cdef Table* table = NULL
+cdef KernelTable* table = NULL
 
 
 version = VERSION.decode("ascii")
 compiler = COMPILER.decode("ascii")
 # level -> the compiler's flags
-built = dict(part.split(": ", 1) for part in BUILD_INFO.decode("ascii").split("; ") if part)
+build_flags = dict(part.split(": ", 1) for part in BUILD_INFO.decode("ascii").split("; ") if part)
 
 
-def runnable() -> tuple:
+def supported_levels() -> tuple:
     """The levels that this processor, and its operating system, can run."""
     cpu_init()
     levels = ["baseline"]
@@ -97,13 +97,13 @@ def runnable() -> tuple:
     return tuple(levels)
 
 
-def use(capsule) -> None:
+def set_kernels(capsule) -> None:
     """Take the kernels of a level from now on."""
     global table
-    table = <Table*>PyCapsule_GetPointer(capsule, NULL)
+    table = <KernelTable*>PyCapsule_GetPointer(capsule, NULL)
 
 
-cdef Kind kind_of(cnp.ndarray array) noexcept:
+cdef DType dtype_of(cnp.ndarray array) noexcept:
     """The kernels' name for the array's dtype; ABSENT where they have none."""
     cdef int number = cnp.PyArray_TYPE(array)
     cdef int size = <int>cnp.PyArray_ITEMSIZE(array)
@@ -131,10 +131,10 @@ cdef void describe(cnp.ndarray array, int axis, int ndim, Operand* op) noexcept:
     """
     cdef int d, position = 0
     op.data = <const char*>cnp.PyArray_DATA(array)
-    op.kind = kind_of(array)
+    op.dtype = dtype_of(array)
     op.itemsize = <int>cnp.PyArray_ITEMSIZE(array)
-    op.swapped = not cnp.PyArray_ISNOTSWAPPED(array)
-    op.direct = False
+    op.byteswapped = not cnp.PyArray_ISNOTSWAPPED(array)
+    op.contiguous = False
     op.class_stride = 0
     for d in range(cnp.PyArray_NDIM(array)):
         if d == axis:
@@ -172,10 +172,10 @@ cdef void coalesce(Job* job, Operand** ops, int n_ops) noexcept nogil:
             ops[i].stride[0] = ops[i].itemsize
     job.ndim = last + 1
     for i in range(n_ops):
-        ops[i].direct = (
+        ops[i].contiguous = (
             job.ndim == 1
             and ops[i].stride[0] == ops[i].itemsize
-            and not ops[i].swapped
+            and not ops[i].byteswapped
             and <size_t>ops[i].data % <size_t>ops[i].itemsize == 0
         )
 
@@ -187,7 +187,7 @@ cdef Py_ssize_t chunk_length(const Job* job) noexcept nogil:
         if not (job.loss == CATEGORICAL and job.index_labels):
             while length > 1 and length * job.classes > 2 * CHUNK:
                 length //= 2
-    while length * MOST_CHUNKS < job.positions:
+    while length * MAX_CHUNKS < job.positions:
         length *= 2
     return length
 
@@ -238,7 +238,7 @@ cdef class Task:
 
     def __cinit__(
         self, int loss, int nan_policy, cnp.ndarray scores not None, cnp.ndarray labels not None,
-        int axis, bint index_labels, weight, mask, scale_by, out, double eps,
+        int axis, bint index_labels, weight, mask, scale_operand, out, double eps,
         double label_smoothing, bint full, ignore_index, class_weight, double gamma, double alpha,
         class_alpha, grad=None, hess=None, double scale=1.0, double floor=0.0,
         bint weights_only=False,
@@ -252,8 +252,8 @@ cdef class Task:
         job.full = full
         job.eps = eps
         job.label_smoothing = label_smoothing
-        job.scale = scale
-        job.floor = floor
+        job.grad_scale = scale
+        job.hess_floor = floor
         job.weights_only = weights_only
         job.gamma = gamma
         job.alpha = alpha
@@ -276,12 +276,12 @@ cdef class Task:
         self.take(labels, -1 if index_labels else axis, &job.labels)
         self.take(weight, -1, &job.weight)
         self.take(mask, -1, &job.mask)
-        self.take(scale_by, -1, &job.scale_by)
+        self.take(scale_operand, -1, &job.scale_operand)
         self.take(out, -1, &job.out)
         self.take(grad, axis, &job.grad)
         self.take(hess, axis, &job.hess)
         coalesce(job, self.ops, self.n_ops)
-        job.streams = self.is_large(out) or self.is_large(grad)
+        job.nontemporal = self.is_large(out) or self.is_large(grad)
         job.chunk = chunk_length(job)
         self.chunks = (job.positions + job.chunk - 1) // job.chunk
         self.partials = <Partial*>malloc(max(1, self.chunks) * sizeof(Partial))
@@ -293,7 +293,7 @@ cdef class Task:
 
     cdef void take(self, array, int axis, Operand* op):
         if array is None:
-            op.kind = ABSENT
+            op.dtype = ABSENT
             return
         self.arrays.append(array)
         describe(<cnp.ndarray>array, axis, self.ndim, op)
@@ -305,13 +305,13 @@ cdef class Task:
         cdef Job* job = &self.job
         cdef Operand* source
         cdef Operand* target
-        cdef Operand** inputs = [&job.scores, &job.labels, &job.weight, &job.scale_by]
+        cdef Operand** inputs = [&job.scores, &job.labels, &job.weight, &job.scale_operand]
         cdef Operand** outputs = [&job.out, &job.grad, &job.hess]
         if output is None or cnp.PyArray_NBYTES(<cnp.ndarray>output) < STREAMED:
             return False
         for source in inputs[:4]:
             for target in outputs[:3]:
-                if source.kind != ABSENT and target.kind != ABSENT and source.data == target.data:
+                if source.dtype != ABSENT and target.dtype != ABSENT and source.data == target.data:
                     return False
         return True
 
@@ -323,11 +323,11 @@ cdef class Task:
     def run(self, Py_ssize_t first, Py_ssize_t last) -> None:
         """Run the chunks first .. last - 1; one that holds a fault is the last."""
         cdef Py_ssize_t number
-        cdef Table* functions = table
+        cdef KernelTable* functions = table
         with nogil:
             for number in range(first, last):
                 functions.run_chunk(&self.job, number, &self.partials[number])
-                if self.partials[number].fault != NO_FAULT:
+                if self.partials[number].error != NO_ERROR:
                     break
 
     def sums(self) -> tuple:
@@ -341,8 +341,8 @@ cdef class Task:
         cdef Py_ssize_t count = 0
         for number in range(self.chunks):
             partial = &self.partials[number]
-            if partial.fault != NO_FAULT:
-                return <int>partial.fault, partial.position, partial.index
+            if partial.error != NO_ERROR:
+                return <int>partial.error, partial.position, partial.index
             add(partial.total, &total, &total_lo)
             add(partial.weight, &weight, &weight_lo)
             total_lo += partial.total_lo

@@ -10,35 +10,35 @@ from libc.stdint cimport uint64_t
 
 from fastxent._kernels.job cimport BLOCK, Job, ROWS
 from fastxent._kernels.numeric.elementary cimport (
-    _log_wide, decay_wide, decay_wide2, exponent_wide, log1p_wide, mantissa_wide, two_sum,
+    _log_f64, exp_nonpos_f64, exp_nonpos_dd, exponent_f64, log1p_f64, mantissa_f64, two_sum,
 )
 from fastxent._kernels.numeric.generic cimport difference
-from fastxent._kernels.numeric.sums cimport term
-from fastxent._kernels.types cimport wide_bits, wide_from
+from fastxent._kernels.numeric.sums cimport mul_zero_inf
+from fastxent._kernels.types cimport bits_of_f64, f64_from_bits
 
 
-cdef inline double power(double x, double gamma) noexcept nogil:
+cdef inline double pow_unit(double x, double gamma) noexcept nogil:
     """x^gamma for 0 <= x <= 1 and gamma > 0, to about 1 + gamma / 2 ulp; subnormal x count as 0.
 
     With x = 2^k m it is 2^(k gamma) m^gamma. Of gamma the first 26 bits are enough for the part of
     k gamma that has to be exact; what is left of it, less its nearest integer, is small.
     """
-    cdef double high = wide_from(wide_bits(gamma) & <uint64_t>0xFFFFFFFFF8000000)
-    cdef double k = exponent_wide(x)
+    cdef double high = f64_from_bits(bits_of_f64(gamma) & <uint64_t>0xFFFFFFFFF8000000)
+    cdef double k = exponent_f64(x)
     cdef double scaled = high * k
     cdef double whole = (scaled + 6755399441055744.0) - 6755399441055744.0
     cdef double rest = (scaled - whole) + (gamma - high) * k
-    cdef double total, lost, y
+    cdef double total, err, y
     two_sum(
         whole * 0.693147180559663,
-        rest * 0.6931471805599453 + gamma * _log_wide(mantissa_wide(x) - 1.0, -0.0, -0.0),
-        &total, &lost,
+        rest * 0.6931471805599453 + gamma * _log_f64(mantissa_f64(x) - 1.0, -0.0, -0.0),
+        &total, &err,
     )
-    y = decay_wide2(total, lost + whole * 2.8235290563031577e-13)
+    y = exp_nonpos_dd(total, err + whole * 2.8235290563031577e-13)
     return y if x >= 2.2250738585072014e-308 else 0.0 * x
 
 
-cdef inline void powers(double* x, Py_ssize_t n, double gamma) noexcept nogil:
+cdef inline void pow_unit_all(double* x, Py_ssize_t n, double gamma) noexcept nogil:
     """x^gamma in place, 0 <= x <= 1 and gamma >= 0; the usual ones without a logarithm."""
     cdef Py_ssize_t i
     if gamma == 0.0:
@@ -49,7 +49,7 @@ cdef inline void powers(double* x, Py_ssize_t n, double gamma) noexcept nogil:
             x[i] = x[i] * x[i]
     elif gamma != 1.0:
         for i in range(n):
-            x[i] = power(x[i], gamma)
+            x[i] = pow_unit(x[i], gamma)
 
 
 # ---- two outcomes ----------------------------------------------------------------------------
@@ -62,18 +62,18 @@ cdef inline double balance(const Job* job, double label, double other) noexcept 
     return weight if job.alpha >= 0.0 else 1.0
 
 
-cdef inline void misses(
-    const double* z, const double* label, const double* other, int n, double* e, double* miss
+cdef inline void load_one_minus_p(
+    const double* z, const double* label, const double* other, int n, double* e, double* one_minus_p
 ) noexcept nogil:
     """e^-|z|, and what probability is missing: y (1 - p) + (1 - y) p."""
     cdef Py_ssize_t i
     cdef double right, wrong
     for i in range(n):
-        e[i] = decay_wide(z[i] if z[i] < 0.0 else -z[i])
+        e[i] = exp_nonpos_f64(z[i] if z[i] < 0.0 else -z[i])
     for i in range(n):
         right = label[i] if z[i] > 0.0 else other[i]
         wrong = other[i] if z[i] > 0.0 else label[i]
-        miss[i] = (right * e[i] + wrong) / (1.0 + e[i])
+        one_minus_p[i] = (right * e[i] + wrong) / (1.0 + e[i])
 
 
 cdef inline void binary_focal_losses(
@@ -83,103 +83,103 @@ cdef inline void binary_focal_losses(
     """alpha (1 - p_t)^gamma times the cross entropy."""
     cdef Py_ssize_t i
     cdef double size, wrong, entropy
-    misses(z, label, other, n, loss, scratch)
-    powers(scratch, n, job.gamma)
+    load_one_minus_p(z, label, other, n, loss, scratch)
+    pow_unit_all(scratch, n, job.gamma)
     for i in range(n):
         size = z[i] if z[i] > 0.0 else -z[i]
         wrong = other[i] if z[i] > 0.0 else label[i]
-        entropy = (label[i] + other[i]) * log1p_wide(loss[i]) + term(wrong, size)
-        loss[i] = term(balance(job, label[i], other[i]) * scratch[i], entropy)
+        entropy = (label[i] + other[i]) * log1p_f64(loss[i]) + mul_zero_inf(wrong, size)
+        loss[i] = mul_zero_inf(balance(job, label[i], other[i]) * scratch[i], entropy)
 
 
-cdef inline void binary_focal_slopes(
-    const Job* job, const double* z, const double* label, const double* other, int n, double* slope,
-    double* bend
+cdef inline void binary_focal_gradients(
+    const Job* job, const double* z, const double* label, const double* other, int n, double* grad,
+    double* hess
 ) noexcept nogil:
     """The derivatives of these losses, the second clipped below at the floor."""
     cdef Py_ssize_t i
     cdef double e, size, right, wrong, big, small, entropy, ratio, weighed, first, second, scale
     cdef double gamma = job.gamma
-    misses(z, label, other, n, slope, bend)
-    powers(bend, n, gamma)
+    load_one_minus_p(z, label, other, n, grad, hess)
+    pow_unit_all(hess, n, gamma)
     for i in range(n):
-        e = slope[i]
+        e = grad[i]
         size = z[i] if z[i] > 0.0 else -z[i]
         right = label[i] if z[i] > 0.0 else other[i]
         wrong = other[i] if z[i] > 0.0 else label[i]
         big = 1.0 / (1.0 + e)
         small = e * big
-        entropy = (label[i] + other[i]) * log1p_wide(e) + term(wrong, size)
+        entropy = (label[i] + other[i]) * log1p_f64(e) + mul_zero_inf(wrong, size)
         # Of what is missing: its derivative by |z|, over itself.
         ratio = (wrong - right) * big * (1.0 if wrong == 0.0 else e / (right * e + wrong))
-        weighed = gamma * term(ratio, entropy)
+        weighed = gamma * mul_zero_inf(ratio, entropy)
         first = wrong - small       # that of the cross entropy
         scale = balance(job, label[i], other[i])
-        slope[i] = scale * bend[i] * (weighed + first) * (1.0 if z[i] > 0.0 else -1.0)
-        second = bend[i] * (
+        grad[i] = scale * hess[i] * (weighed + first) * (1.0 if z[i] > 0.0 else -1.0)
+        second = hess[i] * (
             weighed * ((gamma - 1.0) * ratio + (small - big)) + 2.0 * gamma * ratio * first
             + big * small
         )
-        bend[i] = scale * (job.floor if second < job.floor else second)
+        hess[i] = scale * (job.hess_floor if second < job.hess_floor else second)
 
 
 # ---- rows of classes -------------------------------------------------------------------------
 
 
-cdef inline void focal_of_odds(const Job* job, double* odds, int n) noexcept nogil:
+cdef inline void focal_of_sum_exp(const Job* job, double* sum_exp, int n) noexcept nogil:
     """The losses of up to ROWS rows, given the odds against their targets; alpha is not in them."""
-    cdef double miss[ROWS]
+    cdef double one_minus_p[ROWS]
     cdef Py_ssize_t i
     for i in range(n):
-        miss[i] = odds[i] / (1.0 + odds[i])
-    powers(miss, n, job.gamma)
+        one_minus_p[i] = sum_exp[i] / (1.0 + sum_exp[i])
+    pow_unit_all(one_minus_p, n, job.gamma)
     for i in range(n):
-        odds[i] = miss[i] * log1p_wide(odds[i])
+        sum_exp[i] = one_minus_p[i] * log1p_f64(sum_exp[i])
 
 
-cdef inline void pulls_of_odds(
-    const Job* job, const double* odds, int n, double* pull
+cdef inline void grad_weights_of_sum_exp(
+    const Job* job, const double* sum_exp, int n, double* grad_weight
 ) noexcept nogil:
     """What the gradients of the cross entropies of up to ROWS rows are multiplied by."""
     cdef Py_ssize_t i
     cdef double ratio
     for i in range(n):
-        pull[i] = odds[i] / (1.0 + odds[i])
-    powers(pull, n, job.gamma)
+        grad_weight[i] = sum_exp[i] / (1.0 + sum_exp[i])
+    pow_unit_all(grad_weight, n, job.gamma)
     for i in range(n):
-        ratio = 1.0 if odds[i] == 0.0 else log1p_wide(odds[i]) / odds[i]
-        pull[i] = pull[i] * (job.gamma * ratio + 1.0)
+        ratio = 1.0 if sum_exp[i] == 0.0 else log1p_f64(sum_exp[i]) / sum_exp[i]
+        grad_weight[i] = grad_weight[i] * (job.gamma * ratio + 1.0)
 
 
-cdef inline void chances(
-    double* x, Py_ssize_t m, double most, double rest, Py_ssize_t top, double* p, double* miss
+cdef inline void softmax_of_classes(
+    double* x, Py_ssize_t m, double maximum, double rest, Py_ssize_t argmax, double* p, double* one_minus_p
 ) noexcept nogil:
     """p and 1 - p of m classes of a row, and -log p in the place of the logits.
 
     rest is the sum of e^(x - most) of all classes but the one at the top, which alone can have a p
     near 1: its 1 - p is the others' share, no difference.
     """
-    cdef double d, lost, own
-    cdef double total = 1.0 + rest, at_top = log1p_wide(rest)
+    cdef double d, err, own
+    cdef double total = 1.0 + rest, nll_argmax = log1p_f64(rest)
     cdef Py_ssize_t i
     for i in range(m):
-        d = difference(x[i], most, &lost)
+        d = difference(x[i], maximum, &err)
         # What infinities lose is NaN, of which the exponential must not hear.
-        lost = lost if d > -INFINITY else 0.0
-        d = 0.0 if x[i] == most else d
-        own = decay_wide2(d, lost) / total
+        err = err if d > -INFINITY else 0.0
+        d = 0.0 if x[i] == maximum else d
+        own = exp_nonpos_dd(d, err) / total
         p[i] = own
-        miss[i] = 1.0 - own
-        x[i] = (at_top - lost) - d
-    if 0 <= top < m:
-        p[top] = 1.0 / total
-        miss[top] = rest / total
-        x[top] = at_top
+        one_minus_p[i] = 1.0 - own
+        x[i] = (nll_argmax - err) - d
+    if 0 <= argmax < m:
+        p[argmax] = 1.0 / total
+        one_minus_p[argmax] = rest / total
+        x[argmax] = nll_argmax
 
 
-cdef inline void class_pulls(
-    const Job* job, const double* p, const double* miss, const double* surprise, Py_ssize_t m,
-    double* q, double* twist
+cdef inline void class_grad_weights(
+    const Job* job, const double* p, const double* one_minus_p, const double* nll, Py_ssize_t m,
+    double* q, double* grad_weight_deriv
 ) noexcept nogil:
     """From what m classes weigh to what the pull of each is; and -p times its derivative by p.
 
@@ -189,11 +189,11 @@ cdef inline void class_pulls(
     cdef double ratio, gamma = job.gamma
     cdef Py_ssize_t i
     for i in range(m):
-        shrink[i] = miss[i]
-    powers(shrink, m, gamma)
+        shrink[i] = one_minus_p[i]
+    pow_unit_all(shrink, m, gamma)
     for i in range(m):
-        ratio = 1.0 if miss[i] == 0.0 else term(p[i], surprise[i]) / miss[i]
+        ratio = 1.0 if one_minus_p[i] == 0.0 else mul_zero_inf(p[i], nll[i]) / one_minus_p[i]
         q[i] = q[i] * shrink[i]
-        twist[i] = gamma * q[i] * (p[i] * (2.0 + (gamma - 1.0) * ratio) - ratio * miss[i])
-        twist[i] = 0.0 if miss[i] == 0.0 else twist[i] / miss[i]
+        grad_weight_deriv[i] = gamma * q[i] * (p[i] * (2.0 + (gamma - 1.0) * ratio) - ratio * one_minus_p[i])
+        grad_weight_deriv[i] = 0.0 if one_minus_p[i] == 0.0 else grad_weight_deriv[i] / one_minus_p[i]
         q[i] = q[i] * (1.0 + gamma * ratio)

@@ -9,7 +9,7 @@
 
 from fastxent._kernels.binary.gradient cimport run_position_block
 from fastxent._kernels.categorical.gradient cimport run_row_block
-from fastxent._kernels.job cimport BLOCK, has_rows, Job, NO_FAULT, Partial, ROWS
+from fastxent._kernels.job cimport BLOCK, has_rows, Job, NO_ERROR, Partial, ROWS
 from fastxent._kernels.types cimport real
 
 
@@ -26,6 +26,6 @@ cdef inline void run_with_gradients(
         else:
             n = <int>min(<Py_ssize_t>BLOCK, stop - start)
             run_position_block(job, start, n, partial, tag)
-            if partial.fault != NO_FAULT:
+            if partial.error != NO_ERROR:
                 return
         start += n

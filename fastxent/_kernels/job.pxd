@@ -22,7 +22,7 @@ cdef enum:
     ROWS = 64           # rows of a categorical loss that are staged at a time
     TILE_CLASSES = 32   # up to so many classes, a block of rows is transposed
 
-cdef enum Kind:         # the element types that come in; the order is that of fastxent._checks.KINDS
+cdef enum DType:         # the element types that come in; the order is that of fastxent._checks.KINDS
     ABSENT
     BOOL
     INT8
@@ -53,8 +53,8 @@ cdef enum NanPolicy:
     NAN_PROPAGATE
     NAN_OMIT
 
-cdef enum Fault:        # the numbers are those of fastxent._faults
-    NO_FAULT
+cdef enum ErrorCode:        # the numbers are those of fastxent._faults
+    NO_ERROR
     NAN_SCORE
     NAN_LABEL
     BAD_SCORE
@@ -65,10 +65,10 @@ cdef enum Fault:        # the numbers are those of fastxent._faults
 
 cdef struct Operand:    # one array, as the kernels see it
     const char* data
-    Kind kind
+    DType dtype
     int itemsize
-    bint swapped                    # of the other byte order
-    bint direct                     # one aligned, native run over all positions
+    bint byteswapped                    # of the other byte order
+    bint contiguous                     # one aligned, native run over all positions
     Py_ssize_t class_stride         # in bytes, along the classes
     Py_ssize_t stride[MAX_NDIM]     # in bytes, along the positions
 
@@ -79,15 +79,15 @@ cdef struct Job:        # one call
     bint index_labels   # class indices rather than a distribution per row
     bint full           # gaussian_nll with its constant
     bint weights_only   # no loss is wanted: the sum of the weights of rows
-    bint streams        # outputs are written past the caches
+    bint nontemporal        # outputs are written past the caches
     bint has_ignore
     int64_t ignore_index
     double eps
     double label_smoothing
     double gamma        # of a focal loss
     double alpha        # of a label 1, and 1 - alpha of a 0; below 0: none
-    double floor        # of the Hessian
-    double scale        # of the gradient: 1, or 1 / sum of the weights
+    double hess_floor     # of the Hessian
+    double grad_scale     # of the gradient: 1, or 1 / sum of the weights
     const double* class_weight
     const double* class_alpha
     int ndim
@@ -99,7 +99,7 @@ cdef struct Job:        # one call
     Operand labels
     Operand weight
     Operand mask
-    Operand scale_by    # pos_weight, or the variance
+    Operand scale_operand    # pos_weight, or the variance
     Operand out
     Operand grad
     Operand hess
@@ -110,21 +110,21 @@ cdef struct Partial:    # of one chunk; the sums are unevaluated pairs hi + lo
     double weight
     double weight_lo
     Py_ssize_t count
-    double* odds        # while it is made: LANES odds of many rows, yet to be added
-    int pooled          # by how many blocks
-    Fault fault
+    double* deferred        # while it is made: LANES odds of many rows, yet to be added
+    int n_deferred          # by how many blocks
+    ErrorCode error
     Py_ssize_t position
     Py_ssize_t index    # of the class, where the fault has one, else -1
 
 ctypedef void (*chunk_function)(const Job*, Py_ssize_t, Partial*) noexcept nogil
 
-cdef struct Table:      # what a level offers
+cdef struct KernelTable:      # what a level offers
     chunk_function run_chunk
 
 
-cdef inline bint is_half(Kind kind) noexcept nogil:
+cdef inline bint is_half(DType dtype) noexcept nogil:
     """Whether it is one of half precision."""
-    return kind == FLOAT16 or kind == BFLOAT16
+    return dtype == FLOAT16 or dtype == BFLOAT16
 
 
 cdef inline bint has_rows(const Job* job) noexcept nogil:

@@ -6,35 +6,35 @@
 from libc.stdint cimport uint64_t
 
 from fastxent._kernels.arrays.bounds cimport all_within
-from fastxent._kernels.arrays.prefetch cimport Ahead, fetch, OF_LABELS, OF_SCORES
+from fastxent._kernels.arrays.prefetch cimport Prefetch, prefetch_operand, OF_LABELS, OF_SCORES
 from fastxent._kernels.job cimport BLOCK, LANES, Partial
-from fastxent._kernels.numeric.elementary cimport log1p_wide, logn_wide
-from fastxent._kernels.numeric.sums cimport add, fold
-from fastxent._kernels.types cimport real, wide_bits, wide_from
+from fastxent._kernels.numeric.elementary cimport log1p_f64, logn_f64
+from fastxent._kernels.numeric.sums cimport add, sum_lanes
+from fastxent._kernels.types cimport real, bits_of_f64, f64_from_bits
 
 cdef enum:
     # Factors of a lane between two looks at the exponent: 1.2e-7^32 and 2.2e-16^16 do not underflow.
-    NARROW_FACTORS = 32
-    WIDE_FACTORS = 16
+    F32_FACTORS = 32
+    F64_FACTORS = 16
     # A block whose -log2 is below this is left to the element by element logarithm: the rounding of
     # 1024 products (2e-15) must be small beside the sum.
-    LEAST_BITS = 64
+    MIN_BITS = 64
 
-cdef struct Unlabelled:     # stands for labels that are all 1
+cdef struct AllOnes:     # stands for labels that are all 1
     char unused
 
-cdef struct Clipped:        # the same, and each p is known to be in [eps, 1 - eps]
+cdef struct AllOnesClipped:        # the same, and each p is known to be in [eps, 1 - eps]
     char unused
 
-cdef struct Missed:         # for labels that are all 0, and each p is known to be in [eps, 1 - eps]
+cdef struct AllZeros:         # for labels that are all 0, and each p is known to be in [eps, 1 - eps]
     char unused
 
 ctypedef fused label:   # each a function of its own: a choice within the loop costs a quarter
     float
     double
-    Unlabelled
-    Clipped
-    Missed
+    AllOnes
+    AllOnesClipped
+    AllZeros
 
 cdef struct Product:    # of one chunk: mantissas in [1, 2^64), and the sum of the exponents
     double mantissa[LANES]
@@ -71,7 +71,7 @@ cdef inline bint clip_block(const real* p, double eps, real* target) noexcept no
 
 
 cdef inline bint multiply_likelihoods(
-    const real* p, const label* y, double eps, const Ahead* next, Product* product
+    const real* p, const label* y, double eps, const Prefetch* next, Product* product
 ) noexcept nogil:
     """Multiply in a block of p where y is 1 and 1 - p where it is 0.
 
@@ -80,52 +80,52 @@ cdef inline bint multiply_likelihoods(
     """
     cdef double lanes[LANES]
     cdef double mantissa[LANES]
-    cdef real least[LANES]
-    cdef real most[LANES]
+    cdef real minimum[LANES]
+    cdef real maximum[LANES]
     cdef real low = 1.0, high = 0.0
     cdef double chosen, other
     cdef uint64_t bits, exponents = 0, wrong = 0
     cdef bint within = True
     cdef Py_ssize_t i, j, run
-    cdef int span = LANES * (NARROW_FACTORS if real is float else WIDE_FACTORS)
+    cdef int span = LANES * (F32_FACTORS if real is float else F64_FACTORS)
     for j in range(LANES):
         mantissa[j] = 1.0
-        least[j] = 1.0
-        most[j] = 0.0
+        minimum[j] = 1.0
+        maximum[j] = 0.0
     for run from 0 <= run < BLOCK by span:
         for j in range(LANES):
             lanes[j] = 1.0
         for i from run <= i < run + span by LANES:
-            fetch(next, OF_SCORES, i)
-            fetch(next, OF_LABELS, i)
+            prefetch_operand(next, OF_SCORES, i)
+            prefetch_operand(next, OF_LABELS, i)
             for j in range(LANES):
-                if label is not Clipped and label is not Missed:
-                    least[j] = p[i + j] if p[i + j] < least[j] else least[j]
-                    most[j] = p[i + j] if p[i + j] > most[j] else most[j]
-                if label is Unlabelled or label is Clipped:
+                if label is not AllOnesClipped and label is not AllZeros:
+                    minimum[j] = p[i + j] if p[i + j] < minimum[j] else minimum[j]
+                    maximum[j] = p[i + j] if p[i + j] > maximum[j] else maximum[j]
+                if label is AllOnes or label is AllOnesClipped:
                     lanes[j] *= <double>p[i + j]
-                elif label is Missed:
+                elif label is AllZeros:
                     lanes[j] *= 1.0 - <double>p[i + j]
                 else:
                     chosen = <double>p[i + j]
                     other = 1.0 - chosen
                     lanes[j] *= chosen if y[i + j] != 0 else other
         for j in range(LANES):
-            bits = wide_bits(lanes[j])
+            bits = bits_of_f64(lanes[j])
             exponents += bits >> 52
             # Right are exponent fields of 1 .. 1023: normal, positive, at most 1.
             wrong |= ((bits >> 52) - 1) >> 10
-            mantissa[j] *= wide_from((bits & <uint64_t>0xFFFFFFFFFFFFF) | <uint64_t>0x3FF0000000000000)
+            mantissa[j] *= f64_from_bits((bits & <uint64_t>0xFFFFFFFFFFFFF) | <uint64_t>0x3FF0000000000000)
     for j in range(LANES):
-        low = least[j] if least[j] < low else low
-        high = most[j] if most[j] > high else high
-    if label is not Clipped and label is not Missed:
+        low = minimum[j] if minimum[j] < low else low
+        high = maximum[j] if maximum[j] > high else high
+    if label is not AllOnesClipped and label is not AllZeros:
         within = eps <= <double>low and <double>high <= 1.0 - eps
     cdef double exponent = <double>exponents - <double>(1023 * LANES * (BLOCK // span))
     if (
         wrong
         or not within
-        or exponent > -<double>LEAST_BITS - LANES * (BLOCK // span)
+        or exponent > -<double>MIN_BITS - LANES * (BLOCK // span)
     ):
         return False
     product.exponent += exponent
@@ -138,10 +138,10 @@ cdef inline void add_product(Product* product, Partial* partial) noexcept nogil:
     """Add -log of the product to the partial sum; the exponents' share is exact to 2^-84."""
     cdef Py_ssize_t j
     for j in range(LANES):
-        product.mantissa[j] = logn_wide(product.mantissa[j])
+        product.mantissa[j] = logn_f64(product.mantissa[j])
     add(-product.exponent * 0.693147180559663, &partial.total, &partial.total_lo)
     add(-product.exponent * 2.8235290563031577e-13, &partial.total, &partial.total_lo)
-    add(-fold(product.mantissa), &partial.total, &partial.total_lo)
+    add(-sum_lanes(product.mantissa), &partial.total, &partial.total_lo)
 
 
 cdef inline double log_one_plus(double* u) noexcept nogil:
@@ -155,26 +155,26 @@ cdef inline double log_one_plus(double* u) noexcept nogil:
     for j in range(8):
         u[j] = u[j] + (u[j + 8] + u[j] * u[j + 8])
     for j in range(8):
-        u[j] = log1p_wide(u[j])
+        u[j] = log1p_f64(u[j])
     return ((u[0] + u[4]) + (u[2] + u[6])) + ((u[1] + u[5]) + (u[3] + u[7]))
 
 
-cdef inline void pool_odds(const double* u, Partial* partial) noexcept nogil:
+cdef inline void defer_log1p(const double* u, Partial* partial) noexcept nogil:
     """Leave sum log(1 + u_j) to be added, each u_j in [0, 2^23]: one logarithm serves four blocks."""
     cdef Py_ssize_t j
-    if partial.pooled == 0:
+    if partial.n_deferred == 0:
         for j in range(LANES):
-            partial.odds[j] = u[j]
+            partial.deferred[j] = u[j]
     else:
         for j in range(LANES):
-            partial.odds[j] = partial.odds[j] + (u[j] + partial.odds[j] * u[j])
-    partial.pooled += 1
-    if partial.pooled == 4:
-        add_pool(partial)
+            partial.deferred[j] = partial.deferred[j] + (u[j] + partial.deferred[j] * u[j])
+    partial.n_deferred += 1
+    if partial.n_deferred == 4:
+        flush_log1p(partial)
 
 
-cdef inline void add_pool(Partial* partial) noexcept nogil:
+cdef inline void flush_log1p(Partial* partial) noexcept nogil:
     """Add what was left."""
-    if partial.pooled > 0:
-        add(log_one_plus(partial.odds), &partial.total, &partial.total_lo)
-        partial.pooled = 0
+    if partial.n_deferred > 0:
+        add(log_one_plus(partial.deferred), &partial.total, &partial.total_lo)
+        partial.n_deferred = 0

@@ -11,35 +11,35 @@ ctypedef fused floating:    # of a label, whatever the scores are
     double
 
 
-cdef union Wide:
+cdef union F64Bits:
     double real
     uint64_t bits
 
 
-cdef union Narrow:
+cdef union F32Bits:
     float real
     uint32_t bits
 
 
-cdef inline uint64_t wide_bits(double x) noexcept nogil:
-    cdef Wide word
+cdef inline uint64_t bits_of_f64(double x) noexcept nogil:
+    cdef F64Bits word
     word.real = x
     return word.bits
 
 
-cdef inline double wide_from(uint64_t bits) noexcept nogil:
-    cdef Wide word
+cdef inline double f64_from_bits(uint64_t bits) noexcept nogil:
+    cdef F64Bits word
     word.bits = bits
     return word.real
 
 
-cdef inline uint32_t narrow_bits(float x) noexcept nogil:
-    cdef Narrow word
+cdef inline uint32_t bits_of_f32(float x) noexcept nogil:
+    cdef F32Bits word
     word.real = x
     return word.bits
 
 
-cdef inline float narrow_from(uint32_t bits) noexcept nogil:
-    cdef Narrow word
+cdef inline float f32_from_bits(uint32_t bits) noexcept nogil:
+    cdef F32Bits word
     word.bits = bits
     return word.real

@@ -13,6 +13,8 @@ from fastxent._losses import LOSSES
 from helpers.losses import LOGITS, loss
 from helpers.processes import python, run_python
 
+pytestmark = pytest.mark.wheel
+
 RNG = np.random.default_rng(0)
 N = 600_011  # enough for two workers
 Z = RNG.normal(0, 3, N).astype(np.float32)
@@ -29,8 +31,6 @@ SETUP = """
 import os, sys, threading, signal
 import numpy as np
 import fastxent
-
-pytestmark = pytest.mark.wheel
 f = fastxent.binary_cross_entropy_with_logits
 n = 3_000_017
 z = np.random.default_rng(0).standard_normal(n, np.float32)

@@ -9,12 +9,12 @@ import pytest
 import fastxent
 from helpers.processes import python, run_python
 
+pytestmark = [pytest.mark.numpy_independent, pytest.mark.wheel]
+
 ADDED = """
 import sys, numpy
 before = set(sys.modules)
 import fastxent
-
-pytestmark = [pytest.mark.numpy_independent, pytest.mark.wheel]
 print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
 """
 SLOW = ("concurrent", "ctypes", "dask", "inspect", "logging", "matplotlib", "pandas", "pyarrow",

@@ -8,8 +8,8 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from fastxent._kernels.arrays.load cimport one_of_half
-from fastxent._kernels.job cimport BLOCK, Kind, LANES
-from fastxent._kernels.types cimport floating, narrow_bits, wide_bits
+from fastxent._kernels.job cimport BLOCK, DType, LANES
+from fastxent._kernels.types cimport floating, bits_of_f32, bits_of_f64
 
 ctypedef fused pattern:
     uint16_t
@@ -17,8 +17,8 @@ ctypedef fused pattern:
     uint64_t
 
 
-cdef inline bint bits_within(const void* x, pattern most, pattern sign) noexcept nogil:
-    """Whether no bits of a full block, but for those in `sign`, are above `most`."""
+cdef inline bint bits_within(const void* x, pattern maximum, pattern sign) noexcept nogil:
+    """Whether no bits of a full block, but for those in `sign`, are above `maximum`."""
     cdef pattern wrong[LANES]
     cdef pattern bits
     cdef const char* place = <const char*>x
@@ -29,7 +29,7 @@ cdef inline bint bits_within(const void* x, pattern most, pattern sign) noexcept
         for j in range(LANES):
             memcpy(&bits, place + (i + j) * <Py_ssize_t>sizeof(pattern), sizeof(pattern))
             bits &= ~sign
-            wrong[j] |= bits | (most - bits)
+            wrong[j] |= bits | (maximum - bits)
     for j in range(16):
         wrong[j] |= wrong[j + 16]
     for j in range(1, 16):
@@ -37,17 +37,17 @@ cdef inline bint bits_within(const void* x, pattern most, pattern sign) noexcept
     return wrong[0] >> (8 * sizeof(pattern) - 1) == 0
 
 
-cdef inline bint all_within(const floating* x, floating most, bint absolute) noexcept nogil:
-    """Whether 0 <= x <= most, or |x| <= most, for a full block and a finite `most`."""
+cdef inline bint all_within(const floating* x, floating maximum, bint absolute) noexcept nogil:
+    """Whether 0 <= x <= most, or |x| <= most, for a full block and a finite `maximum`."""
     if floating is float:
-        return bits_within(x, narrow_bits(most), <uint32_t>(0x80000000 if absolute else 0))
+        return bits_within(x, bits_of_f32(maximum), <uint32_t>(0x80000000 if absolute else 0))
     else:
-        return bits_within(x, wide_bits(most), <uint64_t>(0x8000000000000000 if absolute else 0))
+        return bits_within(x, bits_of_f64(maximum), <uint64_t>(0x8000000000000000 if absolute else 0))
 
 
-cdef inline bint halves_within_one(const void* x, Kind kind) noexcept nogil:
+cdef inline bint halves_within_one(const void* x, DType dtype) noexcept nogil:
     """Whether a full block of half precision is in [0, 1]."""
-    return bits_within(x, one_of_half(kind), <uint16_t>0)
+    return bits_within(x, one_of_half(dtype), <uint16_t>0)
 
 
 cdef inline floating largest(const floating* tag) noexcept nogil:

@@ -9,7 +9,7 @@ from libc.stdint cimport (
 from libc.string cimport memcpy
 
 from fastxent._kernels.job cimport (
-    ABSENT, BOOL, FLOAT16, FLOAT32, FLOAT64, INT16, INT32, INT64, INT8, is_half, Job, Kind, LANES,
+    ABSENT, BOOL, FLOAT16, FLOAT32, FLOAT64, INT16, INT32, INT64, INT8, is_half, Job, DType, LANES,
     MAX_NDIM, Operand, UINT16, UINT32, UINT64, UINT8,
 )
 from fastxent._kernels.types cimport floating, real
@@ -80,7 +80,7 @@ cdef extern from *:
 # ---- positions and where they lie ------------------------------------------------------------
 
 
-cdef inline Py_ssize_t coordinates(
+cdef inline Py_ssize_t unravel_index(
     const Job* job, const Operand* op, Py_ssize_t position, Py_ssize_t* index
 ) noexcept nogil:
     """The indices of a position and, returned, its offset in bytes."""
@@ -93,18 +93,18 @@ cdef inline Py_ssize_t coordinates(
     return offset
 
 
-cdef inline const char* at(const Job* job, const Operand* op, Py_ssize_t position) noexcept nogil:
+cdef inline const char* element_ptr(const Job* job, const Operand* op, Py_ssize_t position) noexcept nogil:
     """Where the element, or the row, of a position begins."""
     cdef Py_ssize_t index[MAX_NDIM]
     if job.ndim == 1:
         return op.data + position * op.stride[0]
-    return op.data + coordinates(job, op, position, index)
+    return op.data + unravel_index(job, op, position, index)
 
 
 # ---- moving: strided, swapped, unaligned -> contiguous ---------------------------------------
 
 
-cdef inline void move(
+cdef inline void copy_strided(
     const char* source, Py_ssize_t step, char* target, Py_ssize_t target_step, int n, word* unit
 ) noexcept nogil:
     """n elements of the unit's size from one stride to another, by memcpy: alignment is not asked."""
@@ -115,7 +115,7 @@ cdef inline void move(
         memcpy(target + i * target_step, &value, sizeof(word))
 
 
-cdef inline void move_swapped(
+cdef inline void copy_strided_byteswapped(
     const char* source, Py_ssize_t step, char* target, Py_ssize_t target_step, int n, word* unit
 ) noexcept nogil:
     cdef Py_ssize_t i, b
@@ -129,13 +129,13 @@ cdef inline void move_swapped(
 
 
 cdef inline void copy_words(
-    bint swapped, const char* source, Py_ssize_t step, char* target, Py_ssize_t target_step, int n,
+    bint byteswapped, const char* source, Py_ssize_t step, char* target, Py_ssize_t target_step, int n,
     word* unit
 ) noexcept nogil:
-    if swapped:
-        move_swapped(source, step, target, target_step, n, unit)
+    if byteswapped:
+        copy_strided_byteswapped(source, step, target, target_step, n, unit)
     else:
-        move(source, step, target, target_step, n, unit)
+        copy_strided(source, step, target, target_step, n, unit)
 
 
 cdef inline void copy_run(
@@ -144,20 +144,20 @@ cdef inline void copy_run(
     if op.itemsize == 1:
         copy_words(False, source, step, target, target_step, n, <uint8_t*>NULL)
     elif op.itemsize == 2:
-        copy_words(op.swapped, source, step, target, target_step, n, <uint16_t*>NULL)
+        copy_words(op.byteswapped, source, step, target, target_step, n, <uint16_t*>NULL)
     elif op.itemsize == 4:
-        copy_words(op.swapped, source, step, target, target_step, n, <uint32_t*>NULL)
+        copy_words(op.byteswapped, source, step, target, target_step, n, <uint32_t*>NULL)
     else:
-        copy_words(op.swapped, source, step, target, target_step, n, <uint64_t*>NULL)
+        copy_words(op.byteswapped, source, step, target, target_step, n, <uint64_t*>NULL)
 
 
-cdef inline void walk(
+cdef inline void copy_elements(
     const Job* job, const Operand* op, Py_ssize_t start, Py_ssize_t class_offset,
     int n, char* buffer, bint into_array
 ) noexcept nogil:
     """Copy n positions from the array to the buffer, or back into the array."""
     cdef Py_ssize_t index[MAX_NDIM]
-    cdef Py_ssize_t offset = coordinates(job, op, start, index)
+    cdef Py_ssize_t offset = unravel_index(job, op, start, index)
     cdef int last = job.ndim - 1
     cdef int d, run
     cdef int done = 0
@@ -187,9 +187,9 @@ cdef inline const void* gather(
     const Job* job, const Operand* op, Py_ssize_t start, int n, void* scratch
 ) noexcept nogil:
     """n positions as one aligned native run: of the array itself, or copied to scratch."""
-    if op.direct:
+    if op.contiguous:
         return op.data + start * op.itemsize
-    walk(job, op, start, 0, n, <char*>scratch, False)
+    copy_elements(job, op, start, 0, n, <char*>scratch, False)
     return scratch
 
 
@@ -200,7 +200,7 @@ cdef inline const void* gather_classes(
     cdef const char* source = row + first * op.class_stride
     if (
         op.class_stride == op.itemsize
-        and not op.swapped
+        and not op.byteswapped
         and (<size_t>source) % <size_t>op.itemsize == 0
     ):
         return source
@@ -239,67 +239,67 @@ cdef inline void widen_float16(const uint16_t* source, int n, real* target) noex
         target[i] = <real>float_of_bits(bits)
 
 
-cdef inline void widen(Kind kind, const uint16_t* source, int n, real* target) noexcept nogil:
+cdef inline void widen(DType dtype, const uint16_t* source, int n, real* target) noexcept nogil:
     """n elements of half precision, of either kind."""
-    if kind == FLOAT16:
+    if dtype == FLOAT16:
         widen_float16(source, n, target)
     else:
         widen_bfloat16(source, n, target)
 
 
-cdef inline uint16_t one_of_half(Kind kind) noexcept nogil:
+cdef inline uint16_t one_of_half(DType dtype) noexcept nogil:
     """The bits of 1 in half precision, of either kind."""
-    return 0x3C00 if kind == FLOAT16 else 0x3F80
+    return 0x3C00 if dtype == FLOAT16 else 0x3F80
 
 
-cdef inline void convert_kind(Kind kind, const void* source, int n, real* target) noexcept nogil:
+cdef inline void convert_dtype(DType dtype, const void* source, int n, real* target) noexcept nogil:
     """n elements of any kind, as the kernels' own type."""
-    if kind == FLOAT64:
+    if dtype == FLOAT64:
         convert(<const double*>source, n, target)
-    elif kind == FLOAT32:
+    elif dtype == FLOAT32:
         convert(<const float*>source, n, target)
-    elif is_half(kind):
-        widen(kind, <const uint16_t*>source, n, target)
-    elif kind == INT64:
+    elif is_half(dtype):
+        widen(dtype, <const uint16_t*>source, n, target)
+    elif dtype == INT64:
         convert(<const int64_t*>source, n, target)
-    elif kind == INT32:
+    elif dtype == INT32:
         convert(<const int32_t*>source, n, target)
-    elif kind == INT16:
+    elif dtype == INT16:
         convert(<const int16_t*>source, n, target)
-    elif kind == INT8:
+    elif dtype == INT8:
         convert(<const int8_t*>source, n, target)
-    elif kind == UINT8 or kind == BOOL:
+    elif dtype == UINT8 or dtype == BOOL:
         convert(<const uint8_t*>source, n, target)
-    elif kind == UINT16:
+    elif dtype == UINT16:
         convert(<const uint16_t*>source, n, target)
-    elif kind == UINT32:
+    elif dtype == UINT32:
         convert(<const uint32_t*>source, n, target)
-    elif kind == UINT64:
+    elif dtype == UINT64:
         convert(<const uint64_t*>source, n, target)
 
 
-cdef inline bint is_real(Kind kind, const real* tag) noexcept nogil:
+cdef inline bint is_real(DType dtype, const real* tag) noexcept nogil:
     """Whether the array has the kernels' own type."""
     if real is float:
-        return kind == FLOAT32
+        return dtype == FLOAT32
     else:
-        return kind == FLOAT64
+        return dtype == FLOAT64
 
 
 cdef inline void load(
     const Job* job, const Operand* op, Py_ssize_t start, int n, void* scratch, real* target
 ) noexcept nogil:
     """n positions, copied: the target may be written to."""
-    convert_kind(op.kind, gather(job, op, start, n, scratch), n, target)
+    convert_dtype(op.dtype, gather(job, op, start, n, scratch), n, target)
 
 
 cdef inline const real* view(
     const Job* job, const Operand* op, Py_ssize_t start, int n, void* scratch, real* buffer
 ) noexcept nogil:
     """n positions to read from: the array itself, or the buffer; the scratch is free again."""
-    if is_real(op.kind, buffer):
+    if is_real(op.dtype, buffer):
         return <const real*>gather(job, op, start, n, buffer)
-    convert_kind(op.kind, gather(job, op, start, n, scratch), n, buffer)
+    convert_dtype(op.dtype, gather(job, op, start, n, scratch), n, buffer)
     return buffer
 
 
@@ -307,9 +307,9 @@ cdef inline const real* view_classes(
     const Operand* op, const char* row, Py_ssize_t first, int n, void* scratch, real* buffer
 ) noexcept nogil:
     """n classes of a row to read from: the array itself, or the buffer."""
-    if is_real(op.kind, buffer):
+    if is_real(op.dtype, buffer):
         return <const real*>gather_classes(op, row, first, n, buffer)
-    convert_kind(op.kind, gather_classes(op, row, first, n, scratch), n, buffer)
+    convert_dtype(op.dtype, gather_classes(op, row, first, n, scratch), n, buffer)
     return buffer
 
 
@@ -318,7 +318,7 @@ cdef inline double load_one(const Operand* op, const char* place) noexcept nogil
     cdef uint64_t raw = 0
     cdef double value = 0.0
     copy_run(op, place, 0, <char*>&raw, 0, 1)
-    convert_kind(op.kind, &raw, 1, &value)
+    convert_dtype(op.dtype, &raw, 1, &value)
     return value
 
 
@@ -337,25 +337,25 @@ cdef inline void load_indices(
 ) noexcept nogil:
     """n class indices."""
     cdef const void* run = gather(job, op, start, n, scratch)
-    if op.kind == INT64:
+    if op.dtype == INT64:
         indices_of(<const int64_t*>run, n, target)
-    elif op.kind == INT32:
+    elif op.dtype == INT32:
         indices_of(<const int32_t*>run, n, target)
-    elif op.kind == INT16:
+    elif op.dtype == INT16:
         indices_of(<const int16_t*>run, n, target)
-    elif op.kind == INT8:
+    elif op.dtype == INT8:
         indices_of(<const int8_t*>run, n, target)
-    elif op.kind == UINT8 or op.kind == BOOL:
+    elif op.dtype == UINT8 or op.dtype == BOOL:
         indices_of(<const uint8_t*>run, n, target)
-    elif op.kind == UINT16:
+    elif op.dtype == UINT16:
         indices_of(<const uint16_t*>run, n, target)
-    elif op.kind == UINT32:
+    elif op.dtype == UINT32:
         indices_of(<const uint32_t*>run, n, target)
     else:
         indices_of(<const uint64_t*>run, n, target)
 
 
-cdef inline bint only_bits(const integer* source, int n, real* target) noexcept nogil:
+cdef inline bint zero_or_one_of_integers(const integer* source, int n, real* target) noexcept nogil:
     """Integers to 0.0 and 1.0; False where another value is among them."""
     cdef Py_ssize_t i
     cdef integer seen = 0
@@ -368,7 +368,7 @@ cdef inline bint only_bits(const integer* source, int n, real* target) noexcept 
     return True
 
 
-cdef inline bint only_half_bits(
+cdef inline bint zero_or_one_of_halves(
     const uint16_t* source, uint16_t one, int n, real* target
 ) noexcept nogil:
     """The same of numbers of half precision, by their bits."""
@@ -383,7 +383,7 @@ cdef inline bint only_half_bits(
     return True
 
 
-cdef inline bint only_zero_or_one(const floating* source, int n) noexcept nogil:
+cdef inline bint all_zero_or_one(const floating* source, int n) noexcept nogil:
     """Whether all of them are exactly 0 or 1."""
     cdef floating lanes[LANES]
     cdef floating off, sum_off = 0
@@ -414,36 +414,36 @@ cdef inline const real* hard_labels(
 ) noexcept nogil:
     """n binary labels as 0.0 and 1.0, or NULL where a label is anything else (soft, bad, NaN)."""
     cdef const Operand* op = &job.labels
-    cdef Kind kind = op.kind
+    cdef DType dtype = op.dtype
     cdef const void* run = gather(
-        job, op, start, n, <void*>buffer if is_real(kind, buffer) else scratch
+        job, op, start, n, <void*>buffer if is_real(dtype, buffer) else scratch
     )
     cdef bint hard
-    if kind == FLOAT32 or kind == FLOAT64:
-        if kind == FLOAT32:
-            hard = only_zero_or_one(<const float*>run, n)
+    if dtype == FLOAT32 or dtype == FLOAT64:
+        if dtype == FLOAT32:
+            hard = all_zero_or_one(<const float*>run, n)
         else:
-            hard = only_zero_or_one(<const double*>run, n)
-        if is_real(kind, buffer):
+            hard = all_zero_or_one(<const double*>run, n)
+        if is_real(dtype, buffer):
             return <const real*>run if hard else NULL
         if hard:
-            convert_kind(kind, run, n, buffer)
-    elif kind == BOOL or kind == UINT8:
-        hard = only_bits(<const uint8_t*>run, n, buffer)
-    elif kind == INT8:
-        hard = only_bits(<const int8_t*>run, n, buffer)
-    elif kind == INT64:
-        hard = only_bits(<const int64_t*>run, n, buffer)
-    elif kind == INT32:
-        hard = only_bits(<const int32_t*>run, n, buffer)
-    elif kind == INT16:
-        hard = only_bits(<const int16_t*>run, n, buffer)
-    elif kind == UINT16:
-        hard = only_bits(<const uint16_t*>run, n, buffer)
-    elif kind == UINT32:
-        hard = only_bits(<const uint32_t*>run, n, buffer)
-    elif kind == UINT64:
-        hard = only_bits(<const uint64_t*>run, n, buffer)
+            convert_dtype(dtype, run, n, buffer)
+    elif dtype == BOOL or dtype == UINT8:
+        hard = zero_or_one_of_integers(<const uint8_t*>run, n, buffer)
+    elif dtype == INT8:
+        hard = zero_or_one_of_integers(<const int8_t*>run, n, buffer)
+    elif dtype == INT64:
+        hard = zero_or_one_of_integers(<const int64_t*>run, n, buffer)
+    elif dtype == INT32:
+        hard = zero_or_one_of_integers(<const int32_t*>run, n, buffer)
+    elif dtype == INT16:
+        hard = zero_or_one_of_integers(<const int16_t*>run, n, buffer)
+    elif dtype == UINT16:
+        hard = zero_or_one_of_integers(<const uint16_t*>run, n, buffer)
+    elif dtype == UINT32:
+        hard = zero_or_one_of_integers(<const uint32_t*>run, n, buffer)
+    elif dtype == UINT64:
+        hard = zero_or_one_of_integers(<const uint64_t*>run, n, buffer)
     else:
-        hard = only_half_bits(<const uint16_t*>run, one_of_half(kind), n, buffer)
+        hard = zero_or_one_of_halves(<const uint16_t*>run, one_of_half(dtype), n, buffer)
     return buffer if hard else NULL

@@ -14,7 +14,7 @@ cdef extern from *:
     #define fastxent_prefetch(address) ((void)(address))
     #endif
     """
-    void prefetch "fastxent_prefetch"(const char* address) noexcept nogil
+    void prefetch_line "fastxent_prefetch"(const char* address) noexcept nogil
 
 
 cdef inline void prefetch_lanes(const char* place, Py_ssize_t itemsize) noexcept nogil:
@@ -26,10 +26,10 @@ cdef inline void prefetch_lanes(const char* place, Py_ssize_t itemsize) noexcept
     """
     cdef Py_ssize_t offset
     for offset from 0 <= offset < LANES * itemsize by 64:
-        prefetch(place + offset)
+        prefetch_line(place + offset)
 
 
-cdef inline const char* ahead(const Operand* op, Py_ssize_t position) noexcept nogil:
+cdef inline const char* prefetch_address(const Operand* op, Py_ssize_t position) noexcept nogil:
     """Where the elements AHEAD of a position lie, if the array is one run."""
     return op.data + position * op.itemsize + min(AHEAD * op.itemsize, AHEAD_BYTES)
 
@@ -37,28 +37,28 @@ cdef inline const char* ahead(const Operand* op, Py_ssize_t position) noexcept n
 cdef enum:
     OF_SCORES, OF_LABELS, OF_WEIGHT
 
-cdef struct Ahead:      # what a block's loops fetch meanwhile; each takes one array, for an even flow
+cdef struct Prefetch:      # what a block's loops fetch meanwhile; each takes one array, for an even flow
     const char* place[3]
     Py_ssize_t size[3]      # of an element; 0 for an array that is absent, or not one run
 
 
-cdef inline Ahead look_ahead(const Job* job, Py_ssize_t position) noexcept nogil:
-    cdef Ahead next
+cdef inline Prefetch prefetch_of(const Job* job, Py_ssize_t position) noexcept nogil:
+    cdef Prefetch next
     cdef const Operand* op
     cdef Py_ssize_t i
     for i in range(3):
         op = &job.scores if i == 0 else &job.labels if i == 1 else &job.weight
-        next.place[i] = ahead(op, position)
-        next.size[i] = op.itemsize if op.kind != ABSENT and op.direct else 0
+        next.place[i] = prefetch_address(op, position)
+        next.size[i] = op.itemsize if op.dtype != ABSENT and op.contiguous else 0
     return next
 
 
-cdef inline void fetch(const Ahead* next, Py_ssize_t array, Py_ssize_t i) noexcept nogil:
+cdef inline void prefetch_operand(const Prefetch* next, Py_ssize_t array, Py_ssize_t i) noexcept nogil:
     """Ask for what LANES elements of an array will need that lie ahead of the block's element i."""
     prefetch_lanes(next.place[array] + i * next.size[array], next.size[array])
 
 
-cdef inline void fetch_straight(const Ahead* next, Py_ssize_t array, Py_ssize_t i) noexcept nogil:
+cdef inline void prefetch_operand_unrolled(const Prefetch* next, Py_ssize_t array, Py_ssize_t i) noexcept nogil:
     """The same without a loop in the loop, whose end the processor may fail to foresee.
 
     Measured, that is a quarter faster in the midst of divisions and logarithms, and up to a sixth
@@ -67,4 +67,4 @@ cdef inline void fetch_straight(const Ahead* next, Py_ssize_t array, Py_ssize_t 
     cdef const char* place = next.place[array] + i * next.size[array]
     cdef Py_ssize_t quarter
     for quarter in range(4):
-        prefetch(place + quarter * (LANES // 4) * next.size[array])
+        prefetch_line(place + quarter * (LANES // 4) * next.size[array])

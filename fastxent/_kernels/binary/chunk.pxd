@@ -2,8 +2,8 @@
 # variant, and the Gaussian negative log-likelihood. Each block goes the fastest road that serves it.
 
 from fastxent._kernels.arrays.load cimport hard_labels
-from fastxent._kernels.binary.fast cimport fast_block, has_normal_eps, is_plain
-from fastxent._kernels.binary.general cimport careful_block
+from fastxent._kernels.binary.fast cimport fast_block, has_normal_eps, has_fast_path
+from fastxent._kernels.binary.general cimport general_block
 from fastxent._kernels.job cimport BLOCK, Job, Partial
 from fastxent._kernels.likelihood cimport add_product, Product, start_product
 from fastxent._kernels.types cimport real
@@ -27,16 +27,16 @@ cdef inline void run_positions(
     cdef Product product
     cdef int n
     cdef bint ok, narrow
-    cdef bint plain = is_plain(job)
+    cdef bint fast_path = has_fast_path(job)
     start_product(&product)
     while start < stop:
         n = <int>min(<Py_ssize_t>BLOCK, stop - start)
-        if not (plain and n == BLOCK and fast_block(job, start, &product, partial, tag)):
-            narrow = job.want_losses or (n == BLOCK and not (plain and are_hard(job, start)))
+        if not (fast_path and n == BLOCK and fast_block(job, start, &product, partial, tag)):
+            narrow = job.want_losses or (n == BLOCK and not (fast_path and are_hard(job, start)))
             if narrow and (job.eps == 0.0 or has_normal_eps(job, tag)):
-                ok = careful_block(job, start, n, partial, tag)
+                ok = general_block(job, start, n, partial, tag)
             else:
-                ok = careful_block(job, start, n, partial, <double*>NULL)
+                ok = general_block(job, start, n, partial, <double*>NULL)
             if not ok:
                 return
         start += n

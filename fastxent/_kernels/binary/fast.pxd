@@ -9,27 +9,27 @@ from libc.stdint cimport uint16_t
 from fastxent._kernels.arrays.bounds cimport all_within, halves_within_one, largest
 from fastxent._kernels.arrays.load cimport convert, gather, hard_labels, is_real, view, widen
 from fastxent._kernels.arrays.prefetch cimport (
-    Ahead, fetch, fetch_straight, look_ahead, OF_LABELS, OF_SCORES, OF_WEIGHT,
+    Prefetch, prefetch_operand, prefetch_operand_unrolled, prefetch_of, OF_LABELS, OF_SCORES, OF_WEIGHT,
 )
 from fastxent._kernels.arrays.store cimport store, write
 from fastxent._kernels.job cimport (
     ABSENT, BFLOAT16, BINARY, BINARY_LOGITS, BLOCK, FLOAT16, FLOAT32, FLOAT64, Job, LANES, Partial,
 )
 from fastxent._kernels.likelihood cimport (
-    clip_block, Clipped, clipped, has_bounds, log_one_plus, Missed, multiply_likelihoods, Product,
+    clip_block, AllOnesClipped, clipped, has_bounds, log_one_plus, AllZeros, multiply_likelihoods, Product,
 )
-from fastxent._kernels.numeric.clipped_log cimport clip, share_lost
-from fastxent._kernels.numeric.generic cimport decay, exponent, log1p_unit, log_of_parts, mantissa
-from fastxent._kernels.numeric.sums cimport add, fold, lane_sum
+from fastxent._kernels.numeric.clipped_log cimport clip, share_err
+from fastxent._kernels.numeric.generic cimport exp_minus_abs, exponent, log1p_unit, log_of_parts, mantissa
+from fastxent._kernels.numeric.sums cimport add, sum_lanes, lane_sum
 from fastxent._kernels.types cimport floating, real
 
 
-cdef inline bint is_plain(const Job* job) noexcept nogil:
+cdef inline bint has_fast_path(const Job* job) noexcept nogil:
     """Whether full blocks may take a fast road."""
     return (
         (job.loss == BINARY or job.loss == BINARY_LOGITS)
-        and job.mask.kind == ABSENT
-        and job.scale_by.kind == ABSENT
+        and job.mask.dtype == ABSENT
+        and job.scale_operand.dtype == ABSENT
         and job.label_smoothing == 0.0
     )
 
@@ -44,8 +44,8 @@ cdef inline bint has_normal_eps(const Job* job, real* tag) noexcept nogil:
 
 cdef inline bint has_short_rest(const Job* job) noexcept nogil:
     """Whether 1 - p is a float32 for every p from eps on: a multiple of 2^-24."""
-    return job.scores.kind == FLOAT16 or (
-        job.scores.kind == BFLOAT16 and job.eps >= 7.62939453125e-06    # 2^-17, of 8 digits
+    return job.scores.dtype == FLOAT16 or (
+        job.scores.dtype == BFLOAT16 and job.eps >= 7.62939453125e-06    # 2^-17, of 8 digits
     )
 
 
@@ -60,16 +60,16 @@ cdef inline bint add_half_likelihoods(
     cdef real p[BLOCK]
     cdef double scratch[BLOCK]
     cdef real one = 1, low = <real>job.eps
-    cdef Ahead next = look_ahead(job, start)
+    cdef Prefetch next = prefetch_of(job, start)
     cdef const real* y = hard_labels(job, start, BLOCK, scratch, labels)
     cdef const void* raw = gather(job, &job.scores, start, BLOCK, scratch)
     cdef Py_ssize_t i
-    if y == NULL or not has_bounds(job.eps, tag) or not halves_within_one(raw, job.scores.kind):
+    if y == NULL or not has_bounds(job.eps, tag) or not halves_within_one(raw, job.scores.dtype):
         return False
-    widen(job.scores.kind, <const uint16_t*>raw, BLOCK, p)
+    widen(job.scores.dtype, <const uint16_t*>raw, BLOCK, p)
     for i in range(BLOCK):
         p[i] = clipped(p[i] if y[i] != 0 else one - p[i], low, one - low)
-    return multiply_likelihoods(p, <const Clipped*>NULL, job.eps, &next, product)
+    return multiply_likelihoods(p, <const AllOnesClipped*>NULL, job.eps, &next, product)
 
 
 cdef inline bint add_likelihoods(
@@ -81,7 +81,7 @@ cdef inline bint add_likelihoods(
     cdef double scratch[BLOCK]
     cdef const real* p = view(job, &job.scores, start, BLOCK, scratch, scores)
     cdef const real* y = hard_labels(job, start, BLOCK, scratch, labels)
-    cdef Ahead next = look_ahead(job, start)
+    cdef Prefetch next = prefetch_of(job, start)
     if y == NULL:
         return False
     return multiply_likelihoods(p, y, job.eps, &next, product) or (
@@ -91,7 +91,7 @@ cdef inline bint add_likelihoods(
 
 
 cdef inline bint softplus_of(
-    const Job* job, Py_ssize_t start, const real* z, const real* y, real* power, Partial* partial
+    const Job* job, Py_ssize_t start, const real* z, const real* y, real* exps, Partial* partial
 ) noexcept nogil:
     """The same of a block that is staged; e^-|z| is left in power."""
     cdef double u[LANES]
@@ -99,22 +99,22 @@ cdef inline bint softplus_of(
     cdef real zero = 0
     cdef double e, total
     cdef Py_ssize_t i, j
-    cdef Ahead next = look_ahead(job, start)
+    cdef Prefetch next = prefetch_of(job, start)
     for i from 0 <= i < BLOCK by LANES:
-        fetch(&next, OF_SCORES, i)
+        prefetch_operand(&next, OF_SCORES, i)
         for j in range(i, i + LANES):
-            power[j] = decay(z[j])
+            exps[j] = exp_minus_abs(z[j])
     for j in range(LANES):
         u[j] = 0.0
         linear[j] = 0.0
     for i from 0 <= i < BLOCK by LANES:
-        fetch(&next, OF_LABELS, i)
+        prefetch_operand(&next, OF_LABELS, i)
         for j in range(LANES):
-            e = <double>power[i + j]
+            e = <double>exps[i + j]
             u[j] = u[j] + (e + u[j] * e)
             # Exact in either type, y being 0 or 1.
             linear[j] += <double>((z[i + j] if z[i + j] > zero else zero) - z[i + j] * y[i + j])
-    total = fold(linear) + log_one_plus(u)
+    total = sum_lanes(linear) + log_one_plus(u)
     if not total < INFINITY:
         return False
     add(total, &partial.total, &partial.total_lo)
@@ -127,18 +127,18 @@ cdef inline bint add_softplus(
     """Add max(z, 0) - z y + log(1 + e^-|z|) over one full block of logits with hard labels."""
     cdef real labels[BLOCK]
     cdef real scores[BLOCK]
-    cdef real power[BLOCK]
+    cdef real exps[BLOCK]
     cdef double scratch[BLOCK]
     cdef const real* z = view(job, &job.scores, start, BLOCK, scratch, scores)
     cdef const real* y = hard_labels(job, start, BLOCK, scratch, labels)
-    return y != NULL and softplus_of(job, start, z, y, power, partial)
+    return y != NULL and softplus_of(job, start, z, y, exps, partial)
 
 
 # ---- a logarithm for each ---------------------------------------------------------------------
 
 
 cdef inline void probability_losses(
-    const real* p, const real* y, real eps, const Ahead* next, real* loss
+    const real* p, const real* y, real eps, const Prefetch* next, real* loss
 ) noexcept nogil:
     """-log of the probability of what happened, of a block whose probabilities are in [0, 1].
 
@@ -149,40 +149,40 @@ cdef inline void probability_losses(
     cdef real k[BLOCK]
     cdef real low[BLOCK]
     cdef real one = 1, zero = 0
-    cdef real rest, chosen, other, lost
+    cdef real rest, chosen, other, err
     cdef Py_ssize_t i, j
     for i from 0 <= i < BLOCK by LANES:
-        fetch_straight(next, OF_SCORES, i)
+        prefetch_operand_unrolled(next, OF_SCORES, i)
         for j in range(i, i + LANES):
             rest = one - p[j]
             chosen = p[j] if y[j] != zero else rest
             other = rest if y[j] != zero else p[j]
-            lost = zero if y[j] != zero else (one - rest) - p[j]
-            clip(&chosen, other, &lost, eps)
+            err = zero if y[j] != zero else (one - rest) - p[j]
+            clip(&chosen, other, &err, eps)
             f[j] = mantissa(chosen) - one
             k[j] = exponent(chosen)
-            low[j] = share_lost(lost, other)
+            low[j] = share_err(err, other)
     for i from 0 <= i < BLOCK by LANES:
-        fetch_straight(next, OF_LABELS, i)
+        prefetch_operand_unrolled(next, OF_LABELS, i)
         for j in range(i, i + LANES):
             loss[j] = zero - log_of_parts(f[j], low[j], k[j])
 
 
 cdef inline void softplus_losses(
-    const real* z, const real* y, const Ahead* next, real* loss
+    const real* z, const real* y, const Prefetch* next, real* loss
 ) noexcept nogil:
     """log(1 + e^z) - z y, of a block whose logits are finite."""
-    cdef real power[BLOCK]
+    cdef real exps[BLOCK]
     cdef real zero = 0
     cdef Py_ssize_t i, j
     for i from 0 <= i < BLOCK by LANES:
-        fetch_straight(next, OF_SCORES, i)
+        prefetch_operand_unrolled(next, OF_SCORES, i)
         for j in range(i, i + LANES):
-            power[j] = decay(z[j])
+            exps[j] = exp_minus_abs(z[j])
     for i from 0 <= i < BLOCK by LANES:
-        fetch_straight(next, OF_LABELS, i)
+        prefetch_operand_unrolled(next, OF_LABELS, i)
         for j in range(i, i + LANES):
-            loss[j] = log1p_unit(power[j]) + ((z[j] if z[j] > zero else zero) - z[j] * y[j])
+            loss[j] = log1p_unit(exps[j]) + ((z[j] if z[j] > zero else zero) - z[j] * y[j])
 
 
 cdef inline bint direct_losses(const Job* job, Py_ssize_t start, real* loss) noexcept nogil:
@@ -193,7 +193,7 @@ cdef inline bint direct_losses(const Job* job, Py_ssize_t start, real* loss) noe
     cdef const real* x
     cdef const real* y
     cdef real one = 1
-    cdef Ahead next = look_ahead(job, start)
+    cdef Prefetch next = prefetch_of(job, start)
     x = view(job, &job.scores, start, BLOCK, scratch, scores)
     y = hard_labels(job, start, BLOCK, scratch, labels)
     if y == NULL:
@@ -226,7 +226,7 @@ cdef inline bint add_soft_losses(
     cdef real share[BLOCK]
     cdef real f[BLOCK]
     cdef real k[BLOCK]
-    cdef Ahead next = look_ahead(job, start)
+    cdef Prefetch next = prefetch_of(job, start)
     cdef double wide[BLOCK]
     cdef const double* exact
     cdef const real* p
@@ -240,7 +240,7 @@ cdef inline bint add_soft_losses(
     if not all_within(p, one, False) or not all_within(y, one, False):
         return False
     # Labels of more digits than the scores: by their value, not their dtype, for the same bits.
-    if job.labels.kind == FLOAT64:
+    if job.labels.dtype == FLOAT64:
         exact = view(job, &job.labels, start, BLOCK, scratch, wide)
         for i in range(BLOCK):
             differ += <double>y[i] != exact[i]
@@ -253,17 +253,17 @@ cdef inline bint add_soft_losses(
         q = eps if q < eps else q
         scores[i] = q
     for i from 0 <= i < BLOCK by LANES:
-        fetch_straight(&next, OF_SCORES, i)
+        prefetch_operand_unrolled(&next, OF_SCORES, i)
         for j in range(LANES):
             q = (one - scores[i + j]) / scores[i + j]
             f[i + j] = mantissa(q) - one
             k[i + j] = exponent(q)
     for i from 0 <= i < BLOCK by LANES:
-        fetch_straight(&next, OF_LABELS, i)
+        prefetch_operand_unrolled(&next, OF_LABELS, i)
         for j in range(LANES):
             share[i + j] *= log_of_parts(f[i + j], nothing, k[i + j])
     next.size[OF_SCORES] = next.size[OF_LABELS] = 0     # both are on their way
-    if not multiply_likelihoods(<const real*>scores, <const Missed*>NULL, 0.0, &next, product):
+    if not multiply_likelihoods(<const real*>scores, <const AllZeros*>NULL, 0.0, &next, product):
         return False
     add(lane_sum(share, BLOCK), &partial.total, &partial.total_lo)
     return True
@@ -278,20 +278,20 @@ cdef inline bint add_weighted(
     cdef double product[BLOCK]
     cdef double w
     cdef Py_ssize_t i, j
-    cdef Ahead next = look_ahead(job, start)
+    cdef Prefetch next = prefetch_of(job, start)
     if not all_within(weight, largest(weight), False):
         return False
     for j in range(LANES):
         sums[j] = 0.0
         weights[j] = 0.0
     for i from 0 <= i < BLOCK by LANES:
-        fetch(&next, OF_WEIGHT, i)
+        prefetch_operand(&next, OF_WEIGHT, i)
         for j in range(LANES):
             w = <double>weight[i + j]
             sums[j] += <double>loss[i + j] * w
             weights[j] += w
-    add(fold(sums), &partial.total, &partial.total_lo)
-    add(fold(weights), &partial.weight, &partial.weight_lo)
+    add(sum_lanes(sums), &partial.total, &partial.total_lo)
+    add(sum_lanes(weights), &partial.weight, &partial.weight_lo)
     if job.want_losses:
         for i in range(BLOCK):
             product[i] = <double>loss[i] * <double>weight[i]
@@ -306,16 +306,16 @@ cdef inline bint add_direct_losses(
     cdef real loss[BLOCK]
     cdef double weight[BLOCK]
     cdef double scratch[BLOCK]
-    cdef bint direct
+    cdef bint contiguous
     if not has_normal_eps(job, tag):
         return False
-    if job.weight.kind == ABSENT:
-        direct = job.out.direct and is_real(job.out.kind, tag)
-        if direct and not job.streams:
+    if job.weight.dtype == ABSENT:
+        contiguous = job.out.contiguous and is_real(job.out.dtype, tag)
+        if contiguous and not job.nontemporal:
             return direct_losses(job, start, <real*>job.out.data + start)
         if not direct_losses(job, start, loss):
             return False
-        if direct:
+        if contiguous:
             write(job, <char*>(<real*>job.out.data + start), loss, BLOCK * sizeof(real))
             return True
         convert(loss, BLOCK, weight)
@@ -323,7 +323,7 @@ cdef inline bint add_direct_losses(
         return True
     if not direct_losses(job, start, loss):
         return False
-    if job.weight.kind == FLOAT32:
+    if job.weight.dtype == FLOAT32:
         return add_weighted(
             job, start, loss, view(job, &job.weight, start, BLOCK, scratch, <float*>weight), partial
         )
@@ -340,7 +340,7 @@ cdef inline bint fast_block(
 ) noexcept nogil:
     """A full block on a fast road; False, and nothing done, where that does not serve."""
     cdef bint done
-    if job.want_losses or job.weight.kind != ABSENT:
+    if job.want_losses or job.weight.dtype != ABSENT:
         if not add_direct_losses(job, start, partial, tag):
             return False
         partial.count += BLOCK

@@ -2,34 +2,34 @@
 # logits, its focal variant, and the Kullback-Leibler divergence.
 #
 # A row of logits whose odds (odds.pxd) overflow is done again in float64, and then class by class, by
-# `careful_row`: a target hundreds of nats behind, an infinity, a NaN.
+# `scalar_row`: a target hundreds of nats behind, an infinity, a NaN.
 
 from libc.math cimport INFINITY, NAN
 from libc.stdint cimport int64_t, uint8_t
 
 from fastxent._kernels.arrays.bounds cimport outside
-from fastxent._kernels.arrays.load cimport at, load_indices, load_one
-from fastxent._kernels.arrays.prefetch cimport Ahead, ahead, look_ahead, prefetch_lanes
+from fastxent._kernels.arrays.load cimport element_ptr, load_indices, load_one
+from fastxent._kernels.arrays.prefetch cimport Prefetch, prefetch_address, prefetch_of, prefetch_lanes
 from fastxent._kernels.arrays.store cimport store
-from fastxent._kernels.categorical.rows cimport in_range, Rows, settle, stage_rows
+from fastxent._kernels.categorical.rows cimport in_range, Rows, apply_nan_policy, load_rows
 from fastxent._kernels.categorical.soft_labels cimport (
-    distribution_fault, distribution_from_logits, distribution_from_probabilities,
+    distribution_error, distribution_from_logits, distribution_from_probabilities,
     focal_from_logits,
 )
-from fastxent._kernels.categorical.softmax cimport row_odds, target_scores, tile_odds
+from fastxent._kernels.categorical.softmax cimport sum_exp_row, target_scores, sum_exp_tile
 from fastxent._kernels.categorical.tile cimport soft_tile_losses
-from fastxent._kernels.focal cimport focal_of_odds
+from fastxent._kernels.focal cimport focal_of_sum_exp
 from fastxent._kernels.job cimport (
-    ABSENT, BAD_SCORE, BLOCK, CATEGORICAL, CATEGORICAL_FOCAL, CATEGORICAL_LOGITS, Fault,
-    has_row_logits, is_index, Job, LANES, NAN_SCORE, NO_FAULT, Operand, Partial, ROWS, TILE_CLASSES,
+    ABSENT, BAD_SCORE, BLOCK, CATEGORICAL, CATEGORICAL_FOCAL, CATEGORICAL_LOGITS, ErrorCode,
+    has_row_logits, is_index, Job, LANES, NAN_SCORE, NO_ERROR, Operand, Partial, ROWS, TILE_CLASSES,
     UNDEFINED_ROW,
 )
 from fastxent._kernels.likelihood cimport (
-    add_product, clip_block, Clipped, log_one_plus, multiply_likelihoods, pool_odds, Product,
-    start_product, Unlabelled,
+    add_product, clip_block, AllOnesClipped, log_one_plus, multiply_likelihoods, defer_log1p, Product,
+    start_product, AllOnes,
 )
 from fastxent._kernels.numeric.clipped_log cimport minus_log
-from fastxent._kernels.numeric.elementary cimport decay_wide, log_wide
+from fastxent._kernels.numeric.elementary cimport exp_nonpos_f64, log_f64
 from fastxent._kernels.numeric.generic cimport log1p_all
 from fastxent._kernels.numeric.sums cimport add, add_losses, apply_weights
 from fastxent._kernels.types cimport real
@@ -42,21 +42,21 @@ cdef inline bint add_target_likelihoods(
     cdef int64_t target[BLOCK]
     cdef real p[BLOCK]
     cdef double scratch[BLOCK]
-    cdef Ahead next = look_ahead(job, start)
+    cdef Prefetch next = prefetch_of(job, start)
     load_indices(job, &job.labels, start, BLOCK, scratch, target)
     if not in_range(target, BLOCK, job.classes):
         return False
     target_scores(job, start, BLOCK, target, p)
-    return multiply_likelihoods(p, <const Unlabelled*>NULL, job.eps, &next, product) or (
+    return multiply_likelihoods(p, <const AllOnes*>NULL, job.eps, &next, product) or (
         clip_block(p, job.eps, p)
-        and multiply_likelihoods(p, <const Clipped*>NULL, job.eps, &next, product)
+        and multiply_likelihoods(p, <const AllOnesClipped*>NULL, job.eps, &next, product)
     )
 
 
 # ---- class indices against logits -------------------------------------------------------------
 
 
-cdef inline void odds_of_rows(
+cdef inline void sum_exp_rows(
     const Job* job, Py_ssize_t start, Rows* rows, double* rest, real* tag
 ) noexcept nogil:
     """The odds against the target of each row."""
@@ -64,18 +64,18 @@ cdef inline void odds_of_rows(
     cdef real target[ROWS]
     cdef Py_ssize_t i
     if job.classes <= TILE_CLASSES:
-        prefetch_lanes(ahead(&job.labels, start), 2 * job.labels.itemsize)
-        tile_odds(job, start, rows.n, rows.target, tile, rest)
+        prefetch_lanes(prefetch_address(&job.labels, start), 2 * job.labels.itemsize)
+        sum_exp_tile(job, start, rows.n, rows.target, tile, rest)
         return
     target_scores(job, start, rows.n, rows.target, target)
     for i in range(rows.n):
-        rest[i] = row_odds(
-            job, at(job, &job.scores, start + i), rows.target[i], target[i], rows.scratch
+        rest[i] = sum_exp_row(
+            job, element_ptr(job, &job.scores, start + i), rows.target[i], target[i], rows.scratch
         )
 
 
-cdef inline double careful_row(
-    const Job* job, const char* row, Py_ssize_t target, Fault* fault, Py_ssize_t* index
+cdef inline double scalar_row(
+    const Job* job, const char* row, Py_ssize_t target, ErrorCode* error, Py_ssize_t* index
 ) noexcept nogil:
     """One row of logits against a class index, one class after the other, in float64.
 
@@ -83,68 +83,68 @@ cdef inline double careful_row(
     of several +inf, is no distribution: its loss is NaN, which `nan_policy` treats like a NaN.
     """
     cdef const Operand* op = &job.scores
-    cdef double x, most = -INFINITY, rest = 0.0
-    cdef double own = load_one(op, row + target * op.class_stride)
+    cdef double x, maximum = -INFINITY, rest = 0.0
+    cdef double target_logit = load_one(op, row + target * op.class_stride)
     cdef Py_ssize_t j, infinite = 0
-    fault[0] = NO_FAULT
+    error[0] = NO_ERROR
     index[0] = -1
     for j in range(job.classes):
         x = load_one(op, row + j * op.class_stride)
         if x != x:
-            fault[0] = NAN_SCORE
+            error[0] = NAN_SCORE
             index[0] = j
             return NAN
-        most = x if x > most else most
+        maximum = x if x > maximum else maximum
         infinite += x == INFINITY
-    if most == -INFINITY or (own == INFINITY and infinite > 1):
-        fault[0] = UNDEFINED_ROW
+    if maximum == -INFINITY or (target_logit == INFINITY and infinite > 1):
+        error[0] = UNDEFINED_ROW
         return NAN
-    if own == INFINITY:
+    if target_logit == INFINITY:
         return 0.0
-    if most == INFINITY or own == -INFINITY:
+    if maximum == INFINITY or target_logit == -INFINITY:
         return INFINITY
     for j in range(job.classes):
         if j != target:
-            rest += decay_wide(load_one(op, row + j * op.class_stride) - most)
-    return (most - own) + log_wide(rest + decay_wide(own - most))
+            rest += exp_nonpos_f64(load_one(op, row + j * op.class_stride) - maximum)
+    return (maximum - target_logit) + log_f64(rest + exp_nonpos_f64(target_logit - maximum))
 
 
 # ---- a block of rows --------------------------------------------------------------------------
 
 
-cdef inline void losses_of_odds(const Job* job, double* odds, int n) noexcept nogil:
+cdef inline void losses_of_sum_exp(const Job* job, double* sum_exp, int n) noexcept nogil:
     """From the odds against the targets of up to ROWS rows to their losses."""
     if job.loss == CATEGORICAL_FOCAL:
-        focal_of_odds(job, odds, n)
+        focal_of_sum_exp(job, sum_exp, n)
     else:
-        log1p_all(odds, n)
+        log1p_all(sum_exp, n)
 
 
-cdef inline bint mend_rows(
+cdef inline bint recompute_rows(
     const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
 ) noexcept nogil:
     """Rows of logits whose loss is no finite number, once more; False where one holds a fault."""
-    cdef Fault fault
+    cdef ErrorCode error
     cdef Py_ssize_t index, i
     cdef const char* row
-    cdef double own, unused = 0.0
+    cdef double target_logit, unused = 0.0
     cdef int unread = 0
     if not outside(rows.loss, rows.n, 0.0, 1.7976931348623157e308):
         return True
     for i in range(rows.n):
-        if rows.kept[i] and not rows.loss[i] < INFINITY:
-            row = at(job, &job.scores, start + i)
-            own = load_one(&job.scores, row + rows.target[i] * job.scores.class_stride)
-            rows.loss[i] = row_odds(job, row, rows.target[i], own, rows.scratch)
-            losses_of_odds(job, &rows.loss[i], 1)
+        if rows.valid[i] and not rows.loss[i] < INFINITY:
+            row = element_ptr(job, &job.scores, start + i)
+            target_logit = load_one(&job.scores, row + rows.target[i] * job.scores.class_stride)
+            rows.loss[i] = sum_exp_row(job, row, rows.target[i], target_logit, rows.scratch)
+            losses_of_sum_exp(job, &rows.loss[i], 1)
             if rows.loss[i] < INFINITY:
                 continue
-            rows.loss[i] = careful_row(job, row, rows.target[i], &fault, &index)
+            rows.loss[i] = scalar_row(job, row, rows.target[i], &error, &index)
             if job.loss == CATEGORICAL_FOCAL and 0.0 < rows.loss[i] < INFINITY:
                 rows.loss[i] = focal_from_logits(
                     job, row, NULL, rows.target[i], rows.scratch, &unused, &unread
                 )
-            if not settle(job, rows, i, fault, start + i, index, partial):
+            if not apply_nan_policy(job, rows, i, error, start + i, index, partial):
                 return False
     return True
 
@@ -154,13 +154,13 @@ cdef inline bint index_losses(
 ) noexcept nogil:
     """Losses of class indices, from probabilities."""
     cdef double p[ROWS]
-    cdef Fault fault
+    cdef ErrorCode error
     cdef Py_ssize_t i
     target_scores(job, start, rows.n, rows.target, p)
     for i in range(rows.n):
-        if rows.kept[i] and not 0.0 <= p[i] <= 1.0:
-            fault = NAN_SCORE if p[i] != p[i] else BAD_SCORE
-            if not settle(job, rows, i, fault, start + i, rows.target[i], partial):
+        if rows.valid[i] and not 0.0 <= p[i] <= 1.0:
+            error = NAN_SCORE if p[i] != p[i] else BAD_SCORE
+            if not apply_nan_policy(job, rows, i, error, start + i, rows.target[i], partial):
                 return False
     for i in range(rows.n):
         rows.loss[i] = minus_log(p[i], 1.0 - p[i], 0.0, job.eps)
@@ -174,26 +174,26 @@ cdef inline bint distribution_losses(
     cdef const char* row
     cdef const char* labels = NULL
     cdef double weight
-    cdef Fault fault
+    cdef ErrorCode error
     cdef Py_ssize_t index = -1
     cdef Py_ssize_t i
     cdef int bad
-    cdef double mass[ROWS]
+    cdef double label_weight[ROWS]
     cdef uint8_t done[ROWS]
     for i in range(rows.n):
         done[i] = 0
     if has_row_logits(job) and job.classes <= TILE_CLASSES:
-        soft_tile_losses(job, start, rows.n, rows.target, rows.loss, mass, done)
+        soft_tile_losses(job, start, rows.n, rows.target, rows.loss, label_weight, done)
     for i in range(rows.n):
-        if not rows.kept[i]:
+        if not rows.valid[i]:
             continue
         if done[i]:
             if not job.index_labels and job.class_weight != NULL:
-                rows.weight[i] *= mass[i]
+                rows.weight[i] *= label_weight[i]
             continue
-        row = at(job, &job.scores, start + i)
+        row = element_ptr(job, &job.scores, start + i)
         if not job.index_labels:
-            labels = at(job, &job.labels, start + i)
+            labels = element_ptr(job, &job.labels, start + i)
         weight = 0.0
         bad = 0
         if job.loss == CATEGORICAL_LOGITS:
@@ -211,9 +211,9 @@ cdef inline bint distribution_losses(
         if not job.index_labels and job.class_weight != NULL:
             rows.weight[i] *= weight
         if bad or rows.loss[i] != rows.loss[i]:
-            if not distribution_fault(job, row, labels, &fault, &index):
-                fault = UNDEFINED_ROW if rows.loss[i] != rows.loss[i] else NO_FAULT
-            if not settle(job, rows, i, fault, start + i, index, partial):
+            if not distribution_error(job, row, labels, &error, &index):
+                error = UNDEFINED_ROW if rows.loss[i] != rows.loss[i] else NO_ERROR
+            if not apply_nan_policy(job, rows, i, error, start + i, index, partial):
                 return False
     return True
 
@@ -227,8 +227,8 @@ cdef inline void add_rows(
         partial.count += rows.n
     else:
         for i in range(rows.n):
-            partial.count += rows.kept[i]
-            if not rows.kept[i]:
+            partial.count += rows.valid[i]
+            if not rows.valid[i]:
                 rows.loss[i] = 0.0
                 rows.factor[i] = 0.0
                 rows.weight[i] = 0.0
@@ -238,24 +238,24 @@ cdef inline void add_rows(
     add_losses(rows.loss, rows.weight if rows.weighted else NULL, rows.n, partial)
 
 
-cdef inline bint multiply_odds(const double* odds, Partial* partial) noexcept nogil:
+cdef inline bint add_log1p_product(const double* sum_exp, Partial* partial) noexcept nogil:
     """Add sum log(1 + odds) over ROWS rows, by a product; False where that might overflow."""
     cdef double u[LANES]
     cdef Py_ssize_t j
-    if outside(odds, ROWS, 0.0, 140737488355328.0):     # 2^47: two of them are below 2^96
+    if outside(sum_exp, ROWS, 0.0, 140737488355328.0):     # 2^47: two of them are below 2^96
         return False
     for j in range(LANES):
-        u[j] = odds[j] + (odds[j + LANES] + odds[j] * odds[j + LANES])
+        u[j] = sum_exp[j] + (sum_exp[j + LANES] + sum_exp[j] * sum_exp[j + LANES])
     if outside(u, LANES, 0.0, 8388608.0):
         add(log_one_plus(u), &partial.total, &partial.total_lo)
     else:
-        pool_odds(u, partial)
+        defer_log1p(u, partial)
     add(<double>ROWS, &partial.weight, &partial.weight_lo)
     partial.count += ROWS
     return True
 
 
-cdef inline bint add_odds(
+cdef inline bint add_log1p_rows(
     const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
 ) noexcept nogil:
     """Make losses of the odds in `loss`, and add them up; False where a row holds a fault."""
@@ -263,10 +263,10 @@ cdef inline bint add_odds(
         rows.n == ROWS and not rows.weighted and not job.want_losses
         and job.loss == CATEGORICAL_LOGITS
     )
-    if alike and multiply_odds(rows.loss, partial):
+    if alike and add_log1p_product(rows.loss, partial):
         return True
-    losses_of_odds(job, rows.loss, rows.n)
-    if not mend_rows(job, start, rows, partial):
+    losses_of_sum_exp(job, rows.loss, rows.n)
+    if not recompute_rows(job, start, rows, partial):
         return False
     add_rows(job, start, rows, partial)
     return True
@@ -280,15 +280,15 @@ cdef inline bint row_block(
     cdef bint ok
     cdef Py_ssize_t i
     rows.n = n
-    if not stage_rows(job, start, &rows, partial):
+    if not load_rows(job, start, &rows, partial):
         return False
     if job.weights_only:
         for i in range(n):
             rows.loss[i] = 0.0
         ok = True
     elif is_index(job) and has_row_logits(job):
-        odds_of_rows(job, start, &rows, rows.loss, tag)
-        return add_odds(job, start, &rows, partial)
+        sum_exp_rows(job, start, &rows, rows.loss, tag)
+        return add_log1p_rows(job, start, &rows, partial)
     elif is_index(job):
         ok = index_losses(job, start, &rows, partial)
     else:
@@ -304,14 +304,14 @@ cdef inline void run_rows(
     """One chunk of rows."""
     cdef Product product
     cdef int n
-    cdef bint plain = (
+    cdef bint fast_path = (
         job.loss == CATEGORICAL and job.index_labels and not job.want_losses
-        and job.weight.kind == ABSENT and job.mask.kind == ABSENT and job.class_weight == NULL
+        and job.weight.dtype == ABSENT and job.mask.dtype == ABSENT and job.class_weight == NULL
         and not job.has_ignore and job.label_smoothing == 0.0
     )
     start_product(&product)
     while start < stop:
-        if plain and stop - start >= BLOCK and add_target_likelihoods(job, start, &product, tag):
+        if fast_path and stop - start >= BLOCK and add_target_likelihoods(job, start, &product, tag):
             n = BLOCK
             partial.count += n
             add(<double>n, &partial.weight, &partial.weight_lo)

@@ -5,8 +5,8 @@ from libc.stdint cimport int64_t, uint8_t
 
 from fastxent._kernels.arrays.load cimport gather, load, load_indices
 from fastxent._kernels.job cimport (
-    ABSENT, BAD_LABEL, BAD_WEIGHT, BLOCK, Fault, is_index, Job, NAN_LABEL, NAN_OMIT, NAN_PROPAGATE,
-    NAN_SCORE, NO_FAULT, Partial, ROWS, UNDEFINED_ROW,
+    ABSENT, BAD_LABEL, BAD_WEIGHT, BLOCK, ErrorCode, is_index, Job, NAN_LABEL, NAN_OMIT, NAN_PROPAGATE,
+    NAN_SCORE, NO_ERROR, Partial, ROWS, UNDEFINED_ROW,
 )
 
 cdef struct Rows:       # one block of rows on its way
@@ -14,7 +14,7 @@ cdef struct Rows:       # one block of rows on its way
     double factor[ROWS]     # of the loss
     double weight[ROWS]     # in the denominator of the mean
     double loss[ROWS]
-    uint8_t kept[ROWS]
+    uint8_t valid[ROWS]
     double scratch[BLOCK]
     int n
     bint weighted
@@ -29,17 +29,17 @@ cdef inline bint in_range(const int64_t* target, int n, Py_ssize_t classes) noex
     return low >= 0 and high < classes
 
 
-cdef inline bint row_fault(
-    Partial* partial, Fault fault, Py_ssize_t position, Py_ssize_t index
+cdef inline bint row_error(
+    Partial* partial, ErrorCode error, Py_ssize_t position, Py_ssize_t index
 ) noexcept nogil:
     """Note the fault; always False, for the caller to hand on."""
-    partial.fault = fault
+    partial.error = error
     partial.position = position
     partial.index = index
     return False
 
 
-cdef inline bint stage_rows(
+cdef inline bint load_rows(
     const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
 ) noexcept nogil:
     """Labels, weights and masks of a block; False, with the fault noted, where one is bad."""
@@ -47,12 +47,12 @@ cdef inline bint stage_rows(
     cdef int n = rows.n
     cdef const uint8_t* mask = NULL
     rows.weighted = (
-        job.weight.kind != ABSENT or job.class_weight != NULL or job.mask.kind != ABSENT
+        job.weight.dtype != ABSENT or job.class_weight != NULL or job.mask.dtype != ABSENT
         or job.has_ignore or job.nan_policy == NAN_OMIT or job.class_alpha != NULL
     )
     for i in range(n):
         rows.weight[i] = 1.0
-        rows.kept[i] = 1
+        rows.valid[i] = 1
         rows.target[i] = 0
     if job.index_labels:
         load_indices(job, &job.labels, start, n, rows.scratch, rows.target)
@@ -60,22 +60,22 @@ cdef inline bint stage_rows(
         for i in range(n):
             rows.factor[i] = 1.0
         return True
-    if job.weight.kind != ABSENT:
+    if job.weight.dtype != ABSENT:
         load(job, &job.weight, start, n, rows.scratch, rows.weight)
-    if job.mask.kind != ABSENT:
+    if job.mask.dtype != ABSENT:
         mask = <const uint8_t*>gather(job, &job.mask, start, n, rows.scratch)
         for i in range(n):
-            rows.kept[i] = mask[i] != 0
+            rows.valid[i] = mask[i] != 0
     for i in range(n):
         if job.has_ignore and rows.target[i] == job.ignore_index:
-            rows.kept[i] = 0
-        if not rows.kept[i]:
+            rows.valid[i] = 0
+        if not rows.valid[i]:
             rows.target[i] = 0
             continue
         if job.index_labels and not 0 <= rows.target[i] < job.classes:
-            return row_fault(partial, BAD_LABEL, start + i, -1)
+            return row_error(partial, BAD_LABEL, start + i, -1)
         if not 0.0 <= rows.weight[i] < INFINITY:
-            return row_fault(partial, BAD_WEIGHT, start + i, -1)
+            return row_error(partial, BAD_WEIGHT, start + i, -1)
         rows.factor[i] = rows.weight[i]
         if job.class_weight != NULL and job.index_labels:
             rows.weight[i] *= job.class_weight[rows.target[i]]
@@ -87,17 +87,17 @@ cdef inline bint stage_rows(
     return True
 
 
-cdef inline bint settle(
-    const Job* job, Rows* rows, int i, Fault fault, Py_ssize_t position, Py_ssize_t index,
+cdef inline bint apply_nan_policy(
+    const Job* job, Rows* rows, int i, ErrorCode error, Py_ssize_t position, Py_ssize_t index,
     Partial* partial
 ) noexcept nogil:
     """Do as nan_policy says with a row that has no number for a loss; False where that is a fault."""
-    cdef bint lenient = fault == NAN_SCORE or fault == NAN_LABEL or fault == UNDEFINED_ROW
-    if fault == NO_FAULT:
+    cdef bint lenient = error == NAN_SCORE or error == NAN_LABEL or error == UNDEFINED_ROW
+    if error == NO_ERROR:
         return True
     if not lenient or job.nan_policy != NAN_PROPAGATE and job.nan_policy != NAN_OMIT:
-        return row_fault(partial, fault, position, index)
+        return row_error(partial, error, position, index)
     if job.nan_policy == NAN_OMIT:
-        rows.kept[i] = 0
+        rows.valid[i] = 0
     rows.loss[i] = NAN
     return True

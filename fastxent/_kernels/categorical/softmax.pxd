@@ -13,68 +13,68 @@ from libc.stdint cimport int64_t, uint16_t
 from libc.string cimport memcpy
 
 from fastxent._kernels.arrays.load cimport (
-    at, convert_kind, is_real, load_one, view_classes, walk, widen,
+    element_ptr, convert_dtype, is_real, load_one, view_classes, copy_elements, widen,
 )
 from fastxent._kernels.arrays.prefetch cimport AHEAD, prefetch_lanes
 from fastxent._kernels.arrays.transpose cimport tile_of_rows
 from fastxent._kernels.job cimport BLOCK, is_half, Job, LANES, Operand, ROWS, TILE_CLASSES
-from fastxent._kernels.numeric.generic cimport difference, odds_from, unit
-from fastxent._kernels.numeric.sums cimport add, fold
+from fastxent._kernels.numeric.generic cimport difference, exp_scaled, exp_scale_inverse
+from fastxent._kernels.numeric.sums cimport add, sum_lanes
 from fastxent._kernels.types cimport real
 
 # ---- one exponential -------------------------------------------------------------------------
 
 
-cdef inline real odds(real x, real target) noexcept nogil:
+cdef inline real exp_difference(real x, real target) noexcept nogil:
     """e^(x - target) times 1 / `unit`: the rounding error of the difference is made good."""
-    cdef real lost
-    cdef real d = difference(x, target, &lost)
-    return odds_from(d, lost)
+    cdef real err
+    cdef real d = difference(x, target, &err)
+    return exp_scaled(d, err)
 
 
-cdef inline real unless_small(real own) noexcept nogil:
+cdef inline real zero_if_small(real target_logit) noexcept nogil:
     """own, or 0 where it is below 2^-7."""
     cdef real bound = 0.0078125, zero = 0
-    return zero if -bound < own and own < bound else own
+    return zero if -bound < target_logit and target_logit < bound else target_logit
 
 
-cdef inline real odds_of_half(real x, real own, real large, real small) noexcept nogil:
+cdef inline real exp_difference_half(real x, real target_logit, real large, real small) noexcept nogil:
     """`odds` of numbers of 11 digits or fewer; own is large + small, one of which is 0.
 
     What x - own loses takes three operations, not five. For |own| >= |x| it is Dekker's x - (d + own);
     for |x| > |own| >= 2^-7 nothing is lost, and that is 0: both are multiples of 2^-17, and |d| is
     below 2^7 or out of range. For an own that is smaller yet it is Dekker's other (x - d) - own.
     """
-    cdef real d = x - own
-    cdef real lost = (x - (d + large)) - small
-    return odds_from(d, lost)
+    cdef real d = x - target_logit
+    cdef real err = (x - (d + large)) - small
+    return exp_scaled(d, err)
 
 
-cdef inline void fetch_classes(const Job* job, const char* place, Py_ssize_t i) noexcept nogil:
+cdef inline void prefetch_classes(const Job* job, const char* place, Py_ssize_t i) noexcept nogil:
     """Ask for what lies AHEAD of the class i of a run."""
     prefetch_lanes(place + (i + AHEAD) * job.scores.class_stride, job.scores.itemsize)
 
 
-cdef inline void odds_of_run(
-    const Job* job, const char* place, const real* x, Py_ssize_t n, real own, real* power
+cdef inline void exp_shifted(
+    const Job* job, const char* place, const real* x, Py_ssize_t n, real target_logit, real* exps
 ) noexcept nogil:
     """The odds of n classes of a row that lie at a place, and are staged in x."""
-    cdef real large = unless_small(own)
+    cdef real large = zero_if_small(target_logit)
     cdef Py_ssize_t i, j, whole = n - n % LANES
     if real is double:
         # In the sums alone, eight bytes a class would be asked for in a rush: a tenth slower.
         for i from 0 <= i < whole by LANES:
-            fetch_classes(job, place, i)
+            prefetch_classes(job, place, i)
             for j in range(i, i + LANES):
-                power[j] = odds(x[j], own)
+                exps[j] = exp_difference(x[j], target_logit)
         for i in range(whole, n):
-            power[i] = odds(x[i], own)
-    elif is_half(job.scores.kind):
+            exps[i] = exp_difference(x[i], target_logit)
+    elif is_half(job.scores.dtype):
         for i in range(n):
-            power[i] = odds_of_half(x[i], own, large, own - large)
+            exps[i] = exp_difference_half(x[i], target_logit, large, target_logit - large)
     else:
         for i in range(n):
-            power[i] = odds(x[i], own)
+            exps[i] = exp_difference(x[i], target_logit)
 
 
 # ---- few classes: rows side by side ----------------------------------------------------------
@@ -84,8 +84,8 @@ cdef inline bint is_evenly_spaced(const Job* job, const Operand* op, const real*
     """Whether the rows are of the kernels' type, aligned, and at one stride."""
     return (
         job.ndim == 1
-        and is_real(op.kind, tag)
-        and not op.swapped
+        and is_real(op.dtype, tag)
+        and not op.byteswapped
         and (<size_t>op.data | <size_t>op.stride[0] | <size_t>op.class_stride) % sizeof(real) == 0
     )
 
@@ -96,12 +96,12 @@ cdef inline void target_scores(
     """The score of each row's target class."""
     cdef const Operand* op = &job.scores
     cdef uint16_t halves[BLOCK]
-    cdef bint half = is_half(op.kind)
+    cdef bint half = is_half(op.dtype)
     cdef const char* place
     cdef Py_ssize_t i
-    if job.ndim > 1 or op.swapped or not (half or is_real(op.kind, scores)):
+    if job.ndim > 1 or op.byteswapped or not (half or is_real(op.dtype, scores)):
         for i in range(n):
-            place = at(job, op, start + i) + target[i] * op.class_stride
+            place = element_ptr(job, op, start + i) + target[i] * op.class_stride
             scores[i] = <real>load_one(op, place)
         return
     for i in range(n):
@@ -111,7 +111,7 @@ cdef inline void target_scores(
         else:
             memcpy(&scores[i], place, sizeof(real))
     if half:
-        widen(op.kind, halves, n, scores)
+        widen(op.dtype, halves, n, scores)
 
 
 cdef inline void load_tile(
@@ -127,15 +127,15 @@ cdef inline void load_tile(
                 <const real*>(op.data + start * op.stride[0]), op.stride[0] // size, classes, tile
             )
             return
-        if job.ndim == 1 and op.stride[0] == classes * op.itemsize and not op.swapped and (
+        if job.ndim == 1 and op.stride[0] == classes * op.itemsize and not op.byteswapped and (
             <size_t>op.data % <size_t>op.itemsize == 0
         ):
-            convert_kind(op.kind, op.data + start * op.stride[0], <int>(ROWS * classes), flat)
+            convert_dtype(op.dtype, op.data + start * op.stride[0], <int>(ROWS * classes), flat)
             tile_of_rows(flat, classes, classes, tile)
             return
     for k in range(classes):
-        walk(job, op, start, k * op.class_stride, n, <char*>flat, False)
-        convert_kind(op.kind, flat, n, tile + k * ROWS)
+        copy_elements(job, op, start, k * op.class_stride, n, <char*>flat, False)
+        convert_dtype(op.dtype, flat, n, tile + k * ROWS)
         for i in range(n, ROWS):
             tile[k * ROWS + i] = 0
 
@@ -143,13 +143,13 @@ cdef inline void load_tile(
 cdef inline void sum_tile(const real* tile, Py_ssize_t classes, double* total) noexcept nogil:
     """total += the sum over the classes of each of ROWS rows."""
     cdef double sums[LANES]
-    cdef double lost[LANES]
+    cdef double err[LANES]
     cdef double hi, part, x
     cdef Py_ssize_t first, j, k
     for first from 0 <= first < ROWS by LANES:
         for j in range(LANES):
             sums[j] = 0.0
-            lost[j] = 0.0
+            err[j] = 0.0
         for k in range(classes):
             for j in range(LANES):
                 x = <double>tile[k * ROWS + first + j]
@@ -159,44 +159,44 @@ cdef inline void sum_tile(const real* tile, Py_ssize_t classes, double* total) n
                     # What float64 loses of float64 would be an ulp, in the end.
                     hi = sums[j] + x
                     part = hi - sums[j]
-                    lost[j] += (sums[j] - (hi - part)) + (x - part)
+                    err[j] += (sums[j] - (hi - part)) + (x - part)
                     sums[j] = hi
         for j in range(LANES):
-            total[first + j] += sums[j] + lost[j]
+            total[first + j] += sums[j] + err[j]
 
 
-cdef inline void odds_of_tile(
-    const real* own, Py_ssize_t classes, const char* next_rows, real* tile
+cdef inline void exp_tile(
+    const real* target_logit, Py_ssize_t classes, const char* next_rows, real* tile
 ) noexcept nogil:
     """The odds of a tile, in place, class by class; fetches the next rows meanwhile."""
     cdef Py_ssize_t i, k, size = sizeof(real)
     for k in range(classes):
         prefetch_lanes(next_rows + k * ROWS * size, ROWS // LANES * size)
         for i in range(ROWS):
-            tile[k * ROWS + i] = odds(tile[k * ROWS + i], own[i])
+            tile[k * ROWS + i] = exp_difference(tile[k * ROWS + i], target_logit[i])
 
 
-cdef inline void odds_of_half_tile(
-    const real* own, Py_ssize_t classes, const char* next_rows, real* tile
+cdef inline void exp_half_tile(
+    const real* target_logit, Py_ssize_t classes, const char* next_rows, real* tile
 ) noexcept nogil:
     """The same of half precision."""
     cdef real large[ROWS]
     cdef real small[ROWS]
     cdef Py_ssize_t i, k
     for i in range(ROWS):
-        large[i] = unless_small(own[i])
-        small[i] = own[i] - large[i]
+        large[i] = zero_if_small(target_logit[i])
+        small[i] = target_logit[i] - large[i]
     for k in range(classes):
         prefetch_lanes(next_rows + k * ROWS * 2, ROWS // LANES * 2)
         for i in range(ROWS):
-            tile[k * ROWS + i] = odds_of_half(tile[k * ROWS + i], own[i], large[i], small[i])
+            tile[k * ROWS + i] = exp_difference_half(tile[k * ROWS + i], target_logit[i], large[i], small[i])
 
 
-cdef inline void tile_odds(
+cdef inline void sum_exp_tile(
     const Job* job, Py_ssize_t start, int n, const int64_t* target, real* tile, double* rest
 ) noexcept nogil:
     """Rows of few classes: their odds, class by class, 0 for the target, and the sum of each row's."""
-    cdef real own[ROWS]
+    cdef real target_logit[ROWS]
     cdef Py_ssize_t place[ROWS]     # of the target in the tile
     cdef Py_ssize_t i
     # Two blocks on; exact where the rows are one run, harmless where not.
@@ -207,27 +207,27 @@ cdef inline void tile_odds(
     for i in range(n, ROWS):
         place[i] = i
     for i in range(ROWS):
-        own[i] = tile[place[i]]
-    if is_half(job.scores.kind):
-        odds_of_half_tile(own, job.classes, next_rows, tile)
+        target_logit[i] = tile[place[i]]
+    if is_half(job.scores.dtype):
+        exp_half_tile(target_logit, job.classes, next_rows, tile)
     else:
-        odds_of_tile(own, job.classes, next_rows, tile)
+        exp_tile(target_logit, job.classes, next_rows, tile)
     for i in range(ROWS):
         tile[place[i]] = 0
     for i in range(ROWS):
         # 0, or NaN for a target that is not finite
-        rest[i] = <double>(own[i] - own[i])
+        rest[i] = <double>(target_logit[i] - target_logit[i])
     sum_tile(tile, job.classes, rest)
     for i in range(ROWS):
-        rest[i] *= unit(tile)
+        rest[i] *= exp_scale_inverse(tile)
 
 
 # ---- many classes: a row at a time -----------------------------------------------------------
 
 
-cdef inline void block_odds(
-    const Job* job, const char* row, Py_ssize_t target, real own, Py_ssize_t first, int m,
-    void* scratch, real* power, double* hi, double* lo
+cdef inline void sum_exp_block(
+    const Job* job, const char* row, Py_ssize_t target, real target_logit, Py_ssize_t first, int m,
+    void* scratch, real* exps, double* hi, double* lo
 ) noexcept nogil:
     """The odds of m classes of a row, 0 for the target, and their sum added to hi + lo.
 
@@ -238,31 +238,31 @@ cdef inline void block_odds(
     cdef const real* x = view_classes(&job.scores, row, first, m, scratch, staged)
     cdef const char* place = row + first * job.scores.class_stride
     cdef Py_ssize_t i, j, padded = (m + LANES - 1) // LANES * LANES
-    odds_of_run(job, place, x, m, own, power)
+    exp_shifted(job, place, x, m, target_logit, exps)
     for i in range(m, padded):
-        power[i] = 0
+        exps[i] = 0
     if first <= target < first + m:
-        power[target - first] = 0
+        exps[target - first] = 0
     for j in range(LANES):
         lanes[j] = 0.0
     for i from 0 <= i < padded by LANES:
         if real is float:
-            fetch_classes(job, place, i)
+            prefetch_classes(job, place, i)
         for j in range(LANES):
-            lanes[j] += <double>power[i + j]
-    add(fold(lanes), hi, lo)
+            lanes[j] += <double>exps[i + j]
+    add(sum_lanes(lanes), hi, lo)
 
 
-cdef inline double row_odds(
-    const Job* job, const char* row, Py_ssize_t target, real own, void* scratch
+cdef inline double sum_exp_row(
+    const Job* job, const char* row, Py_ssize_t target, real target_logit, void* scratch
 ) noexcept nogil:
     """The odds against the target of one row; NaN where the target is not finite."""
-    cdef real power[BLOCK]
+    cdef real exps[BLOCK]
     cdef double hi = 0.0, lo = 0.0
     cdef Py_ssize_t first
     for first from 0 <= first < job.classes by BLOCK:
-        block_odds(
-            job, row, target, own, first, <int>min(<Py_ssize_t>BLOCK, job.classes - first), scratch,
-            power, &hi, &lo,
+        sum_exp_block(
+            job, row, target, target_logit, first, <int>min(<Py_ssize_t>BLOCK, job.classes - first), scratch,
+            exps, &hi, &lo,
         )
-    return (hi + lo) * unit(power) + <double>(own - own)
+    return (hi + lo) * exp_scale_inverse(exps) + <double>(target_logit - target_logit)

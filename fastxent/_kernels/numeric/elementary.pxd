@@ -18,14 +18,14 @@ cimport cython
 from libc.math cimport INFINITY, NAN
 from libc.stdint cimport uint32_t, uint64_t
 
-from fastxent._kernels.types cimport narrow_bits, narrow_from, wide_bits, wide_from
+from fastxent._kernels.types cimport bits_of_f32, f32_from_bits, bits_of_f64, f64_from_bits
 
 # ---- exp -----------------------------------------------------------------------------------
 # x = k ln 2 + r, |r| <= ln 2 / 2. Adding 1.5 * 2^52 (2^23 in float32) to x / ln 2 leaves k in the
 # low bits of the sum. The high part of ln 2 is short, so high = x - k * ln2_high is exact, and so
 # is 1 + high with what it lost: only small terms round before the last addition.
 
-cdef inline double _exp_wide(double x, double lo, double k) noexcept nogil:
+cdef inline double _exp_f64(double x, double lo, double k) noexcept nogil:
     """e^(x + lo - k ln 2)."""
     cdef double high = x - k * 0.693147180559663
     cdef double low = k * -2.8235290563031577e-13 + lo
@@ -40,30 +40,30 @@ cdef inline double _exp_wide(double x, double lo, double k) noexcept nogil:
     return total + (((1.0 - total) + high) + (p * rr + low))
 
 
-cdef inline double decay_wide2(double x, double lo) noexcept nogil:
+cdef inline double exp_nonpos_dd(double x, double lo) noexcept nogil:
     """e^(x + lo) for x <= 0."""
     # 1.5 * 2^52 + 64: y's exponent takes k + 64 and stays normal; the product with 2^-64 may round
     cdef double shifted = x * 1.4426950408889634 + 6755399441055808.0
-    cdef double y = _exp_wide(x, lo, shifted - 6755399441055808.0)
-    y = wide_from(wide_bits(y) + (wide_bits(shifted) << 52)) * 5.421010862427522e-20
+    cdef double y = _exp_f64(x, lo, shifted - 6755399441055808.0)
+    y = f64_from_bits(bits_of_f64(y) + (bits_of_f64(shifted) << 52)) * 5.421010862427522e-20
     return 0.0 if x < -746.0 else y
 
 
-cdef inline double decay_wide(double x) noexcept nogil:
+cdef inline double exp_nonpos_f64(double x) noexcept nogil:
     """e^x for x <= 0."""
-    return decay_wide2(x, -0.0)
+    return exp_nonpos_dd(x, -0.0)
 
 
-cdef inline double odds_wide(double x, double lo) noexcept nogil:
+cdef inline double exp_scaled_f64(double x, double lo) noexcept nogil:
     """2^64 e^(x + lo); 0 for x < -745, which is none beside 1, infinite for x > 660 and for NaN."""
     cdef double shifted = x * 1.4426950408889634 + 6755399441055808.0
-    cdef double y = _exp_wide(x, lo, shifted - 6755399441055808.0)
-    y = wide_from(wide_bits(y) + (wide_bits(shifted) << 52))
+    cdef double y = _exp_f64(x, lo, shifted - 6755399441055808.0)
+    y = f64_from_bits(bits_of_f64(y) + (bits_of_f64(shifted) << 52))
     y = y if x <= 660.0 else INFINITY
     return 0.0 if x < -745.0 else y
 
 
-cdef inline float _exp_narrow(float x, float lo, float k) noexcept nogil:
+cdef inline float _exp_f32(float x, float lo, float k) noexcept nogil:
     """e^(x + lo - k ln 2)."""
     cdef float c2 = 0.4999999403953552, c3 = 0.1666654497385025, c4 = 0.04166848212480545
     cdef float c5 = 0.00836646556854248, c6 = 0.0013800497399643064
@@ -76,26 +76,26 @@ cdef inline float _exp_narrow(float x, float lo, float k) noexcept nogil:
     return one + (high + (p * rr + low))
 
 
-cdef inline float odds_narrow(float x, float lo) noexcept nogil:
+cdef inline float exp_scaled_f32(float x, float lo) noexcept nogil:
     """2^24 e^(x + lo); 0 for x < -102, which is none beside 1, infinite for x > 70 and for NaN."""
-    cdef float least = -102.0, most = 70.0, per_ln2 = 1.4426950216293335
+    cdef float minimum = -102.0, maximum = 70.0, per_ln2 = 1.4426950216293335
     cdef float zero = 0.0, infinity = INFINITY
     cdef float shift = 12582936.0  # 1.5 * 2^23 + 24
     cdef float shifted = x * per_ln2 + shift
-    cdef float y = _exp_narrow(x, lo, shifted - shift)
-    y = narrow_from(narrow_bits(y) + (narrow_bits(shifted) << 23))
-    y = y if x <= most else infinity
-    return zero if x < least else y
+    cdef float y = _exp_f32(x, lo, shifted - shift)
+    y = f32_from_bits(bits_of_f32(y) + (bits_of_f32(shifted) << 23))
+    y = y if x <= maximum else infinity
+    return zero if x < minimum else y
 
 
-cdef inline float decay_narrow(float x) noexcept nogil:
+cdef inline float exp_nonpos_f32(float x) noexcept nogil:
     """e^x for x <= 0; 0 for NaN."""
-    cdef float least = -104.0, per_ln2 = 1.4426950216293335, down = 5.421010862427522e-20
+    cdef float minimum = -104.0, per_ln2 = 1.4426950216293335, down = 5.421010862427522e-20
     cdef float shift = 12582976.0  # 1.5 * 2^23 + 64
-    x = x if x > least else least   # e^-104 rounds to 0
+    x = x if x > minimum else minimum   # e^-104 rounds to 0
     cdef float shifted = x * per_ln2 + shift
-    cdef float y = _exp_narrow(x, -0.0, shifted - shift)
-    return narrow_from(narrow_bits(y) + (narrow_bits(shifted) << 23)) * down
+    cdef float y = _exp_f32(x, -0.0, shifted - shift)
+    return f32_from_bits(bits_of_f32(y) + (bits_of_f32(shifted) << 23)) * down
 
 
 # ---- log -----------------------------------------------------------------------------------
@@ -103,25 +103,25 @@ cdef inline float decay_narrow(float x) noexcept nogil:
 # exponent of the nearest power of two. With f = m - 1 and s = f / (2 + f),
 # log m = f - f^2/2 + s (f^2/2 + s^2 P(s^2)).
 
-cdef inline uint64_t _centred_wide(double x) noexcept nogil:
+cdef inline uint64_t _centred_f64(double x) noexcept nogil:
     """Bits whose exponent field is k + 1023, and whose fraction is m's distance from sqrt 1/2."""
-    return wide_bits(x) + <uint64_t> 0x00095F619980C433
+    return bits_of_f64(x) + <uint64_t> 0x00095F619980C433
 
 
-cdef inline double mantissa_wide(double x) noexcept nogil:
+cdef inline double mantissa_f64(double x) noexcept nogil:
     """m of x = 2^k m, sqrt 1/2 <= m < sqrt 2; x is finite, > 0, not subnormal."""
-    return wide_from((_centred_wide(x) & <uint64_t> 0x000FFFFFFFFFFFFF)
+    return f64_from_bits((_centred_f64(x) & <uint64_t> 0x000FFFFFFFFFFFFF)
                      + <uint64_t> 0x3FE6A09E667F3BCD)
 
 
-cdef inline double exponent_wide(double x) noexcept nogil:
+cdef inline double exponent_f64(double x) noexcept nogil:
     """k of x = 2^k m, sqrt 1/2 <= m < sqrt 2; x is finite, > 0, not subnormal."""
     # The field as the fraction of 2^52: before AVX-512 no instruction converts an int64
-    return wide_from((_centred_wide(x) >> 52) | <uint64_t> 0x4330000000000000) - 4503599627371519.0
+    return f64_from_bits((_centred_f64(x) >> 52) | <uint64_t> 0x4330000000000000) - 4503599627371519.0
 
 
 @cython.cdivision(True)  # otherwise a branch looks for a zero divisor, and nothing vectorises
-cdef inline double _log_wide(double f, double lo, double k) noexcept nogil:
+cdef inline double _log_f64(double f, double lo, double k) noexcept nogil:
     """k ln 2 + log(1 + f) + lo."""
     cdef double s = f / (2.0 + f)
     cdef double z = s * s
@@ -137,70 +137,70 @@ cdef inline double _log_wide(double f, double lo, double k) noexcept nogil:
     return total + (((multiple - total) + f) - (half_square - low))
 
 
-cdef inline double _log_wide2(double x, double lo, double shift) noexcept nogil:
+cdef inline double _log_dd(double x, double lo, double shift) noexcept nogil:
     """log(x + lo) + shift ln 2."""
     # 2^(1 - k), because 2^-k may be subnormal
-    cdef double scale = wide_from(<uint64_t> 0x7FF0000000000000
-                                  - (_centred_wide(x) & <uint64_t> 0x7FF0000000000000))
-    cdef double exact = mantissa_wide(x) - 1.0
+    cdef double scale = f64_from_bits(<uint64_t> 0x7FF0000000000000
+                                  - (_centred_f64(x) & <uint64_t> 0x7FF0000000000000))
+    cdef double exact = mantissa_f64(x) - 1.0
     cdef double rest = lo * scale * 0.5
     cdef double f = exact + rest
-    cdef double lost = (exact - f) + rest
-    return _log_wide(f, lost - lost * f, exponent_wide(x) + shift)
+    cdef double err = (exact - f) + rest
+    return _log_f64(f, err - err * f, exponent_f64(x) + shift)
 
 
-cdef inline double _log_limits_wide(double x, double y) noexcept nogil:
+cdef inline double _log_limits_f64(double x, double y) noexcept nogil:
     """y, or what the logarithm is where x is 0, infinite, negative or NaN."""
     cdef double edge = -INFINITY if x == 0.0 else NAN
     y = y if x < INFINITY else x
     return y if x > 0.0 else edge
 
 
-cdef inline double logn_wide(double x) noexcept nogil:
+cdef inline double logn_f64(double x) noexcept nogil:
     """log x; x is finite, > 0, not subnormal."""
-    return _log_wide(mantissa_wide(x) - 1.0, -0.0, exponent_wide(x))
+    return _log_f64(mantissa_f64(x) - 1.0, -0.0, exponent_f64(x))
 
 
-cdef inline double logn_wide2(double x, double lo) noexcept nogil:
+cdef inline double logn_dd(double x, double lo) noexcept nogil:
     """log(x + lo); x is finite, > 0, not subnormal."""
-    return _log_wide2(x, lo, -0.0)
+    return _log_dd(x, lo, -0.0)
 
 
-cdef inline double log_wide(double x) noexcept nogil:
+cdef inline double log_f64(double x) noexcept nogil:
     """log x."""
     cdef double raised = x * 18014398509481984.0
     cdef double normal = raised if x < 2.2250738585072014e-308 else x
     cdef double shift = -54.0 if x < 2.2250738585072014e-308 else 0.0
-    cdef double y = _log_wide(mantissa_wide(normal) - 1.0, -0.0, exponent_wide(normal) + shift)
-    return _log_limits_wide(x, y)
+    cdef double y = _log_f64(mantissa_f64(normal) - 1.0, -0.0, exponent_f64(normal) + shift)
+    return _log_limits_f64(x, y)
 
 
-cdef inline double log1p_wide(double u) noexcept nogil:
+cdef inline double log1p_f64(double u) noexcept nogil:
     """log(1 + u)."""
     cdef double x = 1.0 + u
     # What the sum lost, whichever of 1 and u is the larger
     cdef double other = x - u
     cdef double lo = (1.0 - other) + (u - (x - other))
-    return _log_limits_wide(x, _log_wide2(x, lo, -0.0))
+    return _log_limits_f64(x, _log_dd(x, lo, -0.0))
 
 
-cdef inline uint32_t _centred_narrow(float x) noexcept nogil:
-    return narrow_bits(x) + <uint32_t> 0x004AFB0D
+cdef inline uint32_t _centred_f32(float x) noexcept nogil:
+    return bits_of_f32(x) + <uint32_t> 0x004AFB0D
 
 
-cdef inline float mantissa_narrow(float x) noexcept nogil:
+cdef inline float mantissa_f32(float x) noexcept nogil:
     """m of x = 2^k m, sqrt 1/2 <= m < sqrt 2; x is finite, > 0, not subnormal."""
-    return narrow_from((_centred_narrow(x) & <uint32_t> 0x007FFFFF) + <uint32_t> 0x3F3504F3)
+    return f32_from_bits((_centred_f32(x) & <uint32_t> 0x007FFFFF) + <uint32_t> 0x3F3504F3)
 
 
-cdef inline float exponent_narrow(float x) noexcept nogil:
+cdef inline float exponent_f32(float x) noexcept nogil:
     """k of x = 2^k m, sqrt 1/2 <= m < sqrt 2; x is finite, > 0, not subnormal."""
     cdef float bias = 8388735.0
-    return narrow_from((_centred_narrow(x) >> 23) | <uint32_t> 0x4B000000) - bias
+    return f32_from_bits((_centred_f32(x) >> 23) | <uint32_t> 0x4B000000) - bias
 
 
 @cython.cdivision(True)
-cdef inline float _log_narrow(float f, float lo, float k) noexcept nogil:
+cdef inline float _log_f32(float f, float lo, float k) noexcept nogil:
     """k ln 2 + log(1 + f) + lo."""
     cdef float p0 = 0.6666677594184875, p1 = 0.39977583289146423, p2 = 0.29870808124542236
     cdef float ln2_high = 0.693145751953125, ln2_low = 1.428606765330187e-06
@@ -215,7 +215,7 @@ cdef inline float _log_narrow(float f, float lo, float k) noexcept nogil:
     return total + (((multiple - total) + f) - (half_square - low))
 
 
-cdef inline float _log_limits_narrow(float x, float y) noexcept nogil:
+cdef inline float _log_limits_f32(float x, float y) noexcept nogil:
     """y, or what the logarithm is where x is 0, infinite, negative or NaN."""
     cdef float infinity = INFINITY, nan = NAN, zero = 0.0
     cdef float edge = -infinity if x == zero else nan
@@ -224,7 +224,7 @@ cdef inline float _log_limits_narrow(float x, float y) noexcept nogil:
 
 
 @cython.cdivision(True)
-cdef inline float log1p_unit_narrow(float u) noexcept nogil:
+cdef inline float log1p_unit_f32(float u) noexcept nogil:
     """log(1 + u) for u in [0, 1]: no exponent to look at, and u is exact."""
     cdef float p0 = 0.6666667461395264, p1 = 0.3999894857406616, p2 = 0.2861521244049072
     cdef float p3 = 0.2144388109445572, p4 = 0.24245303869247437
@@ -239,9 +239,9 @@ cdef inline float log1p_unit_narrow(float u) noexcept nogil:
 
 # ---- sums ----------------------------------------------------------------------------------
 
-cdef inline void two_sum(double a, double b, double* total, double* lost) noexcept nogil:
+cdef inline void two_sum(double a, double b, double* total, double* err) noexcept nogil:
     """total + lost is exactly a + b."""
     cdef double s = a + b
     cdef double t = s - a
-    lost[0] = (a - (s - t)) + (b - t)
+    err[0] = (a - (s - t)) + (b - t)
     total[0] = s

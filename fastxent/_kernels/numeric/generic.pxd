@@ -3,82 +3,82 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from fastxent._kernels.numeric.elementary cimport (
-    _log_limits_narrow, _log_limits_wide, _log_narrow, _log_wide, decay_narrow, decay_wide,
-    exponent_narrow, exponent_wide, log1p_unit_narrow, log1p_wide, logn_wide2, mantissa_narrow,
-    mantissa_wide, odds_narrow, odds_wide,
+    _log_limits_f32, _log_limits_f64, _log_f32, _log_f64, exp_nonpos_f32, exp_nonpos_f64,
+    exponent_f32, exponent_f64, log1p_unit_f32, log1p_f64, logn_dd, mantissa_f32,
+    mantissa_f64, exp_scaled_f32, exp_scaled_f64,
 )
-from fastxent._kernels.types cimport narrow_bits, narrow_from, real, wide_bits, wide_from
+from fastxent._kernels.types cimport bits_of_f32, f32_from_bits, real, bits_of_f64, f64_from_bits
 
 
 cdef inline real log_plus(real x, real lo) noexcept nogil:
     """log x + lo; the same bits as `log_of_parts` where x is normal."""
-    cdef real up, shift, least
+    cdef real up, shift, minimum
     if real is float:
-        least = 1.1754943508222875e-38
-        up = x * 16777216.0 if x < least else x
-        shift = -24.0 if x < least else 0.0
-        return _log_limits_narrow(
-            x, _log_narrow(mantissa_narrow(up) - <float>1.0, lo, exponent_narrow(up) + shift)
+        minimum = 1.1754943508222875e-38
+        up = x * 16777216.0 if x < minimum else x
+        shift = -24.0 if x < minimum else 0.0
+        return _log_limits_f32(
+            x, _log_f32(mantissa_f32(up) - <float>1.0, lo, exponent_f32(up) + shift)
         )
     else:
-        least = 2.2250738585072014e-308
-        up = x * 18014398509481984.0 if x < least else x
-        shift = -54.0 if x < least else 0.0
-        return _log_limits_wide(
-            x, _log_wide(mantissa_wide(up) - 1.0, lo, exponent_wide(up) + shift)
+        minimum = 2.2250738585072014e-308
+        up = x * 18014398509481984.0 if x < minimum else x
+        shift = -54.0 if x < minimum else 0.0
+        return _log_limits_f64(
+            x, _log_f64(mantissa_f64(up) - 1.0, lo, exponent_f64(up) + shift)
         )
 
 
-cdef inline real difference(real x, real y, real* lost) noexcept nogil:
+cdef inline real difference(real x, real y, real* err) noexcept nogil:
     """x - y, and what that lost by rounding (Knuth's two-sum); of infinities that is NaN."""
     cdef real d = x - y
     cdef real part = d - x
-    lost[0] = (x - (d - part)) - (y + part)
+    err[0] = (x - (d - part)) - (y + part)
     return d
 
 
 cdef inline real mantissa(real x) noexcept nogil:
     """m of x = 2^k m, sqrt 1/2 <= m < sqrt 2; x is finite, > 0, not subnormal."""
     if real is float:
-        return mantissa_narrow(x)
+        return mantissa_f32(x)
     else:
-        return mantissa_wide(x)
+        return mantissa_f64(x)
 
 
 cdef inline real exponent(real x) noexcept nogil:
     """k of the same."""
     if real is float:
-        return exponent_narrow(x)
+        return exponent_f32(x)
     else:
-        return exponent_wide(x)
+        return exponent_f64(x)
 
 
 cdef inline real log_of_parts(real f, real lo, real k) noexcept nogil:
     """k ln 2 + log(1 + f) + lo."""
     if real is float:
-        return _log_narrow(f, lo, k)
+        return _log_f32(f, lo, k)
     else:
-        return _log_wide(f, lo, k)
+        return _log_f64(f, lo, k)
 
 
-cdef inline real decay(real size) noexcept nogil:
+cdef inline real exp_minus_abs(real size) noexcept nogil:
     """e^-|size|, size finite."""
     # By the sign's bit: one operation, where a comparison would take three.
     if real is float:
-        return decay_narrow(narrow_from(narrow_bits(size) | <uint32_t>0x80000000))
+        return exp_nonpos_f32(f32_from_bits(bits_of_f32(size) | <uint32_t>0x80000000))
     else:
-        return decay_wide(wide_from(wide_bits(size) | <uint64_t>0x8000000000000000))
+        return exp_nonpos_f64(f64_from_bits(bits_of_f64(size) | <uint64_t>0x8000000000000000))
 
 
-cdef inline real odds_from(real d, real lost) noexcept nogil:
+cdef inline real exp_scaled(real d, real err) noexcept nogil:
     """e^(d + lost) times 1 / `unit`."""
     if real is float:
-        return odds_narrow(d, lost)
+        return exp_scaled_f32(d, err)
     else:
-        return odds_wide(d, lost)
+        return exp_scaled_f64(d, err)
 
 
-cdef inline double unit(const real* tag) noexcept nogil:
+cdef inline double exp_scale_inverse(const real* tag) noexcept nogil:
     """What a sum of odds is to be multiplied by: they come large, so that few are subnormal."""
     if real is float:
         return 5.9604644775390625e-08   # 2^-24
@@ -90,14 +90,14 @@ cdef inline real log1p_unit(real u) noexcept nogil:
     """log(1 + u), u in [0, 1]."""
     cdef real one = 1, total
     if real is float:
-        return log1p_unit_narrow(u)
+        return log1p_unit_f32(u)
     else:
         total = one + u
-        return logn_wide2(total, u - (total - one))
+        return logn_dd(total, u - (total - one))
 
 
 cdef inline void log1p_all(double* u, Py_ssize_t n) noexcept nogil:
     """u = log(1 + u). A function of its own: in the midst of a long one gcc gives up on inlining."""
     cdef Py_ssize_t i
     for i in range(n):
-        u[i] = log1p_wide(u[i])
+        u[i] = log1p_f64(u[i])

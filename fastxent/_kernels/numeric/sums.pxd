@@ -5,7 +5,7 @@ from fastxent._kernels.job cimport LANES, Partial
 from fastxent._kernels.types cimport real
 
 
-cdef inline double fold(double* lanes) noexcept nogil:
+cdef inline double sum_lanes(double* lanes) noexcept nogil:
     """The sum of the lanes, by halves."""
     cdef Py_ssize_t j
     for j in range(16):
@@ -28,7 +28,7 @@ cdef inline double lane_sum(real* x, Py_ssize_t n) noexcept nogil:
     for i from 0 <= i < padded by LANES:
         for j in range(LANES):
             lanes[j] += <double>x[i + j]
-    return fold(lanes)
+    return sum_lanes(lanes)
 
 
 cdef inline void add(double value, double* hi, double* lo) noexcept nogil:
@@ -65,7 +65,7 @@ cdef inline void add_losses(
         for i from 0 <= i < padded by LANES:
             for j in range(LANES):
                 sums[j] += loss[i + j]
-        add(fold(sums), &partial.total, &partial.total_lo)
+        add(sum_lanes(sums), &partial.total, &partial.total_lo)
         add(<double>n, &partial.weight, &partial.weight_lo)
         return
     for i in range(n, padded):
@@ -74,8 +74,8 @@ cdef inline void add_losses(
         for j in range(LANES):
             sums[j] += loss[i + j]
             weights[j] += weight[i + j]
-    add(fold(sums), &partial.total, &partial.total_lo)
-    add(fold(weights), &partial.weight, &partial.weight_lo)
+    add(sum_lanes(sums), &partial.total, &partial.total_lo)
+    add(sum_lanes(weights), &partial.weight, &partial.weight_lo)
 
 
 cdef inline void apply_weights(double* loss, const double* weight, int n) noexcept nogil:
@@ -87,7 +87,7 @@ cdef inline void apply_weights(double* loss, const double* weight, int n) noexce
         loss[i] = (0.0 if loss[i] == loss[i] else loss[i]) if weight[i] == 0.0 else product
 
 
-cdef inline double term(double factor, double value) noexcept nogil:
+cdef inline double mul_zero_inf(double factor, double value) noexcept nogil:
     """factor * value, where 0 * inf is 0; NaN stays."""
     cdef double nothing = 0.0 if value == value else value
     cdef double product = factor * value
