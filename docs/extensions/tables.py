@@ -105,7 +105,7 @@ class SecondCpu(Measured):
         if not found:
             yield "The effect of a second CPU was not measured: only one was available."
             return
-        gains = {name: f"{gain:.2f} ×" for name, gain in found.items()}
+        gains = {name.replace(", ", " with "): f"{gain:.2f} ×" for name, gain in found.items()}
         computing, reading = gains.pop("computing"), gains.pop("reading")
         yield "On the machine of the tables below, a second thread speeds up pure arithmetic"
         yield f"{computing} and memory reads {reading}. Measured alternately with these,"
