@@ -37,5 +37,5 @@ result = minimize(
 seconds = time.perf_counter() - begin
 theirs = LogisticRegression(C=C, fit_intercept=False, tol=1e-10, max_iter=10_000).fit(x, y)
 distance = np.abs(result.x.reshape(classes, features) - theirs.coef_).max()
-print(f"{result.nit} iterations in {seconds:.2f} s; largest difference of a coefficient: {distance:.1e}")
+print(f"{result.nit} steps in {seconds:.2f} s; largest difference of a coefficient: {distance:.1e}")
 assert distance < 1e-5
