@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import charts
-from second_cpu import sentence
 
 Record = dict[str, Any]
 
@@ -22,7 +21,7 @@ README = Path(__file__).parents[1] / "README.md"
 
 
 def write(folder: Path) -> None:
-    """Write results.md, peers.svg and levels.svg beside the figures, and those of README.md."""
+    """Write results.md, peers.svg and levels.svg beside the figures, and the chart of README.md."""
     found = read(folder, "figures")
     figures = found["figures"]
     text = "\n".join(page(found["machine"], figures, read(folder, "headline")["rows"]))
@@ -41,65 +40,17 @@ def read(folder: Path, name: str) -> Any:
 
 
 def readme(text: str) -> str:
-    """README.md with the figures that are in results/."""
+    """README.md with the chart and the machine of results/; the pages have the tables."""
     machine = read(RESULTS, "figures")["machine"]
-    parts = {
-        "speed": speed(machine, read(RESULTS, "headline")),
-        "accuracy": accuracy(read(RESULTS, "accuracy")),
-    }
-    for name, lines in parts.items():
-        before, mark, rest = text.partition(f"<!-- {name}: written by benchmarks/report.py -->\n")
-        _, end, after = rest.partition("<!-- end -->")
-        text = "".join([before, mark, *(f"{line}\n" for line in lines), end, after])
-    return text
+    before, mark, rest = text.partition("<!-- speed: written by benchmarks/report.py -->\n")
+    _, end, after = rest.partition("<!-- end -->")
+    return "".join([before, mark, *(f"{line}\n" for line in speed(machine)), end, after])
 
 
-def speed(machine: Record, headline: Record) -> Iterator[str]:
-    rows = headline["rows"]
+def speed(machine: Record) -> Iterator[str]:
     yield "![Time per score of fastxent and its peers](benchmarks/results/peers.svg)\n"
-    yield f"Measured on one thread of {machine['cpu']} ({headline['level']}), Python"
-    yield f"{machine['python']}, NumPy {machine['numpy']}, {headline['clock']} time. Reading is"
-    yield "`np.max` over the same arrays; each pair is timed by turns, and the median of the ratios is"
-    yield "taken. `python benchmarks/headline.py` measures these again, `make bench` all of"
-    yield "[the results](benchmarks/results/results.md). BCE is the binary and CE the categorical"
-    yield "cross entropy, of probabilities where nothing else is said, in float32, with labels of the"
-    yield 'scores\' dtype or class indices in int64; each is `reduction="none"`.\n'
-    half = [r for r in rows if r["against"] == "float32"]
-    memory = [r for r in rows if r["slower"] and r not in half]
-    others = [r for r in rows if r not in memory and r not in half]
-    for title, chosen in (
-        ("against memory", memory),
-        ("against others", others),
-        ("half precision", half),
-    ):
-        yield from table(
-            (title, "scores", "ms", ""),
-            ([name(r), f"{r['size']:,}", ms(r["seconds"]), figure(r)] for r in chosen),
-        )
-        yield ""
-    yield sentence(headline["second_cpu"])
-
-
-def figure(r: Record) -> str:
-    by = r["against"]
-    if by == "float32":
-        return f"{r['figure']:.2f} × float32 of as many scores"
-    if r["slower"]:
-        return f"{r['figure']:.2f} × {f'`{by}`' if '.' in by else by}"
-    return f"{r['figure']:.3g} × faster than {by}"
-
-
-def name(r: Record) -> str:
-    return r["work"] if r["dtype"] == "float32" else f"{r['work']}, {r['dtype']}"
-
-
-def accuracy(found: Record) -> Iterator[str]:
-    rows = found["rows"]
-    yield f"Relative error of the mean of {found['size']:,} scores, and the worst of the losses one"
-    yield "by one in units of its last place, against mpmath at 40 digits. Sure are scores of a"
-    yield "classifier that is right and knows it. `python benchmarks/accuracy.py` measures these"
-    yield "again.\n"
-    yield from table(rows[0], (row.values() for row in rows))
+    yield f"One thread of {machine['cpu']} ({machine['level']}), Python {machine['python']}, NumPy"
+    yield f"{machine['numpy']}. BCE is the binary and CE the categorical cross entropy."
 
 
 # ---- tables --------------------------------------------------------------------------------

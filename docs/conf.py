@@ -1,4 +1,4 @@
-"""Sphinx's configuration: `make docs`. Nothing is fetched; every block of code in the pages is run."""
+"""Configuration of Sphinx, for `make docs`. No network needed; every code block is run."""
 
 import doctest
 import shutil
@@ -18,7 +18,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.doctest",
     "numpydoc",
-    "commands",  # from here on in extensions/
+    "commands",  # this one and those below are in extensions/
     "equivalents",
     "mathml",
     "signatures",
@@ -31,7 +31,7 @@ nitpicky = True
 nitpick_ignore = [("py:obj", "inspect.signature")]
 toc_object_entries = False
 
-autodoc_typehints = "none"  # numpydoc's sections have the types
+autodoc_typehints = "none"  # the numpydoc sections have the types
 numpydoc_show_class_members = False
 
 html_theme = "pydata_sphinx_theme"
@@ -48,11 +48,11 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-# Pages of the first level have no others beside them.
-ALONE = ("index", "tutorial", "theory", "theory_focal", "accuracy", "speed")
-html_sidebars = {name: [] for name in ALONE}
+# Top-level pages without a sidebar.
+WITHOUT_SIDEBAR = ("index", "tutorial", "theory", "theory_focal", "accuracy", "speed")
+html_sidebars = {name: [] for name in WITHOUT_SIDEBAR}
 
-# Each page is run from top to bottom, in an empty folder of its own.
+# Each page is run from top to bottom, in its own empty folder.
 doctest_default_flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 doctest_global_setup = """
 import os, shutil, sys, tempfile
@@ -66,4 +66,4 @@ os.chdir("/")
 shutil.rmtree(folder)
 """
 if shutil.which("java") is None:
-    print("No java: what the pages say of Spark is NOT run.")
+    print("java not found: the Spark examples are NOT run.")

@@ -1,4 +1,4 @@
-"""XGBoost with the focal loss, on data of which one in fifty is what is looked for."""
+"""XGBoost with the focal loss, on data in which one row in fifty is positive."""
 
 import time
 

@@ -1,14 +1,15 @@
 """Make the predictions that ``python -m fastxent demo`` scores.
 
-Logistic regression on two of the data sets that scikit-learn brings along, breast cancer (two
-classes) and digits (ten). Each row is predicted by a model that was fitted without it (five folds),
-as probabilities (``predict_proba``) and as logits (``decision_function``). Beside them stand the
-losses that scikit-learn computes for these very rows: ``log_loss`` for the probabilities, and for
-the logits the loss that its own models minimise.
+Logistic regression on two data sets of scikit-learn: breast cancer (two classes) and digits (ten).
+Each row is predicted by a model that was fitted without it (five-fold cross-validation), as
+probabilities (``predict_proba``) and as logits (``decision_function``). The files also contain the
+losses that scikit-learn computes for these rows: ``log_loss`` for the probabilities, and for the
+logits the loss that its own models minimise.
 
     python examples/make_predictions.py [FOLDER]     # needs scikit-learn; default: fastxent/data
 
-The same versions of NumPy and scikit-learn on the same kind of machine write the same bytes.
+The output is reproducible byte for byte with the same versions of NumPy and scikit-learn on the
+same kind of machine.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ DATA = Path(__file__).resolve().parent.parent / "fastxent" / "data"
 
 
 def predictions(bunch, keep_every=1):
-    """Predict each row out of fold, and let scikit-learn score the rows that are kept."""
+    """Predict each row out of fold, and score the rows that are kept with scikit-learn."""
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
     proba, logits = (
@@ -41,14 +42,14 @@ def predictions(bunch, keep_every=1):
     loss = (
         HalfBinomialLoss() if logits.ndim == 1 else HalfMultinomialLoss(n_classes=logits.shape[1])
     )
-    of_rows = loss.loss(y_true=y_true.astype(np.float64), raw_prediction=logits)
+    losses = loss.loss(y_true=y_true.astype(np.float64), raw_prediction=logits)
     return {
         "y_true": y_true.astype(np.int64),
         "class_names": bunch.target_names,
         "proba": proba,
         "logits": logits,
         "loss_of_proba": log_loss(y_true, proba, labels=np.arange(proba.shape[1])),
-        "loss_of_logits": of_rows.mean(),
+        "loss_of_logits": losses.mean(),
         "scikit_learn": sklearn.__version__,
     }
 
@@ -57,7 +58,7 @@ def main(folder=DATA):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(folder / "breast_cancer.npz", **predictions(load_breast_cancer()))
-    # A third of the digits: a file of 100 KB, to keep the wheel small.
+    # Only a third of the digits, 100 KB, to keep the wheel small.
     np.savez_compressed(folder / "digits.npz", **predictions(load_digits(), keep_every=3))
 
 

@@ -1,11 +1,11 @@
-"""The directive ``commands``: what is typed into a shell, and what comes back.
+"""The directive ``commands``: shell commands and their output.
 
-Lines that begin with ``$`` are run by the doctest builder, in the folder of the page, and what they
-print has to be what the page shows, ``...`` standing for anything. What cannot be run there has the
+The doctest builder runs the lines that begin with ``$``, in the folder of the page, and compares
+their output with the page; ``...`` matches anything. A block that cannot be run there has the
 option ``:not-run:`` with the reason.
 
-No other code goes unseen: a block of Python or of a shell that nothing runs is a warning, and a run
-that found little to do is an error.
+No code goes untested. A block of Python or shell code that is not run is a warning, and a build
+that runs too few tests is an error.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sphinx.errors import ExtensionError
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
-LEAST = 300  # tests in all pages: fewer, and something has stopped looking
+MINIMUM = 300  # tests in all pages; fewer mean that some are no longer collected
 NOT_CODE = {"text", "none", "cython"}
 
 
@@ -48,7 +48,7 @@ class Commands(SphinxDirective):
 
 
 def doctest_of(text: str) -> str:
-    """The same as a doctest."""
+    """The same block as a doctest."""
     lines: list[str] = []
     command = ""
     for line in text.splitlines():
@@ -65,7 +65,7 @@ def doctest_of(text: str) -> str:
 
 
 def shell(command: str) -> None:
-    """Run a command whose output goes to a terminal of 80 columns, and print that."""
+    """Run a command in a pseudo-terminal of 80 columns, and print its output."""
     ours, terminal = pty.openpty()
     environment = {
         **os.environ,
@@ -95,33 +95,35 @@ def shell(command: str) -> None:
 
 
 def read(terminal: int) -> bytes:
-    """What a terminal has to say; on Linux it ends with an error."""
+    """Read from the terminal; b"" at its end, which Linux signals with an error."""
     try:
         return os.read(terminal, 65536)
     except OSError:
         return b""
 
 
-def warn_of_what_is_not_run(app, doctree):
+def warn_about_untested_blocks(app, doctree):
     if app.env.docname.startswith("api/generated/"):
         return  # formulas
     for block in doctree.findall(nodes.literal_block):
         known = "testnodetype" in block or "not-run" in block
         if not known and block.get("language") not in NOT_CODE:
             logging.getLogger(__name__).warning(
-                "nothing runs this block: use >>>, the directive commands, or code-block:: text",
+                "this block is not tested: use >>>, the directive commands, or code-block:: text",
                 location=block,
             )
 
 
 def count(app, exception):
     builder = app.builder
-    if builder.name == "doctest" and exception is None and builder.total_tries < LEAST:
-        raise ExtensionError(f"only {builder.total_tries} tests in the pages: at least {LEAST}")
+    if builder.name == "doctest" and exception is None and builder.total_tries < MINIMUM:
+        raise ExtensionError(
+            f"only {builder.total_tries} tests in the pages: expected at least {MINIMUM}"
+        )
 
 
 def setup(app):
     app.add_directive("commands", Commands)
-    app.connect("doctree-read", warn_of_what_is_not_run)
+    app.connect("doctree-read", warn_about_untested_blocks)
     app.connect("build-finished", count)
     return {"parallel_read_safe": True}

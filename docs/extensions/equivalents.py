@@ -1,8 +1,8 @@
-"""The directive ``equivalents``: a table of two columns of expressions, each pair of which is run.
+"""The directive ``equivalents``: another library's expressions and their equivalents.
 
-Its argument is the heading of the first column. The content is pairs of lines with empty lines
-between; the doctest builder computes both with the names of the page, and they have to be the same
-number, up to the option ``:rtol:``.
+The argument is the heading of the first column. The content is pairs of lines, separated by empty
+lines. The doctest builder evaluates both expressions of a pair in the namespace of the page, and
+fails if they differ by more than the relative tolerance ``:rtol:``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sphinx.util.docutils import SphinxDirective
 
 
 class Equivalents(SphinxDirective):
-    """A table of what to write in the place of what."""
+    """A table that translates expressions of another library."""
 
     has_content = True
     required_arguments = 1
@@ -37,7 +37,7 @@ class Equivalents(SphinxDirective):
 
 
 def same(theirs, ours, rtol: float) -> None:
-    """Raise where two numbers differ."""
+    """Raise if two numbers differ."""
     if not math.isclose(float(theirs), float(ours), rel_tol=rtol):
         raise AssertionError(f"{float(theirs)!r} is not {float(ours)!r}")
 

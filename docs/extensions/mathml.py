@@ -1,9 +1,9 @@
-"""Formulas as MathML: what docutils can write, and every browser can draw, without a script."""
+"""Formulas as MathML: docutils writes it, and browsers draw it without a script."""
 
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
 
-APPLY = "<mo>&ApplyFunction;</mo>"  # between log and p, where browsers leave no space
+APPLY = "<mo>&ApplyFunction;</mo>"  # between log and p; browsers add no space there
 
 
 def mathml(node, as_block):

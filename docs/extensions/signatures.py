@@ -1,4 +1,4 @@
-"""Whole signatures: to `inspect`, the objectives show the three arguments that LightGBM counts."""
+"""Full signatures: to `inspect`, the objectives show only the three that LightGBM expects."""
 
 import inspect
 from types import FunctionType
@@ -6,7 +6,7 @@ from types import FunctionType
 from sphinx.util.inspect import stringify_signature
 
 
-def whole(_app, _what, _name, function, *_):
+def full_signature(_app, _what, _name, function, *_):
     if not isinstance(function, FunctionType) or "__signature__" not in vars(function):
         return None
     bare = FunctionType(function.__code__, {}, argdefs=function.__defaults__)
@@ -15,5 +15,5 @@ def whole(_app, _what, _name, function, *_):
 
 
 def setup(app):
-    app.connect("autodoc-process-signature", whole)
+    app.connect("autodoc-process-signature", full_signature)
     return {"parallel_read_safe": True}

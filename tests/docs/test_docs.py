@@ -1,4 +1,4 @@
-"""What is written is true: README's code and tables, the docstrings, the stubs."""
+"""What is written is true: README's code, the table of options, the docstrings, the stubs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from types import FunctionType
 from typing import get_args
@@ -29,7 +30,6 @@ pytestmark = pytest.mark.wheel
 ROOT = Path(__file__).parents[2]
 PUBLIC = [getattr(fastxent, name) for name in fastxent.__all__]
 FUNCTIONS = [f for f in PUBLIC if inspect.isfunction(f)]
-LOSSES = {loss.name: loss for loss in _losses.LOSSES}
 
 
 def signature(function: object) -> inspect.Signature:
@@ -83,6 +83,12 @@ def run(block: str, names: dict[str, object]) -> list[float]:
     return promised
 
 
+def test_readme_blocks():
+    """Each block is of a kind that is tested: "console" by tests/peers/test_cli.py."""
+    kinds = re.findall(r"^```(.+)$", readme(), re.MULTILINE)
+    assert set(kinds) == {"bash", "console", "python"}
+
+
 def test_readme_commands():
     """The targets of make that it names are there."""
     targets = set(re.findall(r"make ([a-z-]+)", readme()))
@@ -97,23 +103,6 @@ def test_readme_paths():
     paths = re.findall(r"\]\(([^):#]+)\)|`(?:python )?((?:\w+/)+\w+\.\w+)`", readme())
     missing = [p for pair in paths for p in pair if p and not (ROOT / p).exists()]
     assert len(paths) > 3 and not missing
-
-
-def test_readme_options():
-    """Its two tables are those of fastxent._options."""
-    rows = [[c.strip() for c in line.strip("|").split("|")] for line in readme().splitlines()]
-    letters = {row[0]: row[1] for row in rows if len(row) == 3 and re.fullmatch("[A-Z]+", row[0])}
-    names = {letter: re.match(r"`(\w+)\(", call)[1] for letter, call in letters.items()}
-    assert list(names.values()) == list(LOSSES)
-    head = next(row for row in rows if row[:2] == ["option", "default"])
-    assert head[2:-1] == list(names)
-    table = {row[0].strip("`"): row for row in rows if len(row) == len(head) and "`" in row[1]}
-    assert list(table) == list(DEFAULTS)
-    for option, default in DEFAULTS.items():
-        row = table[option]
-        assert ast.literal_eval(row[1].strip("`")) == default
-        taken = [names[letter] for letter, mark in zip(head[2:-1], row[2:-1], strict=True) if mark]
-        assert taken == [name for name, loss in LOSSES.items() if option in loss.takes], option
 
 
 def test_readme_names():
@@ -133,6 +122,49 @@ def test_reference_names():
         pytest.skip("no docs: the tests run apart from the sources")
     named = re.findall(r"^   ([\w.]+)$", path.read_text("utf-8"), re.MULTILINE)
     assert set(fastxent.__all__) - {"__version__"} <= set(named)
+
+
+def test_table_of_losses():
+    """Its losses and their arguments are those of the code."""
+    head, *rows = tables_of_options()[0]
+    assert head == ["..", "loss", "arguments", "loss per element"]
+    assert [row[1].strip("`") for row in rows] == [loss.name for loss in _losses.LOSSES]
+    for _, name, given, formula in rows:
+        required = [p.name for p in parameters_of(getattr(fastxent, name.strip("`"))).values()
+                    if p.kind is not inspect.Parameter.KEYWORD_ONLY]  # fmt: skip
+        assert given.split(", ") == required and formula
+
+
+def test_table_of_options():
+    """It says which loss takes which option, and the default, as the code does."""
+    losses, (head, *rows) = tables_of_options()
+    names = {row[0]: row[1].strip("`") for row in losses[1:]}
+    assert head == ["option", "default", *names, "meaning"]
+    assert [row[0].strip("`") for row in rows] == list(DEFAULTS)
+    for option, default, *marks, meaning in rows:
+        name = option.strip("`")
+        assert ast.literal_eval(default.strip("`")) == DEFAULTS[name] and meaning
+        taken = [loss for loss, mark in zip(names.values(), marks, strict=True) if mark]
+        assert taken == [loss.name for loss in _losses.LOSSES if name in loss.takes], name
+
+
+def tables_of_options() -> list[list[list[str]]]:
+    """The cells of the two reST tables of docs/api/options.rst."""
+    path = ROOT / "docs" / "api" / "options.rst"
+    if not path.exists():
+        pytest.skip("no docs: the tests run apart from the sources")
+    table = r"^ *(==+(?:  ==+)+)\n(.*)\n *\1\n((?:.*\n)+?) *\1\n"
+    found = re.findall(table, path.read_text("utf-8"), re.MULTILINE)
+    assert len(found) == 2
+    return [[cells(line, border) for line in [head, *body.splitlines()]]
+            for border, head, body in found]  # fmt: skip
+
+
+def cells(line: str, border: str) -> list[str]:
+    """A line cut where the columns of a simple table begin; the last one has no end."""
+    line = line.removeprefix("   ")
+    begins = [match.start() for match in re.finditer("=+", border)]
+    return [line[a:b].strip() for a, b in pairwise([*begins, None])]
 
 
 def test_names_for_developers():
