@@ -16,6 +16,7 @@ from fastxent._aggregate.accumulator import LossAccumulator, bits_per_byte
 from fastxent._aggregate.groups import grouped
 from fastxent._aggregate.score import compare, score
 from fastxent._core.dispatch import show_config, simd_level
+from fastxent._core.errors import ElementError
 from fastxent._log_loss.log_loss import log_loss
 from fastxent._losses import (
     binary_cross_entropy,
@@ -38,6 +39,7 @@ from fastxent._losses import (
 )
 
 __all__ = [
+    "ElementError",
     "LossAccumulator",
     "__version__",
     "binary_cross_entropy",

@@ -33,6 +33,7 @@ def stub(source: Path) -> str:
 def header(source: Path, body: str) -> Iterator[str]:
     """Yield the first lines, with the imports that the body needs."""
     yield f"# Made of {source.name} by tools/{Path(__file__).name}: do not edit."
+    package = ""
     for module, names in (
         ("typing", "Literal SupportsIndex overload"),
         ("numpy.typing", "ArrayLike"),
@@ -40,7 +41,9 @@ def header(source: Path, body: str) -> Iterator[str]:
         ("fastxent._core.types", "Array ClassWeight Epsilon NanPolicy Reduction Value"),
     ):
         used = [name for name in names.split() if re.search(rf"\b{name}\b", body)]
-        yield ""
+        if module.partition(".")[0] != package:
+            yield ""
+        package = module.partition(".")[0]
         yield f"from {module} import {', '.join(used)}"
     yield ""
 

@@ -203,8 +203,8 @@ class Run:
         column = self.roles.column_of(argument, int(category or 0))
         fact = rest.split(":")[0].split(";")[0]
         advice = ""
-        if "is not a number" in fact:
-            advice = ": mend it, or see --nan-policy"
+        if "is NaN" in fact:
+            advice = ": fix it, or see --nan-policy"
         elif column == self.roles.label and scores.ndim == 1:
             advice = ": labels are 0 and 1, or probabilities"
         elif "outside" in fact and column != self.roles.label:

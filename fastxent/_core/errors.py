@@ -1,92 +1,147 @@
-"""The words for the first bad element, which the kernels have found: what, where, and what to do."""
+"""The first bad element that the kernels found becomes an error: which one, what is wrong, what to do."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any, NoReturn
 
 import numpy as np
 
 from fastxent._core.loss import Loss
-from fastxent._core.validation import losses_shape
 
-# The numbers of Fault in job.pxd.
+# The numbers of ErrorCode in job.pxd.
 _NAN_SCORE, _NAN_LABEL, _BAD_SCORE, _BAD_LABEL, _BAD_WEIGHT, _BAD_SCALE, _UNDEFINED_ROW = range(
     1, 8
 )
 
 
-def refuse(
+class ErrorKind(StrEnum):
+    """What is wrong with an element."""
+
+    NAN = "nan"
+    OUTSIDE = "outside"
+    LABEL = "label"
+    CLASS_INDEX = "class_index"
+    WEIGHT = "weight"
+    SCALE = "scale"
+    UNDEFINED_ROW = "undefined_row"
+
+
+_SENTENCES = {
+    ErrorKind.NAN: 'is NaN: fix it, or pass nan_policy="propagate" or "omit", or where=',
+    ErrorKind.OUTSIDE: "is outside [0, 1]",
+    ErrorKind.LABEL: "is not a valid label: use 0 or 1",
+    ErrorKind.CLASS_INDEX: "is not a valid class index",
+    ErrorKind.WEIGHT: "is not a finite number of at least 0",
+    ErrorKind.SCALE: "is not a finite number",
+    ErrorKind.UNDEFINED_ROW: (
+        "has no finite maximum (only -inf, or several +inf), so its loss is undefined: pass "
+        'nan_policy="propagate" to get nan, or "omit" to leave it out'
+    ),
+}
+
+
+class ElementError(ValueError):
+    """An element that a loss cannot take. It is a ValueError that also carries data.
+
+    Parameters
+    ----------
+    argument : str
+        The argument that holds the element.
+    index : tuple of int
+        The index of the element in that argument.
+    value : numpy scalar or None
+        The element; None for a whole row.
+    kind : str
+        ``"nan"``, ``"outside"`` (of [0, 1]), ``"label"``, ``"class_index"``, ``"weight"``,
+        ``"scale"`` (`pos_weight` or `var`) or ``"undefined_row"``.
+    hint : str
+        What the message says at its end.
+
+    Examples
+    --------
+    >>> import fastxent
+    >>> try:
+    ...     fastxent.binary_cross_entropy([0, 1], [0.5, 1.5])
+    ... except fastxent.ElementError as error:
+    ...     print(error.argument, error.index, error.value, error.kind)
+    y_proba (1,) 1.5 outside
+    """
+
+    def __init__(
+        self, argument: str, index: tuple[int, ...], value: Any, kind: str, hint: str = ""
+    ) -> None:
+        self.argument, self.index, self.value = argument, index, value
+        self.kind, self.hint = ErrorKind(kind), hint
+        super().__init__(sentence(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        data = (self.argument, self.index, self.value, str(self.kind), self.hint)
+        return type(self), data
+
+
+def sentence(error: ElementError) -> str:
+    """The message of an error."""
+    element = f"{error.argument}[{', '.join(map(str, error.index))}]"
+    if error.kind not in (ErrorKind.NAN, ErrorKind.UNDEFINED_ROW):
+        element += f" = {error.value!s}"
+    return f"{element} {_SENTENCES[error.kind]}{error.hint}"
+
+
+def raise_error(
     loss: Loss, code: int, position: int, category: int, axis: int, arrays: dict[str, Any]
 ) -> NoReturn:
-    """Raise the ValueError for what the kernels found.
+    """Raise the ElementError for what the kernels found.
 
     Parameters
     ----------
     loss : Loss
     code : int
-        A member of Fault in job.pxd.
+        A member of ErrorCode in job.pxd.
     position : int
         Which of the losses, in C order.
     category : int
-        Of the class, or -1.
+        The class, or -1.
     axis : int
-        Of the classes in the scores, or -1.
+        The class axis of the scores, or -1.
     arrays : dict
         "scores", "labels", "weight" and "scale" as the kernels got them.
     """
-    shape = losses_shape(arrays["scores"], axis)
+    scores, labels = arrays["scores"], arrays["labels"]
+    shape = scores.shape if axis < 0 else scores.shape[:axis] + scores.shape[axis + 1 :]
     index = tuple(int(i) for i in np.unravel_index(position, shape))
     at_class = index if category < 0 else (*index[:axis], category, *index[axis:])
     if code in (_NAN_SCORE, _BAD_SCORE):
-        where = _element(loss.scores, arrays["scores"], at_class)
-        raise ValueError(where + _score_advice(loss, code))
+        kind, hint = ErrorKind.NAN, ""
+        if code == _BAD_SCORE:
+            kind = ErrorKind.OUTSIDE
+            hint = f": is it a logit? Then call {loss.sibling}" if loss.sibling else ""
+        raise ElementError(loss.scores, at_class, scores[at_class], kind, hint)
     if code in (_NAN_LABEL, _BAD_LABEL):
-        labels = arrays["labels"]
-        at_label = at_class if labels.ndim == arrays["scores"].ndim else index
-        where = _element(loss.truth, labels, at_label)
-        raise ValueError(where + _label_advice(loss, code, labels, arrays["scores"], axis))
+        at_label = at_class if labels.ndim == scores.ndim else index
+        kind, hint = ErrorKind.NAN, ""
+        if code == _BAD_LABEL:
+            kind, hint = _bad_label(loss, labels, scores, axis)
+        raise ElementError(loss.truth, at_label, labels[at_label], kind, hint)
     if code == _BAD_WEIGHT:
-        weight = arrays["weight"]
-        where = _element("sample_weight", weight, index[: weight.ndim])
-        raise ValueError(f"{where} is not a finite number of at least 0")
+        index = index[: arrays["weight"].ndim]
+        raise ElementError("sample_weight", index, arrays["weight"][index], ErrorKind.WEIGHT)
     if code == _BAD_SCALE:
-        name = "var" if "full" in loss.takes else "pos_weight"
-        least = "above" if name == "var" else "of at least"
-        raise ValueError(
-            f"{_element(name, arrays['scale'], index)} is not a finite number {least} 0"
-        )
-    raise ValueError(
-        f"{loss.scores}{list(index)} has no finite maximum (only -inf, or several +inf): no "
-        f'distribution, so no loss; pass nan_policy="propagate" for nan, "omit" to leave it out'
-    )
+        name = loss.scale_name or ""
+        hint = " above 0" if name == "var" else " of at least 0"
+        raise ElementError(name, index, arrays["scale"][index], ErrorKind.SCALE, hint)
+    raise ElementError(loss.scores, index, None, ErrorKind.UNDEFINED_ROW)
 
 
-def _element(name: str, array: np.ndarray, index: tuple[int, ...]) -> str:
-    return f"{name}[{', '.join(map(str, index))}] = {array[index]!s}"
-
-
-def _score_advice(loss: Loss, code: int) -> str:
-    if code == _NAN_SCORE:
-        return _nan_advice()
-    advice = " is outside [0, 1]"
-    if loss.sibling:
-        advice += f": is it a logit? Then call {loss.sibling}"
-    return advice
-
-
-def _nan_advice() -> str:
-    return ' is not a number: mend it, or pass nan_policy="propagate" or "omit", or where='
-
-
-def _label_advice(loss: Loss, code: int, labels: np.ndarray, scores: np.ndarray, axis: int) -> str:
-    if code == _NAN_LABEL:
-        return _nan_advice()
+def _bad_label(
+    loss: Loss, labels: np.ndarray, scores: np.ndarray, axis: int
+) -> tuple[ErrorKind, str]:
     if loss.rows and labels.ndim != scores.ndim:
         classes = scores.shape[axis]
-        return (
-            f" is no class index: {loss.scores} has {classes} classes, 0 to {classes - 1}; to leave "
-            f"elements out, pass ignore_index or where"
+        return ErrorKind.CLASS_INDEX, (
+            f": {loss.scores} has {classes} classes, 0 to {classes - 1}; to leave elements out, "
+            f"pass ignore_index or where"
         )
     if labels.dtype.kind in "iub":
-        return " is not a label: use 0 or 1"
-    return " is outside [0, 1]: a label is 0, 1, or a probability between"
+        return ErrorKind.LABEL, ""
+    return ErrorKind.OUTSIDE, ": a label is 0, 1, or a probability between"

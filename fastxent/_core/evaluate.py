@@ -144,7 +144,7 @@ def evaluate(  # noqa: C901  # one line for each option that is there
     result = task.sums()
     if len(result) == 3:
         arrays = {"scores": scores, "labels": labels, "weight": weight, "scale": scales}
-        errors.refuse(loss, *result, axis, arrays)
+        errors.raise_error(loss, *result, axis, arrays)
     if reduction is SUMS:
         return result, out
     if want_losses:

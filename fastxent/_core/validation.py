@@ -1,6 +1,6 @@
 """What comes in becomes ndarrays that the kernels can read; what cannot is refused here, by name.
 
-Elements are not looked at in Python: the kernels report the first bad one, and `_faults` words it.
+Elements are not looked at in Python: the kernels report the first bad one, and `errors` words it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastxent._core.arrays import as_array, missing
+from fastxent._core.errors import ElementError, ErrorKind
 from fastxent._core.loss import NAN_POLICIES, REDUCTIONS, Loss
 
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
@@ -230,9 +231,8 @@ def _one_per_class(weights: np.ndarray, name: str, classes: int) -> np.ndarray:
         )
     bad = np.flatnonzero(~((weights >= 0.0) & (weights < np.inf)))
     if bad.size:
-        raise ValueError(
-            f"{name}[{bad[0]}] = {weights[bad[0]]} is not a finite number of at least 0"
-        )
+        first = int(bad[0])
+        raise ElementError(name, (first,), weights[first], ErrorKind.WEIGHT)
     return weights
 
 

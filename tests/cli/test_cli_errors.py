@@ -56,7 +56,7 @@ def file(tmp_path):
 ROWS = [
     ("p", 1.5, (), "column p: 1.5 is outside [0, 1]: is it a logit? Then use --logits"),
     ("p", None, (), "column p: null: mend it, or leave such rows out with --nan-policy omit"),
-    ("y", 2, (), "column y: 2 is not a label: labels are 0 and 1, or probabilities"),
+    ("y", 2, (), "column y: 2 is not a valid label: labels are 0 and 1, or probabilities"),
     ("q", 7.0, ("--compare", "q"), "column q: 7.0 is outside [0, 1]: is it a logit?"),
     ("q", -1.0, ("--weight", "q"), "column q: -1.0 is not a finite number of at least 0"),
 ]
@@ -67,14 +67,14 @@ ROWS = [
 def test_a_bad_value(file, capsys, name, column, value, more, text):
     path = file(changed(column, 1233, value), name)
     if name == "a.csv":  # whose numbers are all floats
-        text = text.replace("2 is not a label", "2.0 is outside [0, 1]")
+        text = text.replace("2 is not a valid label", "2.0 is outside [0, 1]")
     assert fault(capsys, path, *COMMAND, *more).startswith(f"{path}, row 1,234, {text}")
 
 
 def test_nan(file, capsys):
     path = file(changed("p", 5, float("nan")))
     assert fault(capsys, path, *COMMAND) == (
-        f"{path}, row 6, column p: nan is not a number: mend it, or see --nan-policy"
+        f"{path}, row 6, column p: is NaN: fix it, or see --nan-policy"
     )
 
 
@@ -95,7 +95,7 @@ def test_the_file_is_the_one_of_several(file, capsys):
 def test_classes(file, capsys):
     path = file(pa.table({"y": [0, 1, 2], "p": [0.5, 0.5, 0.5], "q": [0.5, 0.5, 0.5]}))
     assert fault(capsys, path, "--label", "y", "--proba", "p,q").startswith(
-        f"{path}, row 3, column y: 2 is no class index: there are 2 columns of scores"
+        f"{path}, row 3, column y: 2 is not a valid class index: there are 2 columns of scores"
     )
     text = "0.5 is no class number: use 0, 1, 2, …"
     assert (

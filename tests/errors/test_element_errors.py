@@ -2,9 +2,13 @@
 what to do.
 """
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
+import fastxent
 from helpers.bad_input import SPOTS, good, refused
 from helpers.layouts import LAYOUTS
 from helpers.losses import BINARY, CATEGORICAL, LOGITS, LOSSES, PROBABILITIES, loss
@@ -98,7 +102,7 @@ def test_rows_without_a_distribution():
     for row in ([-np.inf] * 3, [np.inf, np.inf, 0]):
         y, z = good(f)
         y[1500], z[1500] = 0, row
-        refused(f, y, z, match=r"logits\[1500.*no distribution")
+        refused(f, y, z, match=r"logits\[1500.*its loss is undefined")
         z[1500] = 0
         want = loss(f)(y, z, where=np.arange(3000) != 1500)
         z[1500] = row
@@ -223,3 +227,58 @@ def test_masked_arrays_are_refused(name):
     masked = np.ma.masked_array(scores, mask=np.zeros(scores.shape, bool))
     with pytest.raises(TypeError, match="where"):
         loss(name)(y, masked)
+
+
+# -------------------------------------------------------------------------------------- data
+
+ELEMENTS = [
+    ("binary_cross_entropy", ([0, 1], [0.5, NAN]), {}, "y_proba", (1,), "nan"),
+    ("binary_cross_entropy", ([0, 1], [0.5, 1.5]), {}, "y_proba", (1,), "outside"),
+    ("binary_cross_entropy", ([0.5, 1.5], [0.5, 0.5]), {}, "y_true", (1,), "outside"),
+    ("binary_cross_entropy", ([[0], [2]], [[0.5], [0.5]]), {}, "y_true", (1, 0), "label"),
+    ("categorical_cross_entropy", ([1, 2], np.eye(2)), {}, "y_true", (1,), "class_index"),
+    ("entropy", ([[0.5, 0.5], [0.5, NAN]],), {}, "p", (1, 1), "nan"),
+    ("entropy", ([[0.5, 0.5]],), {"sample_weight": [-1]}, "sample_weight", (0,), "weight"),
+    (
+        "categorical_cross_entropy",
+        ([1, 0], np.eye(2)),
+        {"class_weight": [1, NAN]},
+        "class_weight",
+        (1,),
+        "weight",
+    ),
+    (
+        "binary_cross_entropy_with_logits",
+        ([1, 0], [0.5, 0.5]),
+        {"pos_weight": [1, -1]},
+        "pos_weight",
+        (1,),
+        "scale",
+    ),
+    ("gaussian_nll", ([1, 0], [0.5, 0.5], [1, 0]), {}, "var", (1,), "scale"),
+    (
+        "categorical_cross_entropy_with_logits",
+        ([1], [[-np.inf, -np.inf]]),
+        {},
+        "logits",
+        (0,),
+        "undefined_row",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    "name, args, options, argument, index, kind",
+    ELEMENTS,
+    ids=lambda v: v if type(v) is str else "",
+)
+def test_an_error_carries_data(name, args, options, argument, index, kind):
+    """The argument, the index and the kind are there as data, and survive pickling."""
+    with pytest.raises(fastxent.ElementError) as info:
+        loss(name)(*args, **options)
+    for error in (info.value, pickle.loads(pickle.dumps(info.value)), copy.copy(info.value)):
+        assert isinstance(error, ValueError)
+        assert (error.argument, error.index, error.kind) == (argument, index, kind)
+        assert str(error) == str(info.value)
+        assert str(error).startswith(f"{argument}[{', '.join(map(str, index))}]")
+        assert (error.value is None) == (kind == "undefined_row")
