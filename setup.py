@@ -1,4 +1,4 @@
-"""The native modules: `LEVELS` is the one table of what is built, and of who can run it."""
+"""The native modules. `LEVELS` is the one table of the instruction sets."""
 
 import gzip
 import os
@@ -10,21 +10,32 @@ import tarfile
 import time
 import tomllib
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.sdist import sdist
 
-# level: the processor features that its module is compiled for, and that `engine` asks for before
-# it imports that module
+
+class Level(NamedTuple):
+    """What an instruction set is; its intrinsics are in simd.h, its module in _kernels/levels."""
+
+    features: tuple[str, ...]  # the module is compiled for them, and `engine` asks for each of them
+    flags: tuple[str, ...] = ()  # more of the compiler's
+    machines: tuple[str, ...] = ("x86_64", "amd64")
+
+
 LEVELS = {
-    "baseline": (),
-    "avx2": ("avx2", "f16c"),
-    "avx512": ("avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"),
+    "baseline": Level((), machines=("",)),
+    "avx2": Level(("avx2", "f16c")),
+    # gcc and clang would take vectors of 256 bits
+    "avx512": Level(
+        ("avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"), ("-mprefer-vector-width=512",)
+    ),
 }
-ASK = {"f16c": "fastxent_has_f16c()"}  # of which gcc 10 and clang 18 do not know how to be asked
-EXTRA = {"avx512": ["-mprefer-vector-width=512"]}  # gcc and clang would take 256
+# Compilers do not know how to ask the processor for these.
+CHECKS = {"f16c": "fastxent_has_f16c()"}
 
 
 def wanted(name):
@@ -45,7 +56,6 @@ def is_gcc():
 
 PLATFORM = sysconfig.get_platform()
 MSVC = PLATFORM.startswith("win")
-X86_64 = PLATFORM.endswith(("x86_64", "amd64")) and sys.maxsize > 2**32
 SANITIZE = wanted("FASTXENT_SANITIZE")
 COVERAGE = wanted("FASTXENT_COVERAGE")
 ABI3 = not (sysconfig.get_config_var("Py_GIL_DISABLED") or wanted("FASTXENT_NO_ABI3"))
@@ -76,25 +86,33 @@ if MSVC:
 WERROR = ["-Werror"] if wanted("FASTXENT_WERROR") and not MSVC else []
 
 VARIANT = "sanitize" if SANITIZE else "coverage" if COVERAGE else "abi3" if ABI3 else "plain"
-more = X86_64 and not MSVC and not COVERAGE  # whose lines are the same on each level
-levels = [level for level in LEVELS if level == "baseline" or more]
-flags = {level: [*(f"-m{f}" for f in LEVELS[level]), *EXTRA.get(level, ())] for level in levels}
-built_with = {level: " ".join([*COMPILE, *flags[level]]) for level in levels}
+beyond_baseline = sys.maxsize > 2**32 and not MSVC and not COVERAGE  # each level has the same lines
+levels = {
+    name: level
+    for name, level in LEVELS.items()
+    if PLATFORM.endswith(level.machines) and (beyond_baseline or name == "baseline")
+}
+flags = {
+    name: [*(f"-m{feature}" for feature in level.features), *level.flags]
+    for name, level in levels.items()
+}
+built_with = {name: " ".join([*COMPILE, *flags[name]]) for name in levels}
 version = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"]["version"]
 
 abi3 = [("Py_LIMITED_API", "0x030B0000")] if ABI3 else []
-# CFLAGS=-march=native would make a baseline that dies elsewhere: job.pxd refuses it.
+# CFLAGS=-march=native would make a baseline that dies elsewhere: simd.h refuses it.
 guard = [] if wanted("FASTXENT_ALLOW_NATIVE") else [("FASTXENT_FORBID_AVX", "1")]
+checks = {
+    name: " && ".join(CHECKS.get(f, f'__builtin_cpu_supports("{f}")') for f in level.features)
+    for name, level in levels.items()
+}
+rows = " ".join(f"ROW({name}, ({check}))" for name, check in checks.items() if check)
 about = [
-    ("FASTXENT_LEVELS_BUILT", str(len(levels) - 1)),
+    *([("FASTXENT_LEVELS(ROW)", rows)] if rows else []),
     ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
     ("FASTXENT_VERSION", f'"{version}"'),
     ("FASTXENT_BUILD_INFO", '"{}"'.format("; ".join(map(": ".join, built_with.items())))),
 ]
-for level in levels[1:]:
-    supported = " && ".join(ASK.get(f, f'__builtin_cpu_supports("{f}")') for f in LEVELS[level])
-    about += [(f"FASTXENT_{level.upper()}_RUNS", f"({supported})")]
-
 
 # What the modules include, all of it by each of them.
 included = sorted(
@@ -109,13 +127,9 @@ def extension(name, flags, macros, include_dirs=()):
     return Extension(
         f"fastxent._kernels.{name}",
         [f"fastxent/_kernels/{name.replace('.', '/')}.pyx"],
-        include_dirs=list(include_dirs),
+        include_dirs=["fastxent/_kernels", *include_dirs],
         define_macros=abi3 + macros,
-        depends=[
-            "setup.py",
-            "pyproject.toml",
-            *sorted(map(str, Path("fastxent/_kernels").rglob("*.[hp]*"))),
-        ],
+        depends=["setup.py", "pyproject.toml", *included],
         extra_compile_args=COMPILE + flags + WERROR,
         extra_link_args=LINK,
         py_limited_api=ABI3,

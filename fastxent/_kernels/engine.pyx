@@ -16,47 +16,12 @@ from fastxent._kernels.job cimport (
 )
 from fastxent._kernels.numeric.sums cimport add
 
-cdef extern from *:
-    """
-    #ifndef FASTXENT_AVX2_RUNS
-    #define FASTXENT_AVX2_RUNS 0
-    #endif
-    #ifndef FASTXENT_AVX512_RUNS
-    #define FASTXENT_AVX512_RUNS 0
-    #endif
-    #if FASTXENT_LEVELS_BUILT
-    #include <cpuid.h>
-    #define FASTXENT_CPU_INIT() __builtin_cpu_init()
-    /* Bit 29 of ECX of leaf 1: Intel's manual, volume 2A, CPUID. What the system saves, AVX2 tells. */
-    static inline int fastxent_has_f16c(void)
-    {
-        unsigned a, b, c, d;
-        return __get_cpuid(1, &a, &b, &c, &d) && (c >> 29 & 1);
-    }
-    #else
-    #define FASTXENT_CPU_INIT() ((void)0)
-    #endif
-    """
+cdef extern from "simd.h":
+    ctypedef struct Level "fastxent_level":
+        const char* name
+        int (*runs)() noexcept
+    const Level* LEVELS "fastxent_levels"   # beyond the baseline; the last has no name
     void cpu_init "FASTXENT_CPU_INIT"() noexcept
-
-cdef extern from *:
-    """
-    #ifndef FASTXENT_BUILD_INFO
-    #define FASTXENT_BUILD_INFO ""
-    #define FASTXENT_VERSION "0"
-    #endif
-    #if defined(__clang__)
-    #define FASTXENT_COMPILER __VERSION__
-    #elif defined(__GNUC__)
-    #define FASTXENT_COMPILER "gcc " __VERSION__
-    #elif defined(_MSC_VER)
-    #define FASTXENT_TEXT_(number) #number
-    #define FASTXENT_TEXT(number) FASTXENT_TEXT_(number)
-    #define FASTXENT_COMPILER "MSVC " FASTXENT_TEXT(_MSC_FULL_VER)
-    #else
-    #define FASTXENT_COMPILER "unknown"
-    #endif
-    """
     const char* BUILD_INFO "FASTXENT_BUILD_INFO"
     const char* VERSION "FASTXENT_VERSION"
     const char* COMPILER "FASTXENT_COMPILER"
@@ -64,10 +29,6 @@ cdef extern from *:
 cdef extern from "numpy/arrayobject.h":
     enum:
         NPY_USERDEF     # the first number of the dtypes that are not NumPy's own
-
-cdef extern from *:
-    bint AVX2_RUNS "FASTXENT_AVX2_RUNS"
-    bint AVX512_RUNS "FASTXENT_AVX512_RUNS"
 
 cnp.import_array()
 
@@ -88,13 +49,14 @@ build_flags = dict(part.split(": ", 1) for part in BUILD_INFO.decode("ascii").sp
 
 def supported_levels() -> tuple:
     """The levels that this processor, and its operating system, can run."""
+    cdef const Level* level = LEVELS
     cpu_init()
-    levels = ["baseline"]
-    if AVX2_RUNS:
-        levels.append("avx2")
-    if AVX512_RUNS:
-        levels.append("avx512")
-    return tuple(levels)
+    names = ["baseline"]
+    while level.name != NULL:
+        if level.runs():
+            names.append(level.name.decode("ascii"))
+        level += 1
+    return tuple(names)
 
 
 def set_kernels(capsule) -> None:

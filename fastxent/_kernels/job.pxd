@@ -5,15 +5,8 @@
 
 from libc.stdint cimport int64_t
 
-cdef extern from *:
-    """
-    #if defined(FASTXENT_FORBID_AVX) && defined(__AVX__)
-    #error "AVX in the baseline: take -march=native out of CFLAGS, or FASTXENT_ALLOW_NATIVE=1"
-    #endif
-    #if defined(__FAST_MATH__)
-    #error "-ffast-math breaks the promise of the same bits everywhere: take it out of CFLAGS"
-    #endif
-    """
+cdef extern from "simd.h":
+    pass
 
 cdef enum:
     MAX_NDIM = 64       # NumPy's own limit

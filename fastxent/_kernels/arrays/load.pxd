@@ -12,7 +12,7 @@ from fastxent._kernels.job cimport (
     ABSENT, BOOL, FLOAT16, FLOAT32, FLOAT64, INT16, INT32, INT64, INT8, is_half, Job, DType, LANES,
     MAX_NDIM, Operand, UINT16, UINT32, UINT64, UINT8,
 )
-from fastxent._kernels.types cimport floating, real
+from fastxent._kernels.types cimport bits_of_f32, f32_from_bits, floating, real
 
 ctypedef fused number:
     int8_t
@@ -42,38 +42,7 @@ ctypedef fused word:    # an element that is only moved
     uint32_t
     uint64_t
 
-cdef extern from *:
-    """
-    static inline float fastxent_float_of(uint32_t bits) { float x; memcpy(&x, &bits, 4); return x; }
-    static inline uint32_t fastxent_bits_of(float x) { uint32_t n; memcpy(&n, &x, 4); return n; }
-    """
-    uint32_t bits_of_float "fastxent_bits_of"(float x) noexcept nogil
-    float float_of_bits "fastxent_float_of"(uint32_t bits) noexcept nogil
-
-cdef extern from *:
-    """
-    #if defined(__AVX512F__) || defined(__F16C__)
-    #include <immintrin.h>
-    #endif
-    /* An instruction that no compiler finds in the loop below; as exact. */
-    #if defined(__AVX512F__)
-    #define fastxent_has_widen 1
-    static inline void fastxent_widen(const uint16_t* source, float* target)
-    {
-        _mm512_storeu_ps(target, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)source)));
-    }
-    #elif defined(__F16C__)
-    #define fastxent_has_widen 1
-    static inline void fastxent_widen(const uint16_t* source, float* target)
-    {
-        _mm256_storeu_ps(target, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)source)));
-        _mm256_storeu_ps(target + 8, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)(source + 8))));
-    }
-    #else
-    #define fastxent_has_widen 0
-    #define fastxent_widen(source, target) ((void)(source))
-    #endif
-    """
+cdef extern from "simd.h":
     bint has_widen_sixteen "fastxent_has_widen"
     void widen_sixteen "fastxent_widen"(const uint16_t* source, float* target) noexcept nogil
 
@@ -220,7 +189,7 @@ cdef inline void convert(const number* source, int n, real* target) noexcept nog
 cdef inline void widen_bfloat16(const uint16_t* source, int n, real* target) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        target[i] = <real>float_of_bits((<uint32_t>source[i]) << 16)
+        target[i] = <real>f32_from_bits((<uint32_t>source[i]) << 16)
 
 
 cdef inline void widen_float16(const uint16_t* source, int n, real* target) noexcept nogil:
@@ -235,8 +204,8 @@ cdef inline void widen_float16(const uint16_t* source, int n, real* target) noex
         # Sign and exponent are moved together; the exponent of infinities and NaN is then made full.
         bits = (<uint32_t><int32_t><int16_t>source[i] << 13) & 0x8FFFFFFFu
         special = 0x7F800000u if <int32_t>(bits & 0x7FFFFFFFu) >= 0x0F800000 else 0u
-        bits = bits_of_float(float_of_bits(bits) * <float>5.192296858534828e33) | special
-        target[i] = <real>float_of_bits(bits)
+        bits = bits_of_f32(f32_from_bits(bits) * <float>5.192296858534828e33) | special
+        target[i] = <real>f32_from_bits(bits)
 
 
 cdef inline void widen(DType dtype, const uint16_t* source, int n, real* target) noexcept nogil:

@@ -6,14 +6,7 @@ cdef enum:
     AHEAD = 2048    # elements between what is worked on and what is prefetched
     AHEAD_BYTES = 8192  # at most: what several arrays have in L1 at a time has to fit
 
-cdef extern from *:
-    """
-    #if defined(__GNUC__)
-    #define fastxent_prefetch(address) __builtin_prefetch((address), 0, 3)
-    #else
-    #define fastxent_prefetch(address) ((void)(address))
-    #endif
-    """
+cdef extern from "simd.h":
     void prefetch_line "fastxent_prefetch"(const char* address) noexcept nogil
 
 

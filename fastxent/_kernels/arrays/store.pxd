@@ -6,48 +6,7 @@ from fastxent._kernels.arrays.load cimport convert, copy_run, copy_elements
 from fastxent._kernels.job cimport BLOCK, FLOAT32, Job, Operand
 from fastxent._kernels.types cimport real
 
-cdef extern from *:
-    """
-    #if defined(__AVX512F__)
-    #include <immintrin.h>
-    #define FASTXENT_WIDTH 64
-    #define FASTXENT_STREAM(to, from) _mm512_stream_si512((__m512i*)(to), _mm512_loadu_si512(from))
-    #elif defined(__AVX__)
-    #include <immintrin.h>
-    #define FASTXENT_WIDTH 32
-    #define FASTXENT_STREAM(to, from) \\
-        _mm256_stream_si256((__m256i*)(to), _mm256_loadu_si256((const __m256i*)(from)))
-    #elif defined(__SSE2__)
-    #include <emmintrin.h>
-    #define FASTXENT_WIDTH 16
-    #define FASTXENT_STREAM(to, from) \\
-        _mm_stream_si128((__m128i*)(to), _mm_loadu_si128((const __m128i*)(from)))
-    #endif
-
-    /* memcpy past the caches: what is written is not read into them first. */
-    static inline void fastxent_stream(char* to, const char* from, Py_ssize_t size)
-    {
-    #ifdef FASTXENT_WIDTH
-        Py_ssize_t head = -(size_t)to % FASTXENT_WIDTH;
-        if (head > size)
-            head = size;
-        memcpy(to, from, head);
-        for (; head + FASTXENT_WIDTH <= size; head += FASTXENT_WIDTH)
-            FASTXENT_STREAM(to + head, from + head);
-        memcpy(to + head, from + head, size - head);
-    #else
-        memcpy(to, from, size);
-    #endif
-    }
-
-    /* Before another thread reads what was streamed. */
-    static inline void fastxent_fence(void)
-    {
-    #ifdef FASTXENT_WIDTH
-        _mm_sfence();
-    #endif
-    }
-    """
+cdef extern from "simd.h":
     void stream "fastxent_stream"(char* to, const char* source, Py_ssize_t size) noexcept nogil
     void fence "fastxent_fence"() noexcept nogil
 

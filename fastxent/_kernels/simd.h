@@ -1,0 +1,245 @@
+/*
+ * What Cython has no word for: the intrinsics and compiler macros of every instruction set.
+ *
+ * Each module of the kernels includes this file and is compiled with the flags of its own level. So the
+ * compiler's macros (__AVX512F__, __AVX2__, ...) say which level this is, and each section chooses by them.
+ * A function that a level does not have is a macro that does nothing, beside a constant that says so.
+ */
+#ifndef FASTXENT_SIMD_H
+#define FASTXENT_SIMD_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX__)
+#include <immintrin.h>
+#elif defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+/* ---- what a build must not have ------------------------------------------------------------ */
+
+#if defined(FASTXENT_FORBID_AVX) && defined(__AVX__)
+#error "AVX in the baseline: take -march=native out of CFLAGS, or FASTXENT_ALLOW_NATIVE=1"
+#endif
+#if defined(__FAST_MATH__)
+#error "-ffast-math breaks the promise of the same bits everywhere: take it out of CFLAGS"
+#endif
+
+/* ---- half precision ------------------------------------------------------------------------ */
+
+/* An instruction that no compiler finds in the loop below; as exact. */
+#if defined(__AVX512F__)
+#define fastxent_has_widen 1
+static inline void fastxent_widen(const uint16_t* source, float* target)
+{
+    _mm512_storeu_ps(target, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)source)));
+}
+#elif defined(__F16C__)
+#define fastxent_has_widen 1
+static inline void fastxent_widen(const uint16_t* source, float* target)
+{
+    _mm256_storeu_ps(target, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)source)));
+    _mm256_storeu_ps(target + 8, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)(source + 8))));
+}
+#else
+#define fastxent_has_widen 0
+#define fastxent_widen(source, target) ((void)(source))
+#endif
+
+/* ---- stores that bypass the caches --------------------------------------------------------- */
+
+#if defined(__AVX512F__)
+#define FASTXENT_WIDTH 64
+#define FASTXENT_STREAM(to, from) _mm512_stream_si512((__m512i*)(to), _mm512_loadu_si512(from))
+#elif defined(__AVX__)
+#define FASTXENT_WIDTH 32
+#define FASTXENT_STREAM(to, from) \
+    _mm256_stream_si256((__m256i*)(to), _mm256_loadu_si256((const __m256i*)(from)))
+#elif defined(__SSE2__)
+#define FASTXENT_WIDTH 16
+#define FASTXENT_STREAM(to, from) \
+    _mm_stream_si128((__m128i*)(to), _mm_loadu_si128((const __m128i*)(from)))
+#endif
+
+/* memcpy past the caches: what is written is not read into them first. */
+static inline void fastxent_stream(char* to, const char* from, Py_ssize_t size)
+{
+#ifdef FASTXENT_WIDTH
+    Py_ssize_t head = -(size_t)to % FASTXENT_WIDTH;
+    if (head > size)
+        head = size;
+    memcpy(to, from, head);
+    for (; head + FASTXENT_WIDTH <= size; head += FASTXENT_WIDTH)
+        FASTXENT_STREAM(to + head, from + head);
+    memcpy(to + head, from + head, size - head);
+#else
+    memcpy(to, from, size);
+#endif
+}
+
+/* Before another thread reads what was streamed. */
+static inline void fastxent_fence(void)
+{
+#ifdef FASTXENT_WIDTH
+    _mm_sfence();
+#endif
+}
+
+/* ---- prefetch ------------------------------------------------------------------------------ */
+
+#if defined(__GNUC__)
+#define fastxent_prefetch(address) __builtin_prefetch((address), 0, 3)
+#else
+#define fastxent_prefetch(address) ((void)(address))
+#endif
+
+/* ---- 4 x 4 transposes ---------------------------------------------------------------------- */
+
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define FASTXENT_SHUFFLES
+#endif
+#endif
+
+#ifndef FASTXENT_SHUFFLES
+#define FASTXENT_TILES 0
+#define fastxent_transpose4x4_rows(source, step, tile, tile_step) ((void)(source))
+#define fastxent_transpose4x4_tile(tile, tile_step, target, step) ((void)(tile))
+#else
+/* Squares of four rows of four floats that are turned at a time, side by side in registers. */
+#if defined(__AVX512F__)
+#define FASTXENT_TILES 4
+#elif defined(__AVX2__)
+#define FASTXENT_TILES 2
+#else
+#define FASTXENT_TILES 1
+#endif
+typedef float fastxent_four __attribute__((vector_size(16)));
+typedef float fastxent_row_group __attribute__((vector_size(16 * FASTXENT_TILES)));
+
+/* Of the eight floats that a and b have in each square s, those numbered i, j, k and l. */
+#define FASTXENT_AT(s, i) (((i) & 3) + 4 * (s) + ((i) >> 2) * 4 * FASTXENT_TILES)
+#define FASTXENT_IN(s, i, j, k, l) \
+    FASTXENT_AT(s, i), FASTXENT_AT(s, j), FASTXENT_AT(s, k), FASTXENT_AT(s, l)
+#if FASTXENT_TILES == 4
+#define FASTXENT_PICK(a, b, ...) \
+    __builtin_shufflevector(a, b, FASTXENT_IN(0, __VA_ARGS__), FASTXENT_IN(1, __VA_ARGS__), \
+                            FASTXENT_IN(2, __VA_ARGS__), FASTXENT_IN(3, __VA_ARGS__))
+#elif FASTXENT_TILES == 2
+#define FASTXENT_PICK(a, b, ...) \
+    __builtin_shufflevector(a, b, FASTXENT_IN(0, __VA_ARGS__), FASTXENT_IN(1, __VA_ARGS__))
+#else
+#define FASTXENT_PICK(a, b, ...) __builtin_shufflevector(a, b, FASTXENT_IN(0, __VA_ARGS__))
+#endif
+
+/* Turn each square. No compiler finds these shuffles, nor unrolls the loops there would be. */
+static inline void fastxent_transpose4x4(fastxent_row_group* x)
+{
+    fastxent_row_group low = FASTXENT_PICK(x[0], x[1], 0, 4, 1, 5);
+    fastxent_row_group low2 = FASTXENT_PICK(x[2], x[3], 0, 4, 1, 5);
+    fastxent_row_group high = FASTXENT_PICK(x[0], x[1], 2, 6, 3, 7);
+    fastxent_row_group high2 = FASTXENT_PICK(x[2], x[3], 2, 6, 3, 7);
+    x[0] = FASTXENT_PICK(low, low2, 0, 1, 4, 5);
+    x[1] = FASTXENT_PICK(low, low2, 2, 3, 6, 7);
+    x[2] = FASTXENT_PICK(high, high2, 0, 1, 4, 5);
+    x[3] = FASTXENT_PICK(high, high2, 2, 3, 6, 7);
+}
+
+/* Four floats of every fourth row, one square beside the other. */
+static inline fastxent_row_group fastxent_load_side_by_side(const float* row, Py_ssize_t step)
+{
+    fastxent_four x[FASTXENT_TILES];
+    for (int s = 0; s < FASTXENT_TILES; s++)
+        memcpy(&x[s], row + 4 * s * step, 16);
+#if FASTXENT_TILES == 4
+    typedef float two_squares __attribute__((vector_size(32)));
+    two_squares low = __builtin_shufflevector(x[0], x[1], 0, 1, 2, 3, 4, 5, 6, 7);
+    two_squares high = __builtin_shufflevector(x[2], x[3], 0, 1, 2, 3, 4, 5, 6, 7);
+    return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7,
+                                   8, 9, 10, 11, 12, 13, 14, 15);
+#elif FASTXENT_TILES == 2
+    return __builtin_shufflevector(x[0], x[1], 0, 1, 2, 3, 4, 5, 6, 7);
+#else
+    return x[0];
+#endif
+}
+
+static inline void fastxent_transpose4x4_rows(const float* source, Py_ssize_t step, float* tile,
+                                      Py_ssize_t tile_step)
+{
+    fastxent_row_group x[4];
+    x[0] = fastxent_load_side_by_side(source, step);
+    x[1] = fastxent_load_side_by_side(source + step, step);
+    x[2] = fastxent_load_side_by_side(source + 2 * step, step);
+    x[3] = fastxent_load_side_by_side(source + 3 * step, step);
+    fastxent_transpose4x4(x);
+    memcpy(tile, &x[0], sizeof x[0]);
+    memcpy(tile + tile_step, &x[1], sizeof x[0]);
+    memcpy(tile + 2 * tile_step, &x[2], sizeof x[0]);
+    memcpy(tile + 3 * tile_step, &x[3], sizeof x[0]);
+}
+
+static inline void fastxent_transpose4x4_tile(const float* tile, Py_ssize_t tile_step, float* target,
+                                      Py_ssize_t step)
+{
+    fastxent_row_group x[4];
+    memcpy(&x[0], tile, sizeof x[0]);
+    memcpy(&x[1], tile + tile_step, sizeof x[0]);
+    memcpy(&x[2], tile + 2 * tile_step, sizeof x[0]);
+    memcpy(&x[3], tile + 3 * tile_step, sizeof x[0]);
+    fastxent_transpose4x4(x);
+    for (int r = 0; r < 4; r++)
+        for (int s = 0; s < FASTXENT_TILES; s++)
+            memcpy(target + (4 * s + r) * step, (const float*)&x[r] + 4 * s, 16);
+}
+#endif
+
+/* ---- the levels and the processor: for engine.pyx, which setup.py tells of them ------------ */
+
+#ifdef FASTXENT_VERSION
+
+#ifndef FASTXENT_LEVELS
+#define FASTXENT_LEVELS(ROW)
+#endif
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <cpuid.h>
+#define FASTXENT_CPU_INIT() __builtin_cpu_init()
+/* gcc 10 and clang 18 cannot be asked for F16C: bit 29 of ECX of leaf 1 (Intel's manual, volume 2A, CPUID).
+   Whether the system saves the registers is part of the answer for AVX2. */
+static inline int fastxent_has_f16c(void)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && (c >> 29 & 1);
+}
+#else
+#define FASTXENT_CPU_INIT() ((void)0)
+#endif
+
+/* FASTXENT_LEVELS(ROW) is ROW(name, check) for each level beyond the baseline. */
+typedef struct {
+    const char* name;
+    int (*runs)(void);
+} fastxent_level;
+#define FASTXENT_RUNS(level, check) \
+    static int fastxent_runs_##level(void) { return check; }
+#define FASTXENT_ROW(level, check) {#level, fastxent_runs_##level},
+FASTXENT_LEVELS(FASTXENT_RUNS)
+static const fastxent_level fastxent_levels[] = {FASTXENT_LEVELS(FASTXENT_ROW){NULL, NULL}};
+
+#if defined(__clang__)
+#define FASTXENT_COMPILER __VERSION__
+#elif defined(__GNUC__)
+#define FASTXENT_COMPILER "gcc " __VERSION__
+#elif defined(_MSC_VER)
+#define FASTXENT_TEXT_(number) #number
+#define FASTXENT_TEXT(number) FASTXENT_TEXT_(number)
+#define FASTXENT_COMPILER "MSVC " FASTXENT_TEXT(_MSC_FULL_VER)
+#else
+#define FASTXENT_COMPILER "unknown"
+#endif
+
+#endif /* FASTXENT_VERSION */
+
+#endif /* FASTXENT_SIMD_H */
