@@ -1,4 +1,4 @@
-# The one entry of a level: a chunk of a job in, its partial sums out.
+# The entry point of a level: it takes a chunk of a job and returns partial sums.
 
 from fastxent._kernels.arrays.store cimport fence
 from fastxent._kernels.binary.chunk cimport run_positions
@@ -9,7 +9,7 @@ from fastxent._kernels.likelihood cimport flush_log1p
 
 
 cdef inline void run_chunk(const Job* job, Py_ssize_t number, Partial* partial) noexcept nogil:
-    """The chunk of that number. Half precision takes part as float32."""
+    """Run one chunk. Half precision is computed as float32."""
     cdef Py_ssize_t start = number * job.chunk
     cdef Py_ssize_t stop = min(start + job.chunk, job.positions)
     cdef double deferred[LANES]

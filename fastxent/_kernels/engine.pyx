@@ -1,4 +1,4 @@
-"""The binding: ndarrays and options in, a job for the kernels, its chunks run, one sum out.
+"""The binding: ndarrays and options become a job, the kernels run its chunks, and the sums are added.
 
 Compiled for the baseline, and the only module here that knows Python and NumPy.
 """
@@ -34,9 +34,9 @@ cnp.import_array()
 
 cdef enum:
     CHUNK = 65536           # positions, or elements of rows, per partial sum
-    MAX_CHUNKS = 4096      # beyond which chunks grow: the partial sums take constant memory
+    MAX_CHUNKS = 4096      # chunks grow beyond this, so that the partial sums take constant memory
     OPERANDS = 8
-    STREAMED = 1 << 25      # bytes of an output from which on no cache will have it later
+    STREAMED = 1 << 25      # an output of this many bytes leaves every cache
 
 cdef KernelTable* table = NULL
 
@@ -48,7 +48,7 @@ build_flags = dict(part.split(": ", 1) for part in BUILD_INFO.decode("ascii").sp
 
 
 def supported_levels() -> tuple:
-    """The levels that this processor, and its operating system, can run."""
+    """The levels that the processor and the operating system support."""
     cdef const Level* level = LEVELS
     cpu_init()
     names = ["baseline"]
@@ -60,7 +60,7 @@ def supported_levels() -> tuple:
 
 
 def set_kernels(capsule) -> None:
-    """Take the kernels of a level from now on."""
+    """Use the kernels of a level from now on."""
     global table
     table = <KernelTable*>PyCapsule_GetPointer(capsule, NULL)
 
@@ -77,7 +77,7 @@ cdef DType dtype_of(cnp.ndarray array) noexcept:
         return FLOAT16
     if number == cnp.NPY_BOOL:
         return BOOL
-    if number >= NPY_USERDEF:   # fastxent._checks lets no other pass
+    if number >= NPY_USERDEF:   # validation lets no other pass
         return BFLOAT16
     if number in (cnp.NPY_BYTE, cnp.NPY_SHORT, cnp.NPY_INT, cnp.NPY_LONG, cnp.NPY_LONGLONG):
         return INT8 if size == 1 else INT16 if size == 2 else INT32 if size == 4 else INT64
@@ -89,7 +89,7 @@ cdef DType dtype_of(cnp.ndarray array) noexcept:
 cdef void describe(cnp.ndarray array, int axis, int ndim, Operand* op) noexcept:
     """An array of `ndim` position dimensions, or fewer, and classes along `axis` unless it is < 0.
 
-    Where dimensions are missing they are the last ones, along which the array is repeated.
+    Missing dimensions are the last ones: the array is repeated along them.
     """
     cdef int d, position = 0
     op.data = <const char*>cnp.PyArray_DATA(array)
@@ -143,7 +143,7 @@ cdef void coalesce(Job* job, Operand** ops, int n_ops) noexcept nogil:
 
 
 cdef Py_ssize_t chunk_length(const Job* job) noexcept nogil:
-    """Positions per partial sum: of the shape alone, for the sum's bits hang on it."""
+    """Positions per partial sum: depends on the shape alone, since the sum's rounding depends on it."""
     cdef Py_ssize_t length = CHUNK
     if has_rows(job):
         if not (job.loss == CATEGORICAL and job.index_labels):
@@ -263,7 +263,7 @@ cdef class Task:
         self.n_ops += 1
 
     cdef bint is_large(self, output) noexcept:
-        """Whether an output, and none of it in place, leaves the caches before anybody reads it."""
+        """Whether an output is large and not in place: it leaves the caches before anybody reads it."""
         cdef Job* job = &self.job
         cdef Operand* source
         cdef Operand* target
@@ -279,11 +279,11 @@ cdef class Task:
 
     @property
     def elements(self) -> int:
-        """How much work there is."""
+        """How many elements there are, classes included."""
         return self.job.positions * self.job.classes
 
     def run(self, Py_ssize_t first, Py_ssize_t last) -> None:
-        """Run the chunks first .. last - 1; one that holds a fault is the last."""
+        """Run the chunks first .. last - 1; a chunk with an error is the last."""
         cdef Py_ssize_t number
         cdef KernelTable* functions = table
         with nogil:
@@ -295,7 +295,7 @@ cdef class Task:
     def sums(self) -> tuple:
         """The chunks' sums in their order: (total, its low part, weight, its low part, count).
 
-        Where a chunk holds a fault, the first one: (fault, position, class or -1).
+        Where a chunk has an error, the first one: (error code, position, class or -1).
         """
         cdef Py_ssize_t number
         cdef Partial* partial

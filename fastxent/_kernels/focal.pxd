@@ -1,9 +1,9 @@
-# Focal losses: a cross entropy times (1 - p)^gamma, p being the probability of what is so
+# Focal losses: a cross entropy times (1 - p)^gamma, where p is the probability of the true class
 # (Lin et al., Focal Loss for Dense Object Detection, 2017, https://arxiv.org/abs/1708.02002).
 #
-# 1 - p is never a difference: it comes of its own exponential, so that a loss of 1e-40 is as accurate
-# as one of 10. Everything is in float64, whatever the scores are. The derivatives are derived in
-# docs/theory_focal.rst.
+# 1 - p is never a difference. It comes from its own exponential, so that a loss of 1e-40 is as
+# accurate as one of 10. Everything is in float64, whatever the dtype of the scores.
+# docs/theory_focal.rst derives the derivatives.
 
 from libc.math cimport INFINITY
 from libc.stdint cimport uint64_t
@@ -20,8 +20,8 @@ from fastxent._kernels.types cimport bits_of_f64, f64_from_bits
 cdef inline double pow_unit(double x, double gamma) noexcept nogil:
     """x^gamma for 0 <= x <= 1 and gamma > 0, to about 1 + gamma / 2 ulp; subnormal x count as 0.
 
-    With x = 2^k m it is 2^(k gamma) m^gamma. Of gamma the first 26 bits are enough for the part of
-    k gamma that has to be exact; what is left of it, less its nearest integer, is small.
+    With x = 2^k m it is 2^(k gamma) m^gamma. The first 26 bits of gamma are enough for the part of
+    k gamma that has to be exact; the remainder, minus its nearest integer, is small.
     """
     cdef double high = f64_from_bits(bits_of_f64(gamma) & <uint64_t>0xFFFFFFFFF8000000)
     cdef double k = exponent_f64(x)
@@ -39,7 +39,7 @@ cdef inline double pow_unit(double x, double gamma) noexcept nogil:
 
 
 cdef inline void pow_unit_all(double* x, Py_ssize_t n, double gamma) noexcept nogil:
-    """x^gamma in place, 0 <= x <= 1 and gamma >= 0; the usual ones without a logarithm."""
+    """x^gamma in place, 0 <= x <= 1 and gamma >= 0; without a logarithm for 0, 1 and 2."""
     cdef Py_ssize_t i
     if gamma == 0.0:
         for i in range(n):
@@ -52,12 +52,12 @@ cdef inline void pow_unit_all(double* x, Py_ssize_t n, double gamma) noexcept no
             x[i] = pow_unit(x[i], gamma)
 
 
-# ---- two outcomes ----------------------------------------------------------------------------
-# All in terms of |z|: `right` is the label's share of the outcome that z is for, `wrong` of the other.
+# ---- two outcomes ---------------------------------------------------------------------------- All
+# in terms of |z|: `right` is the label's share of the outcome that z predicts, `wrong` of the other.
 
 
 cdef inline double balance(const Job* job, double label, double other) noexcept nogil:
-    """What alpha makes of a label; below 0, as in torchvision, there is none."""
+    """The weight that alpha gives a label; a negative alpha means none."""
     cdef double weight = job.alpha * label + (1.0 - job.alpha) * other
     return weight if job.alpha >= 0.0 else 1.0
 
@@ -65,7 +65,7 @@ cdef inline double balance(const Job* job, double label, double other) noexcept 
 cdef inline void load_one_minus_p(
     const double* z, const double* label, const double* other, int n, double* e, double* one_minus_p
 ) noexcept nogil:
-    """e^-|z|, and what probability is missing: y (1 - p) + (1 - y) p."""
+    """e^-|z| and 1 - p_t = y (1 - p) + (1 - y) p."""
     cdef Py_ssize_t i
     cdef double right, wrong
     for i in range(n):
@@ -96,7 +96,7 @@ cdef inline void binary_focal_gradients(
     const Job* job, const double* z, const double* label, const double* other, int n, double* grad,
     double* hess
 ) noexcept nogil:
-    """The derivatives of these losses, the second clipped below at the floor."""
+    """The derivatives of these losses, the second at least hess_floor."""
     cdef Py_ssize_t i
     cdef double e, size, right, wrong, big, small, entropy, ratio, weighed, first, second, scale
     cdef double gamma = job.gamma
@@ -110,10 +110,10 @@ cdef inline void binary_focal_gradients(
         big = 1.0 / (1.0 + e)
         small = e * big
         entropy = (label[i] + other[i]) * log1p_f64(e) + mul_zero_inf(wrong, size)
-        # Of what is missing: its derivative by |z|, over itself.
+        # The derivative of 1 - p_t by |z|, divided by 1 - p_t.
         ratio = (wrong - right) * big * (1.0 if wrong == 0.0 else e / (right * e + wrong))
         weighed = gamma * mul_zero_inf(ratio, entropy)
-        first = wrong - small       # that of the cross entropy
+        first = wrong - small       # the derivative of the cross entropy
         scale = balance(job, label[i], other[i])
         grad[i] = scale * hess[i] * (weighed + first) * (1.0 if z[i] > 0.0 else -1.0)
         second = hess[i] * (
@@ -127,7 +127,7 @@ cdef inline void binary_focal_gradients(
 
 
 cdef inline void focal_of_sum_exp(const Job* job, double* sum_exp, int n) noexcept nogil:
-    """The losses of up to ROWS rows, given the odds against their targets; alpha is not in them."""
+    """The losses of up to ROWS rows, without alpha, from sum e^(x - x_target) of the other classes."""
     cdef double one_minus_p[ROWS]
     cdef Py_ssize_t i
     for i in range(n):
@@ -140,7 +140,7 @@ cdef inline void focal_of_sum_exp(const Job* job, double* sum_exp, int n) noexce
 cdef inline void grad_weights_of_sum_exp(
     const Job* job, const double* sum_exp, int n, double* grad_weight
 ) noexcept nogil:
-    """What the gradients of the cross entropies of up to ROWS rows are multiplied by."""
+    """The factors from gradients of cross entropies to those of focal losses, for up to ROWS rows."""
     cdef Py_ssize_t i
     cdef double ratio
     for i in range(n):
@@ -152,9 +152,10 @@ cdef inline void grad_weights_of_sum_exp(
 
 
 cdef inline void softmax_of_classes(
-    double* x, Py_ssize_t m, double maximum, double rest, Py_ssize_t argmax, double* p, double* one_minus_p
+    double* x, Py_ssize_t m, double maximum, double rest, Py_ssize_t argmax, double* p,
+    double* one_minus_p
 ) noexcept nogil:
-    """p and 1 - p of m classes of a row, and -log p in the place of the logits.
+    """p and 1 - p of m classes of a row, and -log p in place of the logits.
 
     rest is the sum of e^(x - most) of all classes but the one at the top, which alone can have a p
     near 1: its 1 - p is the others' share, no difference.
@@ -164,7 +165,7 @@ cdef inline void softmax_of_classes(
     cdef Py_ssize_t i
     for i in range(m):
         d = difference(x[i], maximum, &err)
-        # What infinities lose is NaN, of which the exponential must not hear.
+        # The rounding error of infinities is NaN, which must not reach exp().
         err = err if d > -INFINITY else 0.0
         d = 0.0 if x[i] == maximum else d
         own = exp_nonpos_dd(d, err) / total
@@ -181,9 +182,9 @@ cdef inline void class_grad_weights(
     const Job* job, const double* p, const double* one_minus_p, const double* nll, Py_ssize_t m,
     double* q, double* grad_weight_deriv
 ) noexcept nogil:
-    """From what m classes weigh to what the pull of each is; and -p times its derivative by p.
+    """From the weights of m classes to their gradient weights, and -p times their derivatives by p.
 
-    The pull is q (1 - p)^gamma (1 + gamma r), where r = -p log p / (1 - p).
+    The gradient weight is q (1 - p)^gamma (1 + gamma r), where r = -p log p / (1 - p).
     """
     cdef double shrink[BLOCK]
     cdef double ratio, gamma = job.gamma
@@ -194,6 +195,8 @@ cdef inline void class_grad_weights(
     for i in range(m):
         ratio = 1.0 if one_minus_p[i] == 0.0 else mul_zero_inf(p[i], nll[i]) / one_minus_p[i]
         q[i] = q[i] * shrink[i]
-        grad_weight_deriv[i] = gamma * q[i] * (p[i] * (2.0 + (gamma - 1.0) * ratio) - ratio * one_minus_p[i])
+        grad_weight_deriv[i] = gamma * q[i] * (
+            p[i] * (2.0 + (gamma - 1.0) * ratio) - ratio * one_minus_p[i]
+        )
         grad_weight_deriv[i] = 0.0 if one_minus_p[i] == 0.0 else grad_weight_deriv[i] / one_minus_p[i]
         q[i] = q[i] * (1.0 + gamma * ratio)

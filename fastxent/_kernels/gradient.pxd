@@ -1,11 +1,11 @@
 # Gradients of the losses of logits, and the diagonals of their Hessians.
 #
-# They are written right after the losses of the same block were added up, while its logits are in L1:
-# the value is the loss's own, bit for bit. An output may be the logits' own array: nothing of a block,
-# or of a row, is written before all of it was read.
+# A block's derivatives are written right after its losses are added, while its logits are in L1. The
+# value is that of the loss, bit for bit. An output may overwrite the logits: a block, or a row, is read
+# completely before any of it is written.
 #
-# No difference of nearly equal numbers: with e = e^-|z|, sigma(z) - 1 is -e / (1 + e), and the target's
-# p - 1 is -rest / (1 + rest), where rest is the sum of the other classes' odds against it.
+# Nearly equal numbers are never subtracted. With e = e^-|z|, sigma(z) - 1 is -e / (1 + e). The target's
+# p - 1 is -s / (1 + s), where s is the sum of e^(x - x_target) over the other classes.
 
 from fastxent._kernels.binary.gradient cimport run_position_block
 from fastxent._kernels.categorical.gradient cimport run_row_block
@@ -16,7 +16,7 @@ from fastxent._kernels.types cimport real
 cdef inline void run_with_gradients(
     const Job* job, Py_ssize_t start, Py_ssize_t stop, Partial* partial, real* tag
 ) noexcept nogil:
-    """One chunk: its losses as without gradients, and these, block by block."""
+    """One chunk: the losses as without gradients, then the gradients, block by block."""
     cdef int n
     while start < stop:
         if has_rows(job):

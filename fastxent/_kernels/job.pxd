@@ -1,6 +1,6 @@
-# What the binding tells the kernels and what they tell it back: plain C structs, nothing of Python.
+# The structs between the binding and the kernels: plain C, nothing of Python.
 #
-# A *position* is one loss: an element of a binary batch, a row of a categorical one. Positions are
+# A *position* is one loss: an element of a binary batch, or a row of a categorical one. Positions are
 # numbered in C order over the (coalesced) shape of the losses, whatever the layout of the arrays.
 
 from libc.stdint cimport int64_t
@@ -11,11 +11,11 @@ cdef extern from "simd.h":
 cdef enum:
     MAX_NDIM = 64       # NumPy's own limit
     LANES = 32          # accumulators of every sum and product, on every level
-    BLOCK = 1024        # positions, or classes of one row, that are staged at a time: fits in L1
-    ROWS = 64           # rows of a categorical loss that are staged at a time
-    TILE_CLASSES = 32   # up to so many classes, a block of rows is transposed
+    BLOCK = 1024        # positions, or classes of one row, that are loaded at a time: fits in L1
+    ROWS = 64           # rows of a categorical loss that are loaded at a time
+    TILE_CLASSES = 32   # a block of rows with at most this many classes is transposed
 
-cdef enum DType:         # the element types that come in; the order is that of fastxent._checks.KINDS
+cdef enum DType:         # the element types of the inputs
     ABSENT
     BOOL
     INT8
@@ -31,7 +31,7 @@ cdef enum DType:         # the element types that come in; the order is that of 
     FLOAT32
     FLOAT64
 
-cdef enum Loss:         # the numbers are those of fastxent._options
+cdef enum Loss:         # which kernel runs
     BINARY
     BINARY_LOGITS
     CATEGORICAL
@@ -46,7 +46,7 @@ cdef enum NanPolicy:
     NAN_PROPAGATE
     NAN_OMIT
 
-cdef enum ErrorCode:        # the numbers are those of fastxent._faults
+cdef enum ErrorCode:        # what is wrong with an element
     NO_ERROR
     NAN_SCORE
     NAN_LABEL
@@ -60,7 +60,7 @@ cdef struct Operand:    # one array, as the kernels see it
     const char* data
     DType dtype
     int itemsize
-    bint byteswapped                    # of the other byte order
+    bint byteswapped                    # in the other byte order
     bint contiguous                     # one aligned, native run over all positions
     Py_ssize_t class_stride         # in bytes, along the classes
     Py_ssize_t stride[MAX_NDIM]     # in bytes, along the positions
@@ -71,8 +71,8 @@ cdef struct Job:        # one call
     bint want_losses    # reduction="none"
     bint index_labels   # class indices rather than a distribution per row
     bint full           # gaussian_nll with its constant
-    bint weights_only   # no loss is wanted: the sum of the weights of rows
-    bint nontemporal        # outputs are written past the caches
+    bint weights_only   # only the weights of rows are summed
+    bint nontemporal        # outputs bypass the caches
     bint has_ignore
     int64_t ignore_index
     double eps
@@ -103,11 +103,11 @@ cdef struct Partial:    # of one chunk; the sums are unevaluated pairs hi + lo
     double weight
     double weight_lo
     Py_ssize_t count
-    double* deferred        # while it is made: LANES odds of many rows, yet to be added
-    int n_deferred          # by how many blocks
+    double* deferred        # LANES factors whose log1p is not added yet
+    int n_deferred          # blocks in them
     ErrorCode error
     Py_ssize_t position
-    Py_ssize_t index    # of the class, where the fault has one, else -1
+    Py_ssize_t index    # the class of the error, or -1
 
 ctypedef void (*chunk_function)(const Job*, Py_ssize_t, Partial*) noexcept nogil
 
@@ -116,7 +116,7 @@ cdef struct KernelTable:      # what a level offers
 
 
 cdef inline bint is_half(DType dtype) noexcept nogil:
-    """Whether it is one of half precision."""
+    """Whether the dtype has half precision."""
     return dtype == FLOAT16 or dtype == BFLOAT16
 
 
@@ -126,10 +126,10 @@ cdef inline bint has_rows(const Job* job) noexcept nogil:
 
 
 cdef inline bint has_row_logits(const Job* job) noexcept nogil:
-    """Whether it is one of logits."""
+    """Whether a position is a row of logits."""
     return job.loss in (CATEGORICAL_LOGITS, CATEGORICAL_FOCAL)
 
 
 cdef inline bint is_index(const Job* job) noexcept nogil:
-    """Whether the loss is that of one class per row."""
+    """Whether each row has one target class and no smoothing."""
     return job.index_labels and job.label_smoothing == 0.0

@@ -1,7 +1,7 @@
 # Sums of logarithms as products: one logarithm for thousands of factors.
 #
-# -sum log q_i = -log prod q_i. The product is kept in float64 lanes; before it can underflow, its
-# exponents are taken off by their bits and added up as integers, which is exact.
+# -sum log q_i = -log prod q_i. The product is kept in float64 lanes. Before it can underflow, its
+# exponents are removed by their bits and added as integers, which is exact.
 
 from libc.stdint cimport uint64_t
 
@@ -13,11 +13,11 @@ from fastxent._kernels.numeric.sums cimport add, sum_lanes
 from fastxent._kernels.types cimport real, bits_of_f64, f64_from_bits
 
 cdef enum:
-    # Factors of a lane between two looks at the exponent: 1.2e-7^32 and 2.2e-16^16 do not underflow.
+    # Factors of a lane between two removals of the exponent: 1.2e-7^32 and 2.2e-16^16 do not underflow.
     F32_FACTORS = 32
     F64_FACTORS = 16
-    # A block whose -log2 is below this is left to the element by element logarithm: the rounding of
-    # 1024 products (2e-15) must be small beside the sum.
+    # A block whose -log2 is below this takes one logarithm per element instead: the rounding error of
+    # 1024 products (2e-15) must be small relative to the sum.
     MIN_BITS = 64
 
 cdef struct AllOnes:     # stands for labels that are all 1
@@ -29,7 +29,7 @@ cdef struct AllOnesClipped:        # the same, and each p is known to be in [eps
 cdef struct AllZeros:         # for labels that are all 0, and each p is known to be in [eps, 1 - eps]
     char unused
 
-ctypedef fused label:   # each a function of its own: a choice within the loop costs a quarter
+ctypedef fused label:   # one function for each: a branch in the loop costs 25 %
     float
     double
     AllOnes
@@ -54,13 +54,13 @@ cdef inline real clipped(real p, real low, real high) noexcept nogil:
 
 
 cdef inline bint has_bounds(double eps, const real* tag) noexcept nogil:
-    """Whether eps and 1 - eps are numbers of the type."""
+    """Whether the type represents eps and 1 - eps exactly."""
     cdef real one = 1, low = <real>eps
     return <double>low == eps and <double>(one - low) == 1.0 - eps
 
 
 cdef inline bint clip_block(const real* p, double eps, real* target) noexcept nogil:
-    """Clip a block to [eps, 1 - eps]; False where the type has not these bounds, or a p is no p."""
+    """Clip a block to [eps, 1 - eps]; False where the type lacks these bounds or a p is invalid."""
     cdef real one = 1, low = <real>eps
     cdef Py_ssize_t i
     if not has_bounds(eps, p) or not all_within(p, one, False):
@@ -75,7 +75,7 @@ cdef inline bint multiply_likelihoods(
 ) noexcept nogil:
     """Multiply in a block of p where y is 1 and 1 - p where it is 0.
 
-    False, and nothing done, where that would not be right to the last bits: a p that is out of
+    False, with nothing done, where the result would lose digits: a p that is out of
     [eps, 1 - eps] or NaN, a product that underflows, a sum too small for the products' rounding.
     """
     cdef double lanes[LANES]
@@ -113,9 +113,11 @@ cdef inline bint multiply_likelihoods(
         for j in range(LANES):
             bits = bits_of_f64(lanes[j])
             exponents += bits >> 52
-            # Right are exponent fields of 1 .. 1023: normal, positive, at most 1.
+            # Valid exponent fields are 1 .. 1023: normal, positive, at most 1.
             wrong |= ((bits >> 52) - 1) >> 10
-            mantissa[j] *= f64_from_bits((bits & <uint64_t>0xFFFFFFFFFFFFF) | <uint64_t>0x3FF0000000000000)
+            mantissa[j] *= f64_from_bits(
+                (bits & <uint64_t>0xFFFFFFFFFFFFF) | <uint64_t>0x3FF0000000000000
+            )
     for j in range(LANES):
         low = minimum[j] if minimum[j] < low else low
         high = maximum[j] if maximum[j] > high else high
@@ -160,7 +162,7 @@ cdef inline double log_one_plus(double* u) noexcept nogil:
 
 
 cdef inline void defer_log1p(const double* u, Partial* partial) noexcept nogil:
-    """Leave sum log(1 + u_j) to be added, each u_j in [0, 2^23]: one logarithm serves four blocks."""
+    """Defer sum log(1 + u_j), each u_j in [0, 2^23]: one logarithm serves four blocks."""
     cdef Py_ssize_t j
     if partial.n_deferred == 0:
         for j in range(LANES):
@@ -174,7 +176,7 @@ cdef inline void defer_log1p(const double* u, Partial* partial) noexcept nogil:
 
 
 cdef inline void flush_log1p(Partial* partial) noexcept nogil:
-    """Add what was left."""
+    """Add what was deferred."""
     if partial.n_deferred > 0:
         add(log_one_plus(partial.deferred), &partial.total, &partial.total_lo)
         partial.n_deferred = 0

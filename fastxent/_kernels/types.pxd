@@ -6,7 +6,7 @@ ctypedef fused real:
     float
     double
 
-ctypedef fused floating:    # of a label, whatever the scores are
+ctypedef fused floating:    # the type of a label, independent of the scores
     float
     double
 

@@ -1,8 +1,8 @@
-# What a full block holds, told by its bits: a float's order is that of its bits, with the sign on top,
-# so a difference of bits below zero marks what is out of range, NaN among it. Integers in lanes that are
-# or-ed vectorise on every level, and are no load for the units that add and multiply.
+# Range checks of full blocks by their bits. Floats of one sign are ordered as their bits are, with
+# the sign on top. So a negative difference of bits marks a value out of range, NaN included. Lanes of
+# integers combined by OR vectorise on every level, and leave the units that add and multiply free.
 #
-# A zero with a sign is taken for out of range: the careful road, which is asked then, knows better.
+# -0.0 counts as out of range here: the general path then decides.
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
@@ -18,7 +18,7 @@ ctypedef fused pattern:
 
 
 cdef inline bint bits_within(const void* x, pattern maximum, pattern sign) noexcept nogil:
-    """Whether no bits of a full block, but for those in `sign`, are above `maximum`."""
+    """Whether the bits of a full block, without those in `sign`, are at most `maximum`."""
     cdef pattern wrong[LANES]
     cdef pattern bits
     cdef const char* place = <const char*>x
@@ -38,7 +38,7 @@ cdef inline bint bits_within(const void* x, pattern maximum, pattern sign) noexc
 
 
 cdef inline bint all_within(const floating* x, floating maximum, bint absolute) noexcept nogil:
-    """Whether 0 <= x <= most, or |x| <= most, for a full block and a finite `maximum`."""
+    """Whether 0 <= x <= maximum, or |x| <= maximum, for a full block and a finite `maximum`."""
     if floating is float:
         return bits_within(x, bits_of_f32(maximum), <uint32_t>(0x80000000 if absolute else 0))
     else:
@@ -59,7 +59,7 @@ cdef inline floating largest(const floating* tag) noexcept nogil:
 
 
 cdef inline int outside(const double* x, int n, double low, double high) noexcept nogil:
-    """How many of x are not in [low, high]; a NaN is not."""
+    """How many of x are outside [low, high], NaN included."""
     cdef Py_ssize_t i
     cdef int found = 0
     for i in range(n):

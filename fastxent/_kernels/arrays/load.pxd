@@ -1,7 +1,7 @@
-# Staging: from an array of any type, layout and byte order to a short run of what a kernel works on.
+# Loading: an array of any type, layout and byte order becomes a short run of the kernel's own type.
 #
-# n loaders + m kernels, not n x m. A run is first made contiguous, aligned and native (`gather`; for
-# most arrays it is already, and nothing is copied), then converted (`as_double`, `as_real`, ...).
+# n loaders + m kernels, not n x m. `gather` makes a run contiguous, aligned and native; most arrays
+# are so already, and nothing is copied. Then `convert_dtype` converts it.
 
 from libc.stdint cimport (
     int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t,
@@ -36,7 +36,7 @@ ctypedef fused integer:
     uint32_t
     uint64_t
 
-ctypedef fused word:    # an element that is only moved
+ctypedef fused word:    # an element that is only copied
     uint8_t
     uint16_t
     uint32_t
@@ -52,7 +52,7 @@ cdef extern from "simd.h":
 cdef inline Py_ssize_t unravel_index(
     const Job* job, const Operand* op, Py_ssize_t position, Py_ssize_t* index
 ) noexcept nogil:
-    """The indices of a position and, returned, its offset in bytes."""
+    """Store the indices of a position and return its offset in bytes."""
     cdef Py_ssize_t offset = 0
     cdef int d
     for d in range(job.ndim - 1, -1, -1):
@@ -62,21 +62,23 @@ cdef inline Py_ssize_t unravel_index(
     return offset
 
 
-cdef inline const char* element_ptr(const Job* job, const Operand* op, Py_ssize_t position) noexcept nogil:
-    """Where the element, or the row, of a position begins."""
+cdef inline const char* element_ptr(
+    const Job* job, const Operand* op, Py_ssize_t position
+) noexcept nogil:
+    """The address of the element, or of the row, of a position."""
     cdef Py_ssize_t index[MAX_NDIM]
     if job.ndim == 1:
         return op.data + position * op.stride[0]
     return op.data + unravel_index(job, op, position, index)
 
 
-# ---- moving: strided, swapped, unaligned -> contiguous ---------------------------------------
+# ---- copying: strided, byteswapped, unaligned -> contiguous -----------------------------------
 
 
 cdef inline void copy_strided(
     const char* source, Py_ssize_t step, char* target, Py_ssize_t target_step, int n, word* unit
 ) noexcept nogil:
-    """n elements of the unit's size from one stride to another, by memcpy: alignment is not asked."""
+    """Copy n elements of the unit's size from one stride to another. memcpy needs no alignment."""
     cdef Py_ssize_t i
     cdef word value
     for i in range(n):
@@ -193,7 +195,7 @@ cdef inline void widen_bfloat16(const uint16_t* source, int n, real* target) noe
 
 
 cdef inline void widen_float16(const uint16_t* source, int n, real* target) noexcept nogil:
-    """Exponents are rebased by an exact product with 2^112, which gets subnormals right as well."""
+    """An exact product with 2^112 rebases the exponents, those of subnormals included."""
     cdef Py_ssize_t i, done = 0
     cdef uint32_t bits, special
     if real is float and has_widen_sixteen:
@@ -201,7 +203,7 @@ cdef inline void widen_float16(const uint16_t* source, int n, real* target) noex
         for i from 0 <= i < done by 16:
             widen_sixteen(source + i, target + i)
     for i in range(done, n):
-        # Sign and exponent are moved together; the exponent of infinities and NaN is then made full.
+        # Sign and exponent are shifted together; then infinities and NaN get the largest exponent.
         bits = (<uint32_t><int32_t><int16_t>source[i] << 13) & 0x8FFFFFFFu
         special = 0x7F800000u if <int32_t>(bits & 0x7FFFFFFFu) >= 0x0F800000 else 0u
         bits = bits_of_f32(f32_from_bits(bits) * <float>5.192296858534828e33) | special
@@ -209,7 +211,7 @@ cdef inline void widen_float16(const uint16_t* source, int n, real* target) noex
 
 
 cdef inline void widen(DType dtype, const uint16_t* source, int n, real* target) noexcept nogil:
-    """n elements of half precision, of either kind."""
+    """Convert n elements of half precision, of either format."""
     if dtype == FLOAT16:
         widen_float16(source, n, target)
     else:
@@ -217,12 +219,12 @@ cdef inline void widen(DType dtype, const uint16_t* source, int n, real* target)
 
 
 cdef inline uint16_t one_of_half(DType dtype) noexcept nogil:
-    """The bits of 1 in half precision, of either kind."""
+    """The bits of 1 in half precision, in either format."""
     return 0x3C00 if dtype == FLOAT16 else 0x3F80
 
 
 cdef inline void convert_dtype(DType dtype, const void* source, int n, real* target) noexcept nogil:
-    """n elements of any kind, as the kernels' own type."""
+    """Convert n elements of any dtype to the kernels' own type."""
     if dtype == FLOAT64:
         convert(<const double*>source, n, target)
     elif dtype == FLOAT32:
@@ -258,7 +260,7 @@ cdef inline bint is_real(DType dtype, const real* tag) noexcept nogil:
 cdef inline void load(
     const Job* job, const Operand* op, Py_ssize_t start, int n, void* scratch, real* target
 ) noexcept nogil:
-    """n positions, copied: the target may be written to."""
+    """Copy n positions: the target may be written to."""
     convert_dtype(op.dtype, gather(job, op, start, n, scratch), n, target)
 
 
@@ -297,7 +299,7 @@ cdef inline double load_one(const Operand* op, const char* place) noexcept nogil
 cdef inline void indices_of(const integer* source, int n, int64_t* target) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        # A uint64 of 2^63 or more turns negative, which no class is.
+        # A uint64 of 2^63 or more becomes negative, which is never a class.
         target[i] = <int64_t>source[i]
 
 
@@ -325,7 +327,7 @@ cdef inline void load_indices(
 
 
 cdef inline bint zero_or_one_of_integers(const integer* source, int n, real* target) noexcept nogil:
-    """Integers to 0.0 and 1.0; False where another value is among them."""
+    """Convert integers 0 and 1; False where there is another value."""
     cdef Py_ssize_t i
     cdef integer seen = 0
     for i in range(n):
@@ -340,7 +342,7 @@ cdef inline bint zero_or_one_of_integers(const integer* source, int n, real* tar
 cdef inline bint zero_or_one_of_halves(
     const uint16_t* source, uint16_t one, int n, real* target
 ) noexcept nogil:
-    """The same of numbers of half precision, by their bits."""
+    """The same for half precision, by its bits."""
     cdef Py_ssize_t i
     cdef uint16_t seen = 0
     for i in range(n):
@@ -358,12 +360,12 @@ cdef inline bint all_zero_or_one(const floating* source, int n) noexcept nogil:
     cdef floating off, sum_off = 0
     cdef Py_ssize_t i, j
     if source[0] * source[0] != source[0]:
-        return False    # mostly the first soft label tells
+        return False    # usually the first label of a soft block shows it
     for j in range(LANES):
         lanes[j] = 0
     for i from 0 <= i <= n - LANES by LANES:
         for j in range(LANES):
-            # x x - x is 0 for 0 and 1 alone, and NaN sticks in a sum.
+            # x x - x is 0 only for 0 and 1, and a sum keeps a NaN.
             off = source[i + j] * source[i + j] - source[i + j]
             lanes[j] += -off if off < 0 else off
     for i in range(n - n % LANES, n):

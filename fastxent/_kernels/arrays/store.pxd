@@ -1,4 +1,4 @@
-# Where results are written: runs of losses, and bytes past the caches.
+# Storing results: runs of losses and of derivatives, past the caches where they are large.
 
 from libc.string cimport memcpy
 
@@ -14,7 +14,7 @@ cdef extern from "simd.h":
 cdef inline void write(
     const Job* job, char* place, const void* source, Py_ssize_t size
 ) noexcept nogil:
-    """One run of bytes."""
+    """Write one run of bytes."""
     if job.nontemporal:
         stream(place, <const char*>source, size)
     else:
@@ -24,7 +24,7 @@ cdef inline void write(
 cdef inline void store(
     const Job* job, const Operand* op, Py_ssize_t start, int n, const double* source
 ) noexcept nogil:
-    """n doubles into an output of float32 or float64."""
+    """Store n doubles into an output of float32 or float64."""
     cdef float narrow[1024]
     cdef char* target
     if op.dtype == FLOAT32:
@@ -44,7 +44,7 @@ cdef inline void store(
 cdef inline void store_grad(
     const Job* job, const Operand* op, Py_ssize_t start, int n, const real* source
 ) noexcept nogil:
-    """n positions into an output of the source's type."""
+    """Store n positions into an output of the source's type."""
     if op.contiguous:
         write(job, <char*>op.data + start * op.itemsize, source, n * sizeof(real))
     else:
@@ -54,7 +54,7 @@ cdef inline void store_grad(
 cdef inline void store_grad_classes(
     const Job* job, const Operand* op, const char* row, Py_ssize_t first, int m, const real* source
 ) noexcept nogil:
-    """m classes of a row into an output of the source's type."""
+    """Store m classes of a row into an output of the source's type."""
     cdef char* place = <char*>row + first * op.class_stride
     if op.class_stride == op.itemsize and not op.byteswapped:
         write(job, place, source, m * sizeof(real))

@@ -1,4 +1,5 @@
-# Rows of few classes to a tile, tile[k * ROWS + i], in which SIMD goes over the rows; and back.
+# Transposes rows of few classes into a tile, tile[k * ROWS + i], so that SIMD runs over the rows, and
+# back.
 
 from fastxent._kernels.job cimport ROWS
 from fastxent._kernels.types cimport real
@@ -39,7 +40,9 @@ cdef inline void rows_of_tile(const real* tile, Py_ssize_t classes, real* target
             for k from 0 <= k < classes by 4:
                 column = min(k, classes - 4)
                 for i from 0 <= i < ROWS by 4 * TILES:
-                    transpose4x4_tile(tile + column * ROWS + i, ROWS, target + i * classes + column, classes)
+                    transpose4x4_tile(
+                        tile + column * ROWS + i, ROWS, target + i * classes + column, classes
+                    )
             return
     for i in range(ROWS):
         for k in range(classes):

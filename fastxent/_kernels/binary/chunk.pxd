@@ -1,5 +1,5 @@
 # Losses of one number per position: binary cross entropy, from probabilities and from logits, its focal
-# variant, and the Gaussian negative log-likelihood. Each block goes the fastest road that serves it.
+# variant, and the Gaussian negative log-likelihood. Each block takes the fastest path that serves it.
 
 from fastxent._kernels.arrays.load cimport hard_labels
 from fastxent._kernels.binary.fast cimport fast_block, has_normal_eps, has_fast_path
@@ -10,7 +10,7 @@ from fastxent._kernels.types cimport real
 
 
 cdef inline bint are_hard(const Job* job, Py_ssize_t start) noexcept nogil:
-    """Whether the labels of a full block are 0 and 1 only."""
+    """Whether all labels of a full block are 0 or 1."""
     cdef double labels[BLOCK]
     cdef double scratch[BLOCK]
     return hard_labels(job, start, BLOCK, scratch, labels) != NULL
@@ -21,8 +21,9 @@ cdef inline void run_positions(
 ) noexcept nogil:
     """One chunk of a loss of one number per position.
 
-    Logarithms in the scores' own type are for single losses and for sums of many; a short rest,
-    and a block whose product was declined (losses so small that it would not do), get float64.
+    Single losses and sums of many take logarithms in the scores' own type. A short remainder,
+    and a block
+    whose losses are too small for a product, take float64.
     """
     cdef Product product
     cdef int n

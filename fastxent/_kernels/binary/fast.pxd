@@ -1,7 +1,6 @@
-# Binary losses on the fast roads: full blocks with hard labels, mostly. Each function returns
-# False, and has done nothing, where its road does not serve. A plain mean or sum goes by products
-# (product.pxd), at the speed of memory; with weights or reduction="none" each element has a
-# logarithm of its own.
+# The fast paths of binary losses: mostly full blocks with hard labels. A function whose path does not
+# serve returns False and has done nothing. A plain mean or sum is a product (likelihood.pxd), at the
+# speed of memory. With weights or reduction="none" each element takes its own logarithm.
 
 from libc.math cimport INFINITY
 from libc.stdint cimport uint16_t
@@ -16,16 +15,19 @@ from fastxent._kernels.job cimport (
     ABSENT, BFLOAT16, BINARY, BINARY_LOGITS, BLOCK, FLOAT16, FLOAT32, FLOAT64, Job, LANES, Partial,
 )
 from fastxent._kernels.likelihood cimport (
-    clip_block, AllOnesClipped, clipped, has_bounds, log_one_plus, AllZeros, multiply_likelihoods, Product,
+    clip_block, AllOnesClipped, clipped, has_bounds, log_one_plus, AllZeros, multiply_likelihoods,
+    Product,
 )
 from fastxent._kernels.numeric.clipped_log cimport clip, share_err
-from fastxent._kernels.numeric.generic cimport exp_minus_abs, exponent, log1p_unit, log_of_parts, mantissa
+from fastxent._kernels.numeric.generic cimport (
+    exp_minus_abs, exponent, log1p_unit, log_of_parts, mantissa,
+)
 from fastxent._kernels.numeric.sums cimport add, sum_lanes, lane_sum
 from fastxent._kernels.types cimport floating, real
 
 
 cdef inline bint has_fast_path(const Job* job) noexcept nogil:
-    """Whether full blocks may take a fast road."""
+    """Whether full blocks may take a fast path."""
     return (
         (job.loss == BINARY or job.loss == BINARY_LOGITS)
         and job.mask.dtype == ABSENT
@@ -35,7 +37,7 @@ cdef inline bint has_fast_path(const Job* job) noexcept nogil:
 
 
 cdef inline bint has_normal_eps(const Job* job, real* tag) noexcept nogil:
-    """Whether 1 / eps is a number in the type at hand: what is clipped by it has a cheap logarithm."""
+    """Whether eps is a normal number of the type: then every clipped p has the cheap logarithm."""
     if real is float:
         return job.loss != BINARY or job.eps >= 1.1754943508222875e-38
     else:
@@ -55,7 +57,7 @@ cdef inline bint has_short_rest(const Job* job) noexcept nogil:
 cdef inline bint add_half_likelihoods(
     const Job* job, Py_ssize_t start, Product* product, real* tag
 ) noexcept nogil:
-    """`add_likelihoods` of half precision, whose eps is large: all are clipped at once."""
+    """`add_likelihoods` for half precision, whose eps is large: all elements are clipped at once."""
     cdef real labels[BLOCK]
     cdef real p[BLOCK]
     cdef double scratch[BLOCK]
@@ -75,7 +77,7 @@ cdef inline bint add_half_likelihoods(
 cdef inline bint add_likelihoods(
     const Job* job, Py_ssize_t start, Product* product, real* tag
 ) noexcept nogil:
-    """Multiply in one full block of probabilities with hard labels; clipped where there is a need."""
+    """Multiply in one full block of probabilities with hard labels, clipped where necessary."""
     cdef real labels[BLOCK]
     cdef real scores[BLOCK]
     cdef double scratch[BLOCK]
@@ -93,7 +95,7 @@ cdef inline bint add_likelihoods(
 cdef inline bint softplus_of(
     const Job* job, Py_ssize_t start, const real* z, const real* y, real* exps, Partial* partial
 ) noexcept nogil:
-    """The same of a block that is staged; e^-|z| is left in power."""
+    """The same for a loaded block; stores e^-|z| in exps."""
     cdef double u[LANES]
     cdef double linear[LANES]
     cdef real zero = 0
@@ -112,7 +114,7 @@ cdef inline bint softplus_of(
         for j in range(LANES):
             e = <double>exps[i + j]
             u[j] = u[j] + (e + u[j] * e)
-            # Exact in either type, y being 0 or 1.
+            # Exact in either type, since y is 0 or 1.
             linear[j] += <double>((z[i + j] if z[i + j] > zero else zero) - z[i + j] * y[i + j])
     total = sum_lanes(linear) + log_one_plus(u)
     if not total < INFINITY:
@@ -140,7 +142,7 @@ cdef inline bint add_softplus(
 cdef inline void probability_losses(
     const real* p, const real* y, real eps, const Prefetch* next, real* loss
 ) noexcept nogil:
-    """-log of the probability of what happened, of a block whose probabilities are in [0, 1].
+    """-log of the true outcome's probability, for a block whose probabilities are in [0, 1].
 
     Two loops: a processor looks only some 200 operations ahead, which is less than five of the
     logarithms are long. Cut in two, more of them are under way at a time: a third faster.
@@ -171,7 +173,7 @@ cdef inline void probability_losses(
 cdef inline void softplus_losses(
     const real* z, const real* y, const Prefetch* next, real* loss
 ) noexcept nogil:
-    """log(1 + e^z) - z y, of a block whose logits are finite."""
+    """log(1 + e^z) - z y, for a block whose logits are finite."""
     cdef real exps[BLOCK]
     cdef real zero = 0
     cdef Py_ssize_t i, j
@@ -186,7 +188,7 @@ cdef inline void softplus_losses(
 
 
 cdef inline bint direct_losses(const Job* job, Py_ssize_t start, real* loss) noexcept nogil:
-    """The losses of a full block; False where labels are not hard or a score is out of the ordinary."""
+    """The losses of a full block; False where a label is not hard or a score is not ordinary."""
     cdef real labels[BLOCK]
     cdef real scores[BLOCK]
     cdef double scratch[BLOCK]
@@ -212,7 +214,7 @@ cdef inline bint direct_losses(const Job* job, Py_ssize_t start, real* loss) noe
 cdef inline bint add_soft_losses(
     const Job* job, Py_ssize_t start, Product* product, Partial* partial, real* tag
 ) noexcept nogil:
-    """Add a full block of probabilities with soft labels of their own type; False where not done.
+    """Add a full block of probabilities with soft labels of their type; False where it does not serve.
 
     With m the smaller of p and 1 - p, and v the label's share of it,
     -y log p - (1 - y) log(1 - p) = -log(1 - m) + v log((1 - m) / m): the first term goes into the
@@ -239,7 +241,7 @@ cdef inline bint add_soft_losses(
     y = view(job, &job.labels, start, BLOCK, scratch, labels)
     if not all_within(p, one, False) or not all_within(y, one, False):
         return False
-    # Labels of more digits than the scores: by their value, not their dtype, for the same bits.
+    # Labels with more digits than the scores: their value decides, not their dtype, for the same bits.
     if job.labels.dtype == FLOAT64:
         exact = view(job, &job.labels, start, BLOCK, scratch, wide)
         for i in range(BLOCK):
@@ -262,7 +264,7 @@ cdef inline bint add_soft_losses(
         prefetch_operand_unrolled(&next, OF_LABELS, i)
         for j in range(LANES):
             share[i + j] *= log_of_parts(f[i + j], nothing, k[i + j])
-    next.size[OF_SCORES] = next.size[OF_LABELS] = 0     # both are on their way
+    next.size[OF_SCORES] = next.size[OF_LABELS] = 0     # both are prefetched already
     if not multiply_likelihoods(<const real*>scores, <const AllZeros*>NULL, 0.0, &next, product):
         return False
     add(lane_sum(share, BLOCK), &partial.total, &partial.total_lo)
@@ -338,7 +340,7 @@ cdef inline bint add_direct_losses(
 cdef inline bint fast_block(
     const Job* job, Py_ssize_t start, Product* product, Partial* partial, real* tag
 ) noexcept nogil:
-    """A full block on a fast road; False, and nothing done, where that does not serve."""
+    """A full block on a fast path; False, with nothing done, where none serves."""
     cdef bint done
     if job.want_losses or job.weight.dtype != ABSENT:
         if not add_direct_losses(job, start, partial, tag):

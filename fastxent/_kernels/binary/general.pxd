@@ -1,6 +1,6 @@
-# Binary losses, and the Gaussian one, on the careful road: any block, in float64 buffers. It takes
-# masks, soft labels, options, the last block and whatever the fast roads decline, and finds and
-# names faults.
+# The general path of binary losses and of the Gaussian one: any block, in float64 buffers. It takes
+# masks, soft labels, options, the last block and whatever the fast paths decline, and it finds the
+# errors.
 
 from libc.math cimport INFINITY
 from libc.stdint cimport uint8_t
@@ -23,28 +23,28 @@ from fastxent._kernels.numeric.sums cimport add_losses, apply_weights, mul_zero_
 from fastxent._kernels.types cimport real
 
 cdef enum:
-    PART = 512      # positions of the careful road at a time: six buffers of float64 in L1
+    PART = 512      # positions at a time: six buffers of float64 in L1
 
 
-cdef struct Block:      # one block on its way: float64, whatever came in
+cdef struct Block:      # one loaded block, in float64
     double score[PART]
     double label[PART]
-    double other[PART]      # 1 - label, not of the rounded label where that is smoothed
+    double other[PART]      # 1 - label, from the label before smoothing rounds it
     double weight[PART]
     double scale[PART]     # pos_weight, or the variance
     double loss[PART]
     double scratch[PART]
     int n
-    int count               # positions that take part
+    int count               # positions that count
     bint weighted
     bint hard               # labels of 0 and 1 only
 
 
-# ---- bringing a block in ----------------------------------------------------------------------
+# ---- loading a block -------------------------------------------------------------------------
 
 
 cdef inline void apply_mask(Block* block, const uint8_t* keep, bint omit_nan) noexcept nogil:
-    """Neutral values and weight 0 for what is masked, and for NaN where it is to be omitted."""
+    """Neutral values and weight 0 where the mask is False, and for NaN that is omitted."""
     cdef Py_ssize_t i
     cdef bint valid
     block.count = 0
@@ -70,7 +70,7 @@ cdef inline double scale_lower(const Job* job) noexcept nogil:
 cdef inline bint error_at(
     const Job* job, const Block* block, int i, Partial* partial
 ) noexcept nogil:
-    """Name what is wrong with element i, if anything is."""
+    """Find the error of element i, if it has one."""
     cdef double x = block.score[i], y = block.label[i]
     cdef bint strict = job.nan_policy != NAN_PROPAGATE
     partial.error = NO_ERROR
@@ -102,7 +102,7 @@ cdef inline void smooth(double* label, int n, double smoothing) noexcept nogil:
 cdef inline bint load_block(
     const Job* job, Py_ssize_t start, Block* block, Partial* partial
 ) noexcept nogil:
-    """Bring one block in and check it; False, with the fault noted, where it is bad."""
+    """Load and check one block; False, with the error stored, where it is invalid."""
     cdef Py_ssize_t i
     cdef int n = block.n
     cdef bint bounded = job.loss != GAUSSIAN
@@ -157,11 +157,11 @@ cdef inline bint load_block(
     return True
 
 
-# ---- its losses -------------------------------------------------------------------------------
+# ---- losses ----------------------------------------------------------------------------------
 
 
 cdef inline void hard_probability_losses(Block* block, real eps) noexcept nogil:
-    """-log of the probability of what happened."""
+    """-log of the true outcome's probability."""
     cdef real p[PART]
     cdef real y[PART]
     cdef Py_ssize_t i
@@ -229,7 +229,7 @@ cdef inline void gaussian_losses(Block* block, bint full) noexcept nogil:
 
 
 cdef inline void block_losses(const Job* job, Block* block, real* tag) noexcept nogil:
-    """The losses of a staged block, their logarithms in the tag's type."""
+    """The losses of a loaded block, with logarithms in the tag's type."""
     if job.loss == BINARY:
         if block.hard:
             hard_probability_losses(block, <real>job.eps)
@@ -248,7 +248,7 @@ cdef inline void block_losses(const Job* job, Block* block, real* tag) noexcept 
 cdef inline bint general_block(
     const Job* job, Py_ssize_t start, int n, Partial* partial, real* tag
 ) noexcept nogil:
-    """Element by element, in parts; False where one holds a fault."""
+    """Element by element, in parts; False where an element has an error."""
     cdef Block block
     cdef int done
     for done from 0 <= done < n by PART:

@@ -1,5 +1,5 @@
-# Derivatives of losses of one logit per position. As with the losses, full blocks with hard labels go
-# by lanes of the scores' own type, and everything else by float64.
+# Derivatives of losses of one logit per position. As for the losses, full blocks with hard labels use
+# lanes of the scores' own type, and everything else uses float64.
 
 from fastxent._kernels.arrays.bounds cimport all_within
 from fastxent._kernels.arrays.store cimport store_grad
@@ -17,7 +17,7 @@ from fastxent._kernels.types cimport real
 
 
 cdef inline bint load_factors(const Job* job, Py_ssize_t start, real* factor) noexcept nogil:
-    """What the slopes of a full block are multiplied by; False where that is out of the ordinary."""
+    """The factors of a full block's gradients; False where one is not ordinary."""
     cdef double weight[BLOCK]
     cdef double scratch[BLOCK]
     cdef double scale = job.grad_scale
@@ -37,9 +37,9 @@ cdef inline bint load_factors(const Job* job, Py_ssize_t start, real* factor) no
 cdef inline bint fast_gradient_block(
     const Job* job, Py_ssize_t start, Partial* partial, real* tag
 ) noexcept nogil:
-    """Losses and slopes of a full block with hard labels; False, and nothing done, elsewhere.
+    """Losses and gradients of a full block with hard labels; False, with nothing done, otherwise.
 
-    The losses are summed as `fast_block` does, of the same exponentials.
+    The losses are summed as in `fast_block`, from the same exponentials.
     """
     cdef real labels[BLOCK]
     cdef real scores[BLOCK]
@@ -68,7 +68,7 @@ cdef inline bint fast_gradient_block(
     for i in range(BLOCK):
         e = exps[i]
         against = -z[i] if y[i] != zero else z[i]
-        part = factor[i] / (one + e)    # one division: of a choice of numerators gcc makes two
+        part = factor[i] / (one + e)    # one division: gcc makes two of a choice of numerators
         part = part if against > zero else e * part
         grad[i] = -part if y[i] != zero else part
     if job.hess.dtype != ABSENT:
@@ -83,7 +83,7 @@ cdef inline bint fast_gradient_block(
 cdef inline void logit_gradients(Block* block) noexcept nogil:
     """(1 - y) sigma(z) - w y sigma(-z) into loss, and its derivative into scratch.
 
-    Both as the better of two forms: what is small of sigma(z) and sigma(-z) is never a difference.
+    Both take the better of two forms: the smaller of sigma(z) and sigma(-z) is never a difference.
     """
     cdef Py_ssize_t i
     cdef double z, e, small, hit, total, grad, hess

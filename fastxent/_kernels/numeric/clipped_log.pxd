@@ -5,12 +5,12 @@ from fastxent._kernels.types cimport real
 
 
 cdef inline real share_err(real err, real complement) noexcept nogil:
-    """lost / a, nearly, a being 1 - complement: where something is lost, a is above 1/2."""
+    """About err / a, where a = 1 - complement: err is 0 unless a is above 1/2."""
     return err + err * complement
 
 
 cdef inline void clip(real* a, real complement, real* err, real eps) noexcept nogil:
-    """Clip the probability a + lost to [eps, 1 - eps], given 1 - a as well; a NaN stays.
+    """Clip the probability a + err to [eps, 1 - eps], given 1 - a as well; a NaN stays.
 
     That a is beyond 1 - eps is seen on its complement, which tells what lies closer to 1 than a
     float can; 1 - eps itself goes along with its rounding error, too.
@@ -25,8 +25,8 @@ cdef inline void clip(real* a, real complement, real* err, real eps) noexcept no
 
 
 cdef inline real minus_log(real a, real complement, real err, real eps) noexcept nogil:
-    """-log of the probability a + lost, clipped to [eps, 1 - eps], given 1 - a as well."""
+    """-log of the probability a + err, clipped to [eps, 1 - eps], given 1 - a as well."""
     cdef real zero = 0
     clip(&a, complement, &err, eps)
-    # 0 - 0, not -0: no loss is below zero.
+    # 0 - 0 gives 0, not -0: no loss is below zero.
     return zero - log_plus(a, share_err(err, complement))

@@ -1,14 +1,15 @@
 """exp and log for the kernels: no branches, no tables, no libm, no fused multiply-add.
 
 Each function is a scalar; a loop over it becomes SIMD, and gives the same bits at every level.
-"wide" works in float64, "narrow" in float32, where a vector holds twice as many lanes.
+*_f64 works in float64, *_f32 in float32, where a vector holds twice as many lanes.
 
-- decay_*(x) is e^x for x <= 0; odds_*(x) is e^x times a power of two, over most of a float's range.
+- exp_nonpos_*(x) is e^x for x <= 0. exp_scaled_*(x) is e^x times a power of two, for most of a float's
+  range.
 - log_*(x) takes every x; logn_*(x) only a finite x > 0 that is not subnormal, and is cheaper.
-- A trailing 2 marks an argument in two parts, x + lo, where |lo| is at most an ulp of x. In odds
-  and decay lo may be NaN where x is infinite: a two-sum leaves that.
+- *_dd takes an argument in two parts, x + lo, where |lo| is at most an ulp of x. exp_scaled and
+  exp_nonpos accept a lo of NaN where x is infinite: a two-sum gives that.
 
-Inside, a part that is not there is -0.0, as compilers drop a + -0.0 (a + 0.0 they must keep).
+A part that is absent is -0.0: compilers drop a + -0.0, and must keep a + 0.0.
 Polynomials go up in pairs of terms: shorter chains than Horner's, a quarter faster.
 
 The polynomials come from tools/fit_polynomials.py.
@@ -23,7 +24,7 @@ from fastxent._kernels.types cimport bits_of_f32, f32_from_bits, bits_of_f64, f6
 # ---- exp -----------------------------------------------------------------------------------
 # x = k ln 2 + r, |r| <= ln 2 / 2. Adding 1.5 * 2^52 (2^23 in float32) to x / ln 2 leaves k in the
 # low bits of the sum. The high part of ln 2 is short, so high = x - k * ln2_high is exact, and so
-# is 1 + high with what it lost: only small terms round before the last addition.
+# is 1 + high with its rounding error: only small terms round before the last addition.
 
 cdef inline double _exp_f64(double x, double lo, double k) noexcept nogil:
     """e^(x + lo - k ln 2)."""
@@ -55,7 +56,7 @@ cdef inline double exp_nonpos_f64(double x) noexcept nogil:
 
 
 cdef inline double exp_scaled_f64(double x, double lo) noexcept nogil:
-    """2^64 e^(x + lo); 0 for x < -745, which is none beside 1, infinite for x > 660 and for NaN."""
+    """2^64 e^(x + lo); 0 for x < -745, infinite for x > 660 and for NaN."""
     cdef double shifted = x * 1.4426950408889634 + 6755399441055808.0
     cdef double y = _exp_f64(x, lo, shifted - 6755399441055808.0)
     y = f64_from_bits(bits_of_f64(y) + (bits_of_f64(shifted) << 52))
@@ -77,7 +78,7 @@ cdef inline float _exp_f32(float x, float lo, float k) noexcept nogil:
 
 
 cdef inline float exp_scaled_f32(float x, float lo) noexcept nogil:
-    """2^24 e^(x + lo); 0 for x < -102, which is none beside 1, infinite for x > 70 and for NaN."""
+    """2^24 e^(x + lo); 0 for x < -102, infinite for x > 70 and for NaN."""
     cdef float minimum = -102.0, maximum = 70.0, per_ln2 = 1.4426950216293335
     cdef float zero = 0.0, infinity = INFINITY
     cdef float shift = 12582936.0  # 1.5 * 2^23 + 24
@@ -111,7 +112,7 @@ cdef inline uint64_t _centred_f64(double x) noexcept nogil:
 cdef inline double mantissa_f64(double x) noexcept nogil:
     """m of x = 2^k m, sqrt 1/2 <= m < sqrt 2; x is finite, > 0, not subnormal."""
     return f64_from_bits((_centred_f64(x) & <uint64_t> 0x000FFFFFFFFFFFFF)
-                     + <uint64_t> 0x3FE6A09E667F3BCD)
+                         + <uint64_t> 0x3FE6A09E667F3BCD)
 
 
 cdef inline double exponent_f64(double x) noexcept nogil:
@@ -120,7 +121,7 @@ cdef inline double exponent_f64(double x) noexcept nogil:
     return f64_from_bits((_centred_f64(x) >> 52) | <uint64_t> 0x4330000000000000) - 4503599627371519.0
 
 
-@cython.cdivision(True)  # otherwise a branch looks for a zero divisor, and nothing vectorises
+@cython.cdivision(True)  # otherwise a test for a zero divisor keeps the loop from vectorising
 cdef inline double _log_f64(double f, double lo, double k) noexcept nogil:
     """k ln 2 + log(1 + f) + lo."""
     cdef double s = f / (2.0 + f)
@@ -131,7 +132,7 @@ cdef inline double _log_f64(double f, double lo, double k) noexcept nogil:
     p = p * zz + (0.39999999999416597 * z + 0.6666666666666734)
     cdef double half_square = 0.5 * f * f
     cdef double low = s * (half_square + z * p) + (k * 2.8235290563031577e-13 + lo)
-    # Beside k ln 2, f is not small: what their sum loses is kept
+    # f is not small relative to k ln 2: the rounding error of their sum is kept
     cdef double multiple = k * 0.693147180559663
     cdef double total = multiple + f
     return total + (((multiple - total) + f) - (half_square - low))
@@ -141,7 +142,7 @@ cdef inline double _log_dd(double x, double lo, double shift) noexcept nogil:
     """log(x + lo) + shift ln 2."""
     # 2^(1 - k), because 2^-k may be subnormal
     cdef double scale = f64_from_bits(<uint64_t> 0x7FF0000000000000
-                                  - (_centred_f64(x) & <uint64_t> 0x7FF0000000000000))
+                                      - (_centred_f64(x) & <uint64_t> 0x7FF0000000000000))
     cdef double exact = mantissa_f64(x) - 1.0
     cdef double rest = lo * scale * 0.5
     cdef double f = exact + rest
@@ -178,7 +179,7 @@ cdef inline double log_f64(double x) noexcept nogil:
 cdef inline double log1p_f64(double u) noexcept nogil:
     """log(1 + u)."""
     cdef double x = 1.0 + u
-    # What the sum lost, whichever of 1 and u is the larger
+    # The rounding error of the sum, whichever of 1 and u is larger
     cdef double other = x - u
     cdef double lo = (1.0 - other) + (u - (x - other))
     return _log_limits_f64(x, _log_dd(x, lo, -0.0))
@@ -225,7 +226,7 @@ cdef inline float _log_limits_f32(float x, float y) noexcept nogil:
 
 @cython.cdivision(True)
 cdef inline float log1p_unit_f32(float u) noexcept nogil:
-    """log(1 + u) for u in [0, 1]: no exponent to look at, and u is exact."""
+    """log(1 + u) for u in [0, 1]: there is no exponent, and u is exact."""
     cdef float p0 = 0.6666667461395264, p1 = 0.3999894857406616, p2 = 0.2861521244049072
     cdef float p3 = 0.2144388109445572, p4 = 0.24245303869247437
     cdef float two = 2.0, half = 0.5
@@ -240,7 +241,7 @@ cdef inline float log1p_unit_f32(float u) noexcept nogil:
 # ---- sums ----------------------------------------------------------------------------------
 
 cdef inline void two_sum(double a, double b, double* total, double* err) noexcept nogil:
-    """total + lost is exactly a + b."""
+    """total + err is exactly a + b."""
     cdef double s = a + b
     cdef double t = s - a
     err[0] = (a - (s - t)) + (b - t)

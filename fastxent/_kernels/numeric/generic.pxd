@@ -1,4 +1,4 @@
-# exp and log in the type at hand: float32 lanes (math's "narrow") or float64 (its "wide").
+# exp and log for the fused type `real`: the *_f32 or the *_f64 functions of elementary.pxd.
 
 from libc.stdint cimport uint32_t, uint64_t
 
@@ -30,7 +30,7 @@ cdef inline real log_plus(real x, real lo) noexcept nogil:
 
 
 cdef inline real difference(real x, real y, real* err) noexcept nogil:
-    """x - y, and what that lost by rounding (Knuth's two-sum); of infinities that is NaN."""
+    """x - y and its rounding error (Knuth's two-sum), which is NaN for infinities."""
     cdef real d = x - y
     cdef real part = d - x
     err[0] = (x - (d - part)) - (y + part)
@@ -46,7 +46,7 @@ cdef inline real mantissa(real x) noexcept nogil:
 
 
 cdef inline real exponent(real x) noexcept nogil:
-    """k of the same."""
+    """k of x = 2^k m, as for `mantissa`."""
     if real is float:
         return exponent_f32(x)
     else:
@@ -62,8 +62,8 @@ cdef inline real log_of_parts(real f, real lo, real k) noexcept nogil:
 
 
 cdef inline real exp_minus_abs(real size) noexcept nogil:
-    """e^-|size|, size finite."""
-    # By the sign's bit: one operation, where a comparison would take three.
+    """e^-|size| of a finite size."""
+    # Setting the sign bit is one operation; a comparison would take three.
     if real is float:
         return exp_nonpos_f32(f32_from_bits(bits_of_f32(size) | <uint32_t>0x80000000))
     else:
@@ -71,7 +71,7 @@ cdef inline real exp_minus_abs(real size) noexcept nogil:
 
 
 cdef inline real exp_scaled(real d, real err) noexcept nogil:
-    """e^(d + lost) times 1 / `unit`."""
+    """e^(d + err) divided by `exp_scale_inverse`."""
     if real is float:
         return exp_scaled_f32(d, err)
     else:
@@ -79,7 +79,7 @@ cdef inline real exp_scaled(real d, real err) noexcept nogil:
 
 
 cdef inline double exp_scale_inverse(const real* tag) noexcept nogil:
-    """What a sum of odds is to be multiplied by: they come large, so that few are subnormal."""
+    """The factor that undoes the scale of `exp_scaled`: with it few results are subnormal."""
     if real is float:
         return 5.9604644775390625e-08   # 2^-24
     else:
@@ -97,7 +97,7 @@ cdef inline real log1p_unit(real u) noexcept nogil:
 
 
 cdef inline void log1p_all(double* u, Py_ssize_t n) noexcept nogil:
-    """u = log(1 + u). A function of its own: in the midst of a long one gcc gives up on inlining."""
+    """u = log(1 + u). A separate function: gcc stops inlining in long ones."""
     cdef Py_ssize_t i
     for i in range(n):
         u[i] = log1p_f64(u[i])

@@ -1,5 +1,5 @@
-# Sums whose bits depend on nothing but the numbers: a fixed number of lanes, a fixed tree over
-# them, and error-free addition (Knuth's two-sum) from block to block.
+# Sums whose bits depend on the numbers alone: a fixed number of lanes, a fixed tree over them, and
+# error-free addition (Knuth's two-sum) from block to block.
 
 from fastxent._kernels.job cimport LANES, Partial
 from fastxent._kernels.types cimport real
@@ -18,7 +18,7 @@ cdef inline double sum_lanes(double* lanes) noexcept nogil:
 
 
 cdef inline double lane_sum(real* x, Py_ssize_t n) noexcept nogil:
-    """The sum of n numbers; there is room, for zeros, up to the next multiple of LANES."""
+    """The sum of n numbers. The buffer has room for zeros up to the next multiple of LANES."""
     cdef double lanes[LANES]
     cdef Py_ssize_t i, j, padded = (n + LANES - 1) // LANES * LANES
     for i in range(n, padded):
