@@ -79,7 +79,7 @@ cdef inline void store_grad_tile_f64(
 cdef inline void tile_gradients(
     const Job* job, Py_ssize_t start, Rows* rows, uint8_t* done, real* tag
 ) noexcept nogil:
-    """Gradients of rows of few classes; their sums of exponentials go to `loss`. done marks those done."""
+    """Gradients of rows of few classes; their sums of exponentials go to `loss`. Sets done."""
     cdef real exps[TILE_CLASSES * ROWS]
     cdef real label[ROWS]
     cdef real target_grad[ROWS]
