@@ -1,8 +1,8 @@
-# Losses of one row of classes per position: categorical cross entropy, from probabilities and from
-# logits, its focal variant, and the Kullback-Leibler divergence.
+# Losses of rows of classes: categorical cross entropy of probabilities and of logits, its focal
+# variant, and the Kullback-Leibler divergence.
 #
-# A row of logits whose odds (odds.pxd) overflow is done again in float64, and then class by class, by
-# `scalar_row`: a target hundreds of nats behind, an infinity, a NaN.
+# A row of logits whose exponentials (softmax.pxd) overflow is recomputed in float64 and, if that
+# overflows too, class by class by `scalar_row`: a target hundreds of nats behind, an infinity, a NaN.
 
 from libc.math cimport INFINITY, NAN
 from libc.stdint cimport int64_t, uint8_t
@@ -14,7 +14,7 @@ from fastxent._kernels.arrays.store cimport store
 from fastxent._kernels.categorical.rows cimport in_range, Rows, apply_nan_policy, load_rows
 from fastxent._kernels.categorical.soft_labels cimport (
     distribution_error, distribution_from_logits, distribution_from_probabilities,
-    focal_from_logits,
+    focal_from_logits, soft_row, SoftRow,
 )
 from fastxent._kernels.categorical.softmax cimport sum_exp_row, target_scores, sum_exp_tile
 from fastxent._kernels.categorical.tile cimport soft_tile_losses
@@ -38,7 +38,7 @@ from fastxent._kernels.types cimport real
 cdef inline bint add_target_likelihoods(
     const Job* job, Py_ssize_t start, Product* product, real* tag
 ) noexcept nogil:
-    """Multiply in the targets' probabilities of BLOCK rows."""
+    """Multiply the target probabilities of BLOCK rows into the product; False if it cannot hold them."""
     cdef int64_t target[BLOCK]
     cdef real p[BLOCK]
     cdef double scratch[BLOCK]
@@ -57,19 +57,19 @@ cdef inline bint add_target_likelihoods(
 
 
 cdef inline void sum_exp_rows(
-    const Job* job, Py_ssize_t start, Rows* rows, double* rest, real* tag
+    const Job* job, Py_ssize_t start, Rows* rows, double* sum_exp, real* tag
 ) noexcept nogil:
-    """The odds against the target of each row."""
+    """sum of e^(x_j - x_target) over j != target of each row."""
     cdef real tile[TILE_CLASSES * ROWS]
     cdef real target[ROWS]
     cdef Py_ssize_t i
     if job.classes <= TILE_CLASSES:
         prefetch_lanes(prefetch_address(&job.labels, start), 2 * job.labels.itemsize)
-        sum_exp_tile(job, start, rows.n, rows.target, tile, rest)
+        sum_exp_tile(job, start, rows.n, rows.target, tile, sum_exp)
         return
     target_scores(job, start, rows.n, rows.target, target)
     for i in range(rows.n):
-        rest[i] = sum_exp_row(
+        sum_exp[i] = sum_exp_row(
             job, element_ptr(job, &job.scores, start + i), rows.target[i], target[i], rows.scratch
         )
 
@@ -77,13 +77,13 @@ cdef inline void sum_exp_rows(
 cdef inline double scalar_row(
     const Job* job, const char* row, Py_ssize_t target, ErrorCode* error, Py_ssize_t* index
 ) noexcept nogil:
-    """One row of logits against a class index, one class after the other, in float64.
+    """The loss of one row of logits against a class index, class by class, in float64.
 
-    A target at +inf costs 0 and one at -inf costs inf. A row of -inf only, or whose target is one
-    of several +inf, is no distribution: its loss is NaN, which `nan_policy` treats like a NaN.
+    A target at +inf costs 0 and one at -inf costs inf. The loss of a row of -inf only, or whose target
+    is one of several +inf, is undefined: it is NaN, and `nan_policy` treats it like a NaN.
     """
     cdef const Operand* op = &job.scores
-    cdef double x, maximum = -INFINITY, rest = 0.0
+    cdef double x, maximum = -INFINITY, sum_exp = 0.0
     cdef double target_logit = load_one(op, row + target * op.class_stride)
     cdef Py_ssize_t j, infinite = 0
     error[0] = NO_ERROR
@@ -105,15 +105,15 @@ cdef inline double scalar_row(
         return INFINITY
     for j in range(job.classes):
         if j != target:
-            rest += exp_nonpos_f64(load_one(op, row + j * op.class_stride) - maximum)
-    return (maximum - target_logit) + log_f64(rest + exp_nonpos_f64(target_logit - maximum))
+            sum_exp += exp_nonpos_f64(load_one(op, row + j * op.class_stride) - maximum)
+    return (maximum - target_logit) + log_f64(sum_exp + exp_nonpos_f64(target_logit - maximum))
 
 
 # ---- a block of rows --------------------------------------------------------------------------
 
 
 cdef inline void losses_of_sum_exp(const Job* job, double* sum_exp, int n) noexcept nogil:
-    """From the odds against the targets of up to ROWS rows to their losses."""
+    """Turn the sums of exponentials of up to ROWS rows into their losses."""
     if job.loss == CATEGORICAL_FOCAL:
         focal_of_sum_exp(job, sum_exp, n)
     else:
@@ -123,12 +123,12 @@ cdef inline void losses_of_sum_exp(const Job* job, double* sum_exp, int n) noexc
 cdef inline bint recompute_rows(
     const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
 ) noexcept nogil:
-    """Rows of logits whose loss is no finite number, once more; False where one holds a fault."""
+    """Recompute the rows of logits whose loss is not finite; False if one holds an error."""
     cdef ErrorCode error
     cdef Py_ssize_t index, i
     cdef const char* row
-    cdef double target_logit, unused = 0.0
-    cdef int unread = 0
+    cdef SoftRow soft
+    cdef double target_logit
     if not outside(rows.loss, rows.n, 0.0, 1.7976931348623157e308):
         return True
     for i in range(rows.n):
@@ -141,9 +141,8 @@ cdef inline bint recompute_rows(
                 continue
             rows.loss[i] = scalar_row(job, row, rows.target[i], &error, &index)
             if job.loss == CATEGORICAL_FOCAL and 0.0 < rows.loss[i] < INFINITY:
-                rows.loss[i] = focal_from_logits(
-                    job, row, NULL, rows.target[i], rows.scratch, &unused, &unread
-                )
+                soft = soft_row(job, start + i, rows.target[i], rows.scratch)
+                rows.loss[i] = focal_from_logits(job, &soft)
             if not apply_nan_policy(job, rows, i, error, start + i, index, partial):
                 return False
     return True
@@ -152,7 +151,7 @@ cdef inline bint recompute_rows(
 cdef inline bint index_losses(
     const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
 ) noexcept nogil:
-    """Losses of class indices, from probabilities."""
+    """Losses of probabilities against class indices."""
     cdef double p[ROWS]
     cdef ErrorCode error
     cdef Py_ssize_t i
@@ -170,14 +169,11 @@ cdef inline bint index_losses(
 cdef inline bint distribution_losses(
     const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
 ) noexcept nogil:
-    """Losses of a distribution per row: few logits by tiles, others one row after the other."""
-    cdef const char* row
-    cdef const char* labels = NULL
-    cdef double weight
+    """Losses against distributions: few logits by tiles, all else row by row."""
+    cdef SoftRow row
     cdef ErrorCode error
     cdef Py_ssize_t index = -1
     cdef Py_ssize_t i
-    cdef int bad
     cdef double label_weight[ROWS]
     cdef uint8_t done[ROWS]
     for i in range(rows.n):
@@ -191,27 +187,17 @@ cdef inline bint distribution_losses(
             if not job.index_labels and job.class_weight != NULL:
                 rows.weight[i] *= label_weight[i]
             continue
-        row = element_ptr(job, &job.scores, start + i)
-        if not job.index_labels:
-            labels = element_ptr(job, &job.labels, start + i)
-        weight = 0.0
-        bad = 0
+        row = soft_row(job, start + i, rows.target[i], rows.scratch)
         if job.loss == CATEGORICAL_LOGITS:
-            rows.loss[i] = distribution_from_logits(
-                job, row, labels, rows.target[i], rows.scratch, &weight, &bad
-            )
+            rows.loss[i] = distribution_from_logits(job, &row)
         elif job.loss == CATEGORICAL_FOCAL:
-            rows.loss[i] = focal_from_logits(
-                job, row, labels, rows.target[i], rows.scratch, &weight, &bad
-            )
+            rows.loss[i] = focal_from_logits(job, &row)
         else:
-            rows.loss[i] = distribution_from_probabilities(
-                job, row, labels, rows.target[i], rows.scratch, &weight, &bad
-            )
+            rows.loss[i] = distribution_from_probabilities(job, &row)
         if not job.index_labels and job.class_weight != NULL:
-            rows.weight[i] *= weight
-        if bad or rows.loss[i] != rows.loss[i]:
-            if not distribution_error(job, row, labels, &error, &index):
+            rows.weight[i] *= row.label_weight
+        if row.bad_labels or row.bad_scores or rows.loss[i] != rows.loss[i]:
+            if not distribution_error(job, &row, &error, &index):
                 error = UNDEFINED_ROW if rows.loss[i] != rows.loss[i] else NO_ERROR
             if not apply_nan_policy(job, rows, i, error, start + i, index, partial):
                 return False
@@ -221,7 +207,7 @@ cdef inline bint distribution_losses(
 cdef inline void add_rows(
     const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
 ) noexcept nogil:
-    """Weigh, store and add up the losses of a block."""
+    """Multiply the losses of a block by their factors, store them and add them up."""
     cdef Py_ssize_t i
     if not rows.weighted:
         partial.count += rows.n
@@ -239,10 +225,10 @@ cdef inline void add_rows(
 
 
 cdef inline bint add_log1p_product(const double* sum_exp, Partial* partial) noexcept nogil:
-    """Add sum log(1 + odds) over ROWS rows, by a product; False where that might overflow."""
+    """Add the sum of log(1 + sum_exp) over ROWS rows, by a product; False if that might overflow."""
     cdef double u[LANES]
     cdef Py_ssize_t j
-    if outside(sum_exp, ROWS, 0.0, 140737488355328.0):     # 2^47: two of them are below 2^96
+    if outside(sum_exp, ROWS, 0.0, 140737488355328.0):     # 2^47: the product of two is below 2^96
         return False
     for j in range(LANES):
         u[j] = sum_exp[j] + (sum_exp[j + LANES] + sum_exp[j] * sum_exp[j + LANES])
@@ -258,12 +244,12 @@ cdef inline bint add_log1p_product(const double* sum_exp, Partial* partial) noex
 cdef inline bint add_log1p_rows(
     const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
 ) noexcept nogil:
-    """Make losses of the odds in `loss`, and add them up; False where a row holds a fault."""
-    cdef bint alike = (
+    """Turn the sums of exponentials in `loss` into losses and add them up; False on an error."""
+    cdef bint equal_weights = (
         rows.n == ROWS and not rows.weighted and not job.want_losses
         and job.loss == CATEGORICAL_LOGITS
     )
-    if alike and add_log1p_product(rows.loss, partial):
+    if equal_weights and add_log1p_product(rows.loss, partial):
         return True
     losses_of_sum_exp(job, rows.loss, rows.n)
     if not recompute_rows(job, start, rows, partial):
@@ -275,7 +261,7 @@ cdef inline bint add_log1p_rows(
 cdef inline bint row_block(
     const Job* job, Py_ssize_t start, int n, Partial* partial, real* tag
 ) noexcept nogil:
-    """Up to ROWS rows; False where one holds a fault."""
+    """Losses of up to ROWS rows; False if one holds an error."""
     cdef Rows rows
     cdef bint ok
     cdef Py_ssize_t i
@@ -301,7 +287,7 @@ cdef inline bint row_block(
 cdef inline void run_rows(
     const Job* job, Py_ssize_t start, Py_ssize_t stop, Partial* partial, real* tag
 ) noexcept nogil:
-    """One chunk of rows."""
+    """Losses of one chunk of rows."""
     cdef Product product
     cdef int n
     cdef bint fast_path = (

@@ -1,8 +1,9 @@
-# Derivatives of losses of a row of logits per position. As with the losses, rows of class indices go by
-# lanes of the scores' own type, and everything else by float64.
+# Derivatives of the losses of rows of logits. As for the losses, gradients against class indices are
+# computed in the scores' own type, all else in float64.
 
 from libc.math cimport INFINITY, NAN
 from libc.stdint cimport uint8_t
+from libc.string cimport memcpy
 
 from fastxent._kernels.arrays.store cimport store_grad_classes, store_grad_classes_f64
 from fastxent._kernels.arrays.load cimport element_ptr, view_classes
@@ -12,7 +13,7 @@ from fastxent._kernels.categorical.gradient_tile cimport (
 )
 from fastxent._kernels.categorical.rows cimport Rows, load_rows
 from fastxent._kernels.categorical.soft_labels cimport (
-    load_classes, sum_exp_below, row_maximum, weigh_classes,
+    load_classes, soft_row, SoftRow, sum_exp_below_maximum, weigh_classes,
 )
 from fastxent._kernels.categorical.softmax cimport sum_exp_block, exp_shifted, target_scores
 from fastxent._kernels.focal cimport softmax_of_classes, class_grad_weights
@@ -25,61 +26,78 @@ from fastxent._kernels.numeric.sums cimport add, lane_sum
 from fastxent._kernels.types cimport real
 
 cdef enum:
-    CACHED_CLASSES = 2048     # classes of a row whose exponentials are kept in L1 until their sum is known
+    # The exponentials of a row of up to so many classes are kept in L1 until their sum is known.
+    CACHED_CLASSES = 2048
 
 
-# ---- by lanes --------------------------------------------------------------------------------
+# ---- in the scores' own type -----------------------------------------------------------------
 
 
 cdef inline bint long_row_gradients(
-    const Job* job, Py_ssize_t start, Rows* rows, Py_ssize_t i, real own
+    const Job* job, Py_ssize_t start, Rows* rows, Py_ssize_t i, real target_logit
 ) noexcept nogil:
-    """One row of many classes, the sum of its odds into loss; False where float64 is needed."""
+    """The gradient of one row of many classes; its sum of exponentials goes to `loss`.
+
+    False if float64 is needed.
+    """
     cdef real exps[CACHED_CLASSES]
     cdef real staged[BLOCK]
     cdef const char* row = element_ptr(job, &job.scores, start + i)
     cdef const char* place = element_ptr(job, &job.grad, start + i)
     cdef const real* x
-    cdef double hi = 0.0, lo = 0.0, rest, scale, grad_weight
+    cdef double hi = 0.0, lo = 0.0, block_sum, sum_exp, scale, grad_weight
     cdef real factor
     cdef Py_ssize_t first, j, m
     cdef Py_ssize_t target = rows.target[i]
     cdef bint short = job.classes <= CACHED_CLASSES
     for first from 0 <= first < job.classes by BLOCK:
         m = min(<Py_ssize_t>BLOCK, job.classes - first)
-        sum_exp_block(
-            job, row, target, own, first, <int>m, rows.scratch,
-            exps + (first if short else 0), &hi, &lo,
+        block_sum = sum_exp_block(
+            job, row, target, target_logit, first, <int>m, rows.scratch,
+            exps + (first if short else 0),
         )
-    rest = (hi + lo) * exp_scale_inverse(exps) + <double>(own - own)
-    rows.loss[i] = rest
-    grad_weights(job, &rest, 1, &grad_weight)
-    if not row_scale(job, rows, i, rest, grad_weight, &scale):
+        add(block_sum, &hi, &lo)
+    sum_exp = (hi + lo) * exp_scale_inverse(exps) + <double>(target_logit - target_logit)
+    rows.loss[i] = sum_exp
+    grad_weights(job, &sum_exp, 1, &grad_weight)
+    if not row_scale(job, rows, i, sum_exp, grad_weight, &scale):
         return False
     factor = <real>(scale * exp_scale_inverse(exps))
     if short:
         for j in range(job.classes):
             exps[j] = exps[j] * factor
-        exps[target] = <real>(-rest * scale)
+        exps[target] = <real>(-sum_exp * scale)
         store_grad_classes(job, &job.grad, place, 0, <int>job.classes, exps)
         return True
     for first from 0 <= first < job.classes by BLOCK:
         m = <int>min(<Py_ssize_t>BLOCK, job.classes - first)
         x = view_classes(&job.scores, row, first, <int>m, rows.scratch, staged)
-        exp_shifted(job, row + first * job.scores.class_stride, x, m, own, exps)
+        exp_shifted(job, row + first * job.scores.class_stride, x, m, target_logit, exps)
         for j in range(m):
             exps[j] = exps[j] * factor
         if first <= target < first + m:
-            exps[target - first] = <real>(-rest * scale)
+            exps[target - first] = <real>(-sum_exp * scale)
         store_grad_classes(job, &job.grad, place, first, <int>m, exps)
     return True
 
 
 # ---- in float64 ------------------------------------------------------------------------------
 
+cdef struct ClassBlock:     # up to BLOCK classes of a row
+    double x[BLOCK]
+    double p[BLOCK]
+    double one_minus_p[BLOCK]
+    double grad_weight[BLOCK]
+    double grad_weight_deriv[BLOCK]
+
+cdef struct RowSums:        # over all classes of a row
+    double top_weight       # the gradient weight of argmax
+    double others           # the sum of the other gradient weights
+    double weight_derivs    # the sum of the derivatives
+
 
 cdef inline void fill_row(const Job* job, Py_ssize_t position, double value) noexcept nogil:
-    """One number for all of a row."""
+    """Write one value to all derivatives of a row."""
     cdef double same[BLOCK]
     cdef Py_ssize_t first, j
     cdef int m
@@ -92,121 +110,143 @@ cdef inline void fill_row(const Job* job, Py_ssize_t position, double value) noe
             store_grad_classes_f64(job, &job.hess, element_ptr(job, &job.hess, position), first, m, same)
 
 
-cdef inline void class_weights(
-    const Job* job, const char* labels, Py_ssize_t target, Py_ssize_t first, int m, void* scratch,
-    double* q
+cdef inline void load_grad_weights(
+    const Job* job, SoftRow* row, Py_ssize_t first, int m, ClassBlock* block
 ) noexcept nogil:
-    """What each class weighs in the loss of its row: labels that the loss has checked."""
-    cdef double weight = 0.0
-    cdef int bad = 0
-    weigh_classes(job, labels, target, first, m, scratch, q, &weight, &bad)
-
-
-cdef inline void row_grad_weights(
-    const Job* job, const char* row, const char* labels, Py_ssize_t target, Py_ssize_t first,
-    Py_ssize_t m, double maximum, double rest, Py_ssize_t argmax, void* scratch, double* grad_weight, double* p,
-    double* one_minus_p, double* grad_weight_deriv
-) noexcept nogil:
-    """The pulls of m classes and their probabilities."""
-    cdef double x[BLOCK]
+    """The probabilities and gradient weights of m classes. The loss has checked their labels."""
     cdef Py_ssize_t j
-    load_classes(job, row, first, <int>m, scratch, x)
-    class_weights(job, labels, target, first, <int>m, scratch, grad_weight)
-    softmax_of_classes(x, m, maximum, rest, argmax - first, p, one_minus_p)
+    load_classes(job, row, first, m, block.x)
+    weigh_classes(job, row, first, m, block.grad_weight)
+    softmax_of_classes(
+        block.x, m, row.maximum, row.sum_exp_rest, row.argmax - first, block.p, block.one_minus_p
+    )
     if job.loss == CATEGORICAL_FOCAL:
-        class_grad_weights(job, p, one_minus_p, x, m, grad_weight, grad_weight_deriv)
+        class_grad_weights(
+            job, block.p, block.one_minus_p, block.x, m, block.grad_weight, block.grad_weight_deriv
+        )
     else:
         for j in range(m):
-            grad_weight_deriv[j] = 0.0
+            block.grad_weight_deriv[j] = 0.0
 
 
-cdef inline bint has_undefined_gradient(
-    const Job* job, const char* row, const char* labels, Py_ssize_t target, double maximum,
-    void* scratch
+cdef inline RowSums sum_grad_weights(
+    const Job* job, SoftRow* row, ClassBlock* block
 ) noexcept nogil:
-    """Whether a row holds a NaN, is of -inf only, or has a share of one of several +inf."""
+    """The sums over the classes of a row. Its last classes stay in the block."""
+    cdef RowSums sums
+    cdef double scratch[BLOCK]
+    cdef double others_lo = 0.0
+    cdef Py_ssize_t first
+    cdef int m
+    sums.top_weight = 0.0
+    sums.others = 0.0
+    sums.weight_derivs = 0.0
+    for first from 0 <= first < job.classes by BLOCK:
+        m = <int>min(<Py_ssize_t>BLOCK, job.classes - first)
+        load_grad_weights(job, row, first, m, block)
+        memcpy(scratch, block.grad_weight, m * sizeof(double))
+        if first <= row.argmax < first + m:
+            sums.top_weight = scratch[row.argmax - first]
+            scratch[row.argmax - first] = 0.0
+        add(lane_sum(scratch, m), &sums.others, &others_lo)
+        sums.weight_derivs += lane_sum(block.grad_weight_deriv, m)
+    sums.others += others_lo
+    return sums
+
+
+cdef inline bint has_undefined_gradient(const Job* job, SoftRow* row) noexcept nogil:
+    """Whether a row holds a NaN, is all -inf, or has weight on one of several +inf."""
     cdef double x[BLOCK]
     cdef double q[BLOCK]
-    cdef bint unordered = maximum == -INFINITY, err = False
+    cdef bint has_nan = False, weight_at_inf = False
     cdef Py_ssize_t first, j, m, n_max = 0
     for first from 0 <= first < job.classes by BLOCK:
         m = min(<Py_ssize_t>BLOCK, job.classes - first)
-        load_classes(job, row, first, <int>m, scratch, x)
-        class_weights(job, labels, target, first, <int>m, scratch, q)
+        load_classes(job, row, first, <int>m, x)
+        weigh_classes(job, row, first, <int>m, q)
         for j in range(m):
-            unordered |= x[j] != x[j] or q[j] != q[j]
+            has_nan |= x[j] != x[j] or q[j] != q[j]
             n_max += x[j] == INFINITY
-            err |= x[j] == INFINITY and q[j] > 0.0
-    return unordered or (n_max > 1 and err)
+            weight_at_inf |= x[j] == INFINITY and q[j] > 0.0
+    return has_nan or row.maximum == -INFINITY or (n_max > 1 and weight_at_inf)
+
+
+cdef inline void block_gradients(
+    const SoftRow* row, const RowSums* sums, Py_ssize_t first, int m, double factor,
+    ClassBlock* block
+) noexcept nogil:
+    """The gradient of m classes, to block.x."""
+    cdef double total = sums.top_weight + sums.others
+    cdef Py_ssize_t j
+    for j in range(m):
+        block.x[j] = (block.p[j] * total - block.grad_weight[j]) * factor
+    if first <= row.argmax < first + m:
+        j = row.argmax - first
+        # Each form where it does not cancel.
+        block.x[j] = (
+            sums.others - total * block.one_minus_p[j] if row.sum_exp_rest < 1.0
+            else block.p[j] * total - sums.top_weight
+        ) * factor
+
+
+cdef inline void block_hessians(
+    const Job* job, const RowSums* sums, int m, double factor, ClassBlock* block
+) noexcept nogil:
+    """The diagonal of the Hessian of m classes, to block.x."""
+    cdef double total = sums.top_weight + sums.others
+    cdef double hess, p, q
+    cdef Py_ssize_t j
+    for j in range(m):
+        p = block.p[j]
+        q = block.one_minus_p[j]
+        hess = p * q * total + (
+            p * p * (sums.weight_derivs - block.grad_weight_deriv[j])
+            + q * q * block.grad_weight_deriv[j]
+        )
+        block.x[j] = (job.hess_floor if hess < job.hess_floor else hess) * factor
 
 
 cdef inline void general_row_gradients(
     const Job* job, Py_ssize_t position, Py_ssize_t target, double factor, void* scratch
 ) noexcept nogil:
-    """p_j sum(a) - a_j of one row, and its derivative, where a_j is the pull of a class.
+    """p_j sum(a) - a_j of one row and its derivative, where a_j is the gradient weight of class j.
 
-    In a cross entropy that is what the class weighs, q_j; a focal loss changes it with p_j. Only the
-    class at the top can have a p near 1. Its 1 - p is the others' share, and what it lacks of sum(a)
-    the others' too: nothing cancels that need not.
+    a_j is the weight q_j of a class in a cross entropy; in a focal loss it depends on p_j as well. Only
+    the class at the maximum can have a p near 1. Its 1 - p is the sum of the other p, and sum(a) less
+    its own a is the sum of the others, so no nearly equal numbers are subtracted.
     """
-    cdef double x[BLOCK]
-    cdef double grad_weight[BLOCK]
-    cdef double p[BLOCK]
-    cdef double one_minus_p[BLOCK]
-    cdef double grad_weight_deriv[BLOCK]
-    cdef const char* row = element_ptr(job, &job.scores, position)
-    cdef const char* labels = NULL
-    cdef double maximum, rest, others = 0.0, others_lo = 0.0, grad_weight_derivs = 0.0, own = 0.0
-    cdef double total, hess
-    cdef Py_ssize_t first, j, m, argmax = 0
-    if not job.index_labels:
-        labels = element_ptr(job, &job.labels, position)
-    maximum = row_maximum(job, row, scratch)
-    # Where NaN raises, the loss has found it.
-    if (job.nan_policy != NAN_RAISE or not -INFINITY < maximum < INFINITY) and has_undefined_gradient(
-        job, row, labels, target, maximum, scratch
-    ):
+    cdef ClassBlock block
+    cdef RowSums sums
+    cdef SoftRow row = soft_row(job, position, target, scratch)
+    cdef Py_ssize_t first
+    cdef int m
+    sum_exp_below_maximum(job, &row)
+    # If NaN raises, the loss has found it.
+    if (
+        job.nan_policy != NAN_RAISE or not -INFINITY < row.maximum < INFINITY
+    ) and has_undefined_gradient(job, &row):
         fill_row(job, position, 0.0 if job.nan_policy == NAN_OMIT else NAN)
         return
-    rest = sum_exp_below(job, row, maximum, scratch, &argmax)
+    sums = sum_grad_weights(job, &row, &block)
     for first from 0 <= first < job.classes by BLOCK:
-        m = min(<Py_ssize_t>BLOCK, job.classes - first)
-        row_grad_weights(job, row, labels, target, first, m, maximum, rest, argmax, scratch, grad_weight, p, one_minus_p, grad_weight_deriv)
-        if first <= argmax < first + m:
-            own = grad_weight[argmax - first]
-            grad_weight[argmax - first] = 0.0
-        add(lane_sum(grad_weight, m), &others, &others_lo)
-        grad_weight_derivs += lane_sum(grad_weight_deriv, m)
-    others += others_lo
-    total = own + others
-    for first from 0 <= first < job.classes by BLOCK:
-        m = min(<Py_ssize_t>BLOCK, job.classes - first)
-        if job.classes > BLOCK:     # else they are still there
-            row_grad_weights(
-                job, row, labels, target, first, m, maximum, rest, argmax, scratch, grad_weight, p, one_minus_p, grad_weight_deriv
+        m = <int>min(<Py_ssize_t>BLOCK, job.classes - first)
+        if job.classes > BLOCK:     # else the block still holds them
+            load_grad_weights(job, &row, first, m, &block)
+        block_gradients(&row, &sums, first, m, factor, &block)
+        store_grad_classes_f64(
+            job, &job.grad, element_ptr(job, &job.grad, position), first, m, block.x
+        )
+        if job.hess.dtype != ABSENT:
+            block_hessians(job, &sums, m, factor, &block)
+            store_grad_classes_f64(
+                job, &job.hess, element_ptr(job, &job.hess, position), first, m, block.x
             )
-        for j in range(m):
-            x[j] = (p[j] * total - grad_weight[j]) * factor
-        if first <= argmax < first + m:
-            # Each where it does not cancel
-            x[argmax - first] = (
-                others - total * one_minus_p[argmax - first] if rest < 1.0 else p[argmax - first] * total - own
-            ) * factor
-        store_grad_classes_f64(job, &job.grad, element_ptr(job, &job.grad, position), first, <int>m, x)
-        if job.hess.dtype == ABSENT:
-            continue
-        for j in range(m):
-            hess = p[j] * one_minus_p[j] * total + (
-                p[j] * p[j] * (grad_weight_derivs - grad_weight_deriv[j]) + one_minus_p[j] * one_minus_p[j] * grad_weight_deriv[j]
-            )
-            x[j] = (job.hess_floor if hess < job.hess_floor else hess) * factor
-        store_grad_classes_f64(job, &job.hess, element_ptr(job, &job.hess, position), first, <int>m, x)
 
 
 cdef inline void write_rows(
     const Job* job, Py_ssize_t start, Rows* rows, const uint8_t* done
 ) noexcept nogil:
-    """The gradients of those rows of a block that are not done."""
+    """Write the derivatives of the rows of a block that are not done."""
     cdef Py_ssize_t i
     for i in range(rows.n):
         if not rows.valid[i]:
@@ -220,9 +260,9 @@ cdef inline void write_rows(
 cdef inline bint run_row_block(
     const Job* job, Py_ssize_t start, int n, Partial* partial, real* tag
 ) noexcept nogil:
-    """Losses and gradients of up to ROWS rows; False where one holds a fault.
+    """Losses and derivatives of up to ROWS rows; False if one holds an error.
 
-    By lanes, the exponentials serve both: they are added up as the loss does.
+    On the fast path the exponentials serve both, and are added up as the loss adds them.
     """
     cdef Rows rows
     cdef uint8_t done[ROWS]

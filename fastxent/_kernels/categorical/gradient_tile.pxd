@@ -1,5 +1,5 @@
-# Derivatives of losses of few classes: ROWS rows side by side, SIMD over the rows. Gradients against
-# class indices go by lanes of the scores' own type, and everything else by float64.
+# Derivatives of losses of few classes: ROWS rows at a time, SIMD over the rows. Gradients against class
+# indices are computed in the scores' own type, all else in float64.
 
 from libc.math cimport INFINITY
 from libc.stdint cimport uint8_t
@@ -20,8 +20,10 @@ from fastxent._kernels.numeric.generic cimport log1p_all, exp_scale_inverse
 from fastxent._kernels.types cimport real
 
 
-cdef inline void grad_weights(const Job* job, const double* sum_exp, int n, double* grad_weight) noexcept nogil:
-    """What the slopes of up to ROWS cross entropies are multiplied by."""
+cdef inline void grad_weights(
+    const Job* job, const double* sum_exp, int n, double* grad_weight
+) noexcept nogil:
+    """What the gradients of the cross entropies of up to ROWS rows are multiplied by."""
     cdef Py_ssize_t i
     if job.loss == CATEGORICAL_FOCAL:
         grad_weights_of_sum_exp(job, sum_exp, n, grad_weight)
@@ -31,18 +33,18 @@ cdef inline void grad_weights(const Job* job, const double* sum_exp, int n, doub
 
 
 cdef inline bint row_scale(
-    const Job* job, const Rows* rows, Py_ssize_t i, double rest, double grad_weight, double* scale
+    const Job* job, const Rows* rows, Py_ssize_t i, double sum_exp, double grad_weight, double* scale
 ) noexcept nogil:
-    """What the odds against the target are multiplied by; False where a float might not hold it."""
-    scale[0] = rows.factor[i] * grad_weight * job.grad_scale / (1.0 + rest)
-    return rest < INFINITY and (1e-30 < scale[0] < 1e30 or rows.factor[i] == 0.0)
+    """What the exponentials of a row are multiplied by; False if a float might not hold it."""
+    scale[0] = rows.factor[i] * grad_weight * job.grad_scale / (1.0 + sum_exp)
+    return sum_exp < INFINITY and (1e-30 < scale[0] < 1e30 or rows.factor[i] == 0.0)
 
 
 cdef inline void store_grad_tile(
     const Job* job, const Operand* op, Py_ssize_t start, int n, const uint8_t* done, bint all_done,
     const real* tile
 ) noexcept nogil:
-    """Those rows of tile[k * ROWS + i] that are done, into an output of its type."""
+    """Write the rows of tile[k * ROWS + i] that are done to an output of its type."""
     cdef real flat[TILE_CLASSES * ROWS]
     cdef Py_ssize_t i, k
     cdef int classes = <int>job.classes
@@ -63,7 +65,7 @@ cdef inline void store_grad_tile_f64(
     const Job* job, const Operand* op, Py_ssize_t start, int n, const uint8_t* done, bint all_done,
     const double* tile
 ) noexcept nogil:
-    """The same from float64, whatever the output's type."""
+    """The same from float64 to an output of either type."""
     cdef float narrow[TILE_CLASSES * ROWS]
     cdef Py_ssize_t i
     if op.dtype == FLOAT32:
@@ -77,108 +79,155 @@ cdef inline void store_grad_tile_f64(
 cdef inline void tile_gradients(
     const Job* job, Py_ssize_t start, Rows* rows, uint8_t* done, real* tag
 ) noexcept nogil:
-    """Rows of few classes, SIMD over the rows, their odds into loss; those done are marked."""
+    """Gradients of rows of few classes; their sums of exponentials go to `loss`. Sets done."""
     cdef real exps[TILE_CLASSES * ROWS]
     cdef real label[ROWS]
-    cdef real own[ROWS]
+    cdef real target_grad[ROWS]
     cdef real factor[ROWS]
-    cdef double rest[ROWS]
+    cdef double sum_exp[ROWS]
     cdef double grad_weight[ROWS]
     cdef double scale
     cdef real k_real, share
     cdef Py_ssize_t i, k
     cdef int n = rows.n, classes = <int>job.classes, all_done = 1
-    sum_exp_tile(job, start, n, rows.target, exps, rest)
-    memcpy(rows.loss, rest, n * sizeof(double))
-    grad_weights(job, rest, n, grad_weight)
+    sum_exp_tile(job, start, n, rows.target, exps, sum_exp)
+    memcpy(rows.loss, sum_exp, n * sizeof(double))
+    grad_weights(job, sum_exp, n, grad_weight)
     for i in range(ROWS):
         scale = 0.0
         label[i] = <real>rows.target[i] if i < n else 0
         if i < n:
-            done[i] = rows.valid[i] and row_scale(job, rows, i, rest[i], grad_weight[i], &scale)
+            done[i] = rows.valid[i] and row_scale(job, rows, i, sum_exp[i], grad_weight[i], &scale)
             all_done &= done[i]
         factor[i] = <real>(scale * exp_scale_inverse(exps))
-        own[i] = <real>(-rest[i] * scale)
+        target_grad[i] = <real>(-sum_exp[i] * scale)
     for k in range(classes):
         k_real = <real>k
         for i in range(ROWS):
             share = exps[k * ROWS + i] * factor[i]
-            exps[k * ROWS + i] = own[i] if label[i] == k_real else share
+            exps[k * ROWS + i] = target_grad[i] if label[i] == k_real else share
     store_grad_tile(job, &job.grad, start, n, done, all_done, exps)
+
+
+# ---- in float64 ------------------------------------------------------------------------------
+
+cdef struct GradTile:       # of ROWS rows; [k * ROWS + i] is class k of row i
+    double x[TILE_CLASSES * ROWS]       # logits, then their -log p
+    double p[TILE_CLASSES * ROWS]
+    double one_minus_p[TILE_CLASSES * ROWS]
+    double grad_weight[TILE_CLASSES * ROWS]
+    double grad_weight_deriv[TILE_CLASSES * ROWS]
+    double scratch[TILE_CLASSES * ROWS]
+    double argmax[ROWS]
+    double nonfinite[ROWS]
+    double others[ROWS]         # the sum of the gradient weights of all classes but argmax
+    double total[ROWS]          # the sum of all
+    double weight_derivs[ROWS]  # the sum of grad_weight_deriv
+    double factor[ROWS]         # 0 for a row that is not done
+
+
+cdef inline void load_grad_tile(
+    const Job* job, Py_ssize_t start, const Rows* rows, GradTile* tile
+) noexcept nogil:
+    """The probabilities and gradient weights of a block of rows."""
+    cdef double label_weight[ROWS]
+    cdef double sum_exp_rest[ROWS]
+    cdef Py_ssize_t i, j, k
+    tile.scratch[0] = 0.0   # gcc cannot know that there is at least one class
+    tile.grad_weight_deriv[0] = 0.0
+    load_tile(job, &job.scores, start, rows.n, tile.x)
+    weigh_tile(
+        job, start, rows.n, rows.target, tile.grad_weight, label_weight, tile.nonfinite
+    )
+    exp_of_tile(job, tile.x, tile.scratch, tile.argmax, sum_exp_rest, tile.nonfinite)
+    softmax_of_tile(job, tile.scratch, tile.argmax, sum_exp_rest, tile.p, tile.one_minus_p)
+    if job.loss == CATEGORICAL_FOCAL:
+        log1p_all(sum_exp_rest, ROWS)
+        for k in range(job.classes):
+            j = k * ROWS
+            for i in range(ROWS):
+                tile.x[j + i] += sum_exp_rest[i]
+            class_grad_weights(
+                job, tile.p + j, tile.one_minus_p + j, tile.x + j, ROWS, tile.grad_weight + j,
+                tile.grad_weight_deriv + j,
+            )
+
+
+cdef inline void sum_grad_tile(const Job* job, GradTile* tile) noexcept nogil:
+    """The sums over the classes of each row."""
+    cdef double top_weight[ROWS]
+    cdef double class_number
+    cdef Py_ssize_t i, j, k
+    for i in range(ROWS):
+        top_weight[i] = 0.0
+        tile.others[i] = 0.0
+        tile.weight_derivs[i] = 0.0
+    if job.loss == CATEGORICAL_FOCAL:
+        sum_tile(tile.grad_weight_deriv, job.classes, tile.weight_derivs)
+    for k in range(job.classes):
+        class_number = <double>k
+        for i in range(ROWS):
+            j = k * ROWS + i
+            top_weight[i] = (
+                tile.grad_weight[j] if tile.argmax[i] == class_number else top_weight[i]
+            )
+            tile.scratch[j] = 0.0 if tile.argmax[i] == class_number else tile.grad_weight[j]
+    sum_tile(tile.scratch, job.classes, tile.others)
+    for i in range(ROWS):
+        tile.total[i] = top_weight[i] + tile.others[i]
+
+
+cdef inline void tile_of_gradients(const Job* job, GradTile* tile) noexcept nogil:
+    """The gradients, to tile.scratch."""
+    cdef double class_number, d, step
+    cdef Py_ssize_t i, j, k
+    for k in range(job.classes):
+        class_number = <double>k
+        for i in range(ROWS):
+            j = k * ROWS + i
+            d = tile.p[j] * tile.total[i] - tile.grad_weight[j]
+            # Each form where it does not cancel.
+            step = tile.others[i] - tile.total[i] * tile.one_minus_p[j]
+            step = step if tile.one_minus_p[j] < 0.5 else d
+            tile.scratch[j] = (step if tile.argmax[i] == class_number else d) * tile.factor[i]
+
+
+cdef inline void tile_of_hessians(const Job* job, GradTile* tile) noexcept nogil:
+    """The diagonals of the Hessians, to tile.scratch."""
+    cdef bint focal = job.loss == CATEGORICAL_FOCAL
+    cdef double hess, p, q
+    cdef Py_ssize_t i, j, k
+    for k in range(job.classes):
+        for i in range(ROWS):
+            j = k * ROWS + i
+            p = tile.p[j]
+            q = tile.one_minus_p[j]
+            hess = p * q * tile.total[i]
+            if focal:
+                hess += p * p * (tile.weight_derivs[i] - tile.grad_weight_deriv[j]) + (
+                    q * q * tile.grad_weight_deriv[j]
+                )
+            tile.scratch[j] = (job.hess_floor if hess < job.hess_floor else hess) * tile.factor[i]
 
 
 cdef inline void general_tile_gradients(
     const Job* job, Py_ssize_t start, Rows* rows, uint8_t* done
 ) noexcept nogil:
-    """What `general_row_gradients` does, of a block; the rows that are done are marked."""
-    cdef double x[TILE_CLASSES * ROWS]
-    cdef double grad_weight[TILE_CLASSES * ROWS]
-    cdef double p[TILE_CLASSES * ROWS]
-    cdef double one_minus_p[TILE_CLASSES * ROWS]
-    cdef double grad_weight_deriv[TILE_CLASSES * ROWS]
-    cdef double part[TILE_CLASSES * ROWS]
-    cdef double label_weight[ROWS]
-    cdef double argmax[ROWS]
-    cdef double nonfinite[ROWS]
-    cdef double rest[ROWS]
-    cdef double own[ROWS]
-    cdef double others[ROWS]
-    cdef double grad_weight_derivs[ROWS]
-    cdef double factor[ROWS]
-    cdef bint focal = job.loss == CATEGORICAL_FOCAL
-    cdef double d, step, class_number, hess
-    cdef Py_ssize_t i, j, k, n = rows.n, classes = job.classes
+    """`general_row_gradients` of a block of rows of few classes; done marks the finite rows."""
+    cdef GradTile tile
+    cdef Py_ssize_t i
     cdef int all_done = 1
-    part[0] = 0.0       # for gcc, which does not know that there is a class
-    grad_weight_deriv[0] = 0.0
-    load_tile(job, &job.scores, start, <int>n, x)
-    weigh_tile(job, start, <int>n, rows.target, grad_weight, label_weight, nonfinite)
-    exp_of_tile(job, x, part, argmax, rest, nonfinite)
-    softmax_of_tile(job, part, argmax, rest, p, one_minus_p)
+    load_grad_tile(job, start, rows, &tile)
+    sum_grad_tile(job, &tile)
     for i in range(ROWS):
-        own[i] = 0.0
-        others[i] = 0.0
-        grad_weight_derivs[i] = 0.0
-    if focal:
-        log1p_all(rest, ROWS)
-        for k in range(classes):
-            j = k * ROWS
-            for i in range(ROWS):
-                x[j + i] += rest[i]
-            class_grad_weights(job, p + j, one_minus_p + j, x + j, ROWS, grad_weight + j, grad_weight_deriv + j)
-        sum_tile(grad_weight_deriv, classes, grad_weight_derivs)
-    for k in range(classes):
-        class_number = <double>k
-        for i in range(ROWS):
-            j = k * ROWS + i
-            own[i] = grad_weight[j] if argmax[i] == class_number else own[i]
-            part[j] = 0.0 if argmax[i] == class_number else grad_weight[j]
-    sum_tile(part, classes, others)
-    for i in range(ROWS):
-        factor[i] = 0.0
-        own[i] += others[i]
-        if i < n:
-            done[i] = rows.valid[i] and nonfinite[i] == 0.0
+        tile.factor[i] = 0.0
+        if i < rows.n:
+            done[i] = rows.valid[i] and tile.nonfinite[i] == 0.0
             all_done &= done[i]
             if done[i]:
-                factor[i] = rows.factor[i] * job.grad_scale
-    for k in range(classes):
-        class_number = <double>k
-        for i in range(ROWS):
-            j = k * ROWS + i
-            d = p[j] * own[i] - grad_weight[j]
-            # Each where it does not cancel
-            step = others[i] - own[i] * one_minus_p[j]
-            step = step if one_minus_p[j] < 0.5 else d
-            part[j] = (step if argmax[i] == class_number else d) * factor[i]
-    store_grad_tile_f64(job, &job.grad, start, <int>n, done, all_done, part)
-    if job.hess.dtype == ABSENT:
-        return
-    for k in range(classes):
-        for i in range(ROWS):
-            j = k * ROWS + i
-            hess = p[j] * one_minus_p[j] * own[i]
-            if focal:
-                hess += p[j] * p[j] * (grad_weight_derivs[i] - grad_weight_deriv[j]) + one_minus_p[j] * one_minus_p[j] * grad_weight_deriv[j]
-            part[j] = (job.hess_floor if hess < job.hess_floor else hess) * factor[i]
-    store_grad_tile_f64(job, &job.hess, start, <int>n, done, all_done, part)
+                tile.factor[i] = rows.factor[i] * job.grad_scale
+    tile_of_gradients(job, &tile)
+    store_grad_tile_f64(job, &job.grad, start, rows.n, done, all_done, tile.scratch)
+    if job.hess.dtype != ABSENT:
+        tile_of_hessians(job, &tile)
+        store_grad_tile_f64(job, &job.hess, start, rows.n, done, all_done, tile.scratch)

@@ -1,4 +1,4 @@
-# One block of rows of classes on its way: its labels, weights and mask, brought in and checked.
+# A block of rows of classes: its labels, weights and mask, loaded and checked.
 
 from libc.math cimport INFINITY, NAN
 from libc.stdint cimport int64_t, uint8_t
@@ -9,18 +9,19 @@ from fastxent._kernels.job cimport (
     NAN_SCORE, NO_ERROR, Partial, ROWS, UNDEFINED_ROW,
 )
 
-cdef struct Rows:       # one block of rows on its way
+cdef struct Rows:
     int64_t target[ROWS]
-    double factor[ROWS]     # of the loss
-    double weight[ROWS]     # in the denominator of the mean
+    double factor[ROWS]     # multiplies the loss
+    double weight[ROWS]     # is added to the denominator of the mean
     double loss[ROWS]
-    uint8_t valid[ROWS]
+    uint8_t valid[ROWS]     # 0: masked out, ignored or an omitted NaN
     double scratch[BLOCK]
     int n
-    bint weighted
+    bint weighted           # whether any factor, weight or `valid` may differ from 1
 
 
 cdef inline bint in_range(const int64_t* target, int n, Py_ssize_t classes) noexcept nogil:
+    """Whether all n class indices are valid."""
     cdef Py_ssize_t i
     cdef int64_t low = 0, high = 0
     for i in range(n):
@@ -32,7 +33,7 @@ cdef inline bint in_range(const int64_t* target, int n, Py_ssize_t classes) noex
 cdef inline bint row_error(
     Partial* partial, ErrorCode error, Py_ssize_t position, Py_ssize_t index
 ) noexcept nogil:
-    """Note the fault; always False, for the caller to hand on."""
+    """Record the error. Always False, which the caller returns."""
     partial.error = error
     partial.position = position
     partial.index = index
@@ -42,7 +43,7 @@ cdef inline bint row_error(
 cdef inline bint load_rows(
     const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
 ) noexcept nogil:
-    """Labels, weights and masks of a block; False, with the fault noted, where one is bad."""
+    """Load labels, weights and mask of a block; False, with the error recorded, if one is invalid."""
     cdef Py_ssize_t i
     cdef int n = rows.n
     cdef const uint8_t* mask = NULL
@@ -79,7 +80,7 @@ cdef inline bint load_rows(
         rows.factor[i] = rows.weight[i]
         if job.class_weight != NULL and job.index_labels:
             rows.weight[i] *= job.class_weight[rows.target[i]]
-            # Smoothed, the loss holds the weight of every class already.
+            # With smoothing, the loss already contains the weight of every class.
             if job.label_smoothing == 0.0:
                 rows.factor[i] = rows.weight[i]
         if job.class_alpha != NULL and is_index(job):
@@ -91,7 +92,7 @@ cdef inline bint apply_nan_policy(
     const Job* job, Rows* rows, int i, ErrorCode error, Py_ssize_t position, Py_ssize_t index,
     Partial* partial
 ) noexcept nogil:
-    """Do as nan_policy says with a row that has no number for a loss; False where that is a fault."""
+    """Apply nan_policy to a row whose loss is undefined; False if that is an error."""
     cdef bint lenient = error == NAN_SCORE or error == NAN_LABEL or error == UNDEFINED_ROW
     if error == NO_ERROR:
         return True

@@ -1,11 +1,12 @@
 # One row of classes against a distribution, in float64: cross entropy with soft or smoothed labels,
-# focal loss and the Kullback-Leibler divergence. What many rows at a time cannot have in a tile
-# comes here.
+# focal loss and the Kullback-Leibler divergence. This is the general path of these losses.
 
 from libc.math cimport INFINITY, NAN
 
 from fastxent._kernels.arrays.bounds cimport outside
-from fastxent._kernels.arrays.load cimport convert_dtype, gather_classes, load_one, view_classes
+from fastxent._kernels.arrays.load cimport (
+    convert_dtype, element_ptr, gather_classes, load_one, view_classes,
+)
 from fastxent._kernels.focal cimport softmax_of_classes, pow_unit_all
 from fastxent._kernels.job cimport (
     BAD_LABEL, BAD_SCORE, BLOCK, ErrorCode, has_row_logits, is_index, Job, KL, LANES, NAN_LABEL,
@@ -16,30 +17,74 @@ from fastxent._kernels.numeric.elementary cimport exp_nonpos_dd, log1p_f64, log_
 from fastxent._kernels.numeric.generic cimport difference
 from fastxent._kernels.numeric.sums cimport add, sum_lanes, lane_sum, mul_zero_inf
 
+cdef struct SoftRow:
+    const char* scores
+    const char* labels      # NULL if the label is a class index
+    Py_ssize_t target       # that index, or 0
+    void* scratch           # BLOCK doubles
+    double label_weight     # sum of label times class weight, as far as the labels were read
+    int bad_labels          # how many labels read are outside [0, 1]
+    int bad_scores          # how many probabilities read are
+    double maximum          # of the logits
+    Py_ssize_t argmax       # the first class at the maximum
+    double sum_exp_rest     # sum of e^(x - maximum) over all classes but argmax
 
-cdef inline void target_row(
-    const Job* job, const char* labels, Py_ssize_t target, Py_ssize_t first, int m, void* scratch,
-    double* q, double* weight, int* bad
+
+cdef inline SoftRow soft_row(
+    const Job* job, Py_ssize_t position, Py_ssize_t target, void* scratch
 ) noexcept nogil:
-    """What each class of a row weighs in the loss: label, smoothing and class weight together."""
-    cdef double smoothing = job.label_smoothing
-    cdef double share = smoothing / <double>job.classes
+    """The row of a position, nothing of it read yet."""
+    cdef SoftRow row
+    row.scores = element_ptr(job, &job.scores, position)
+    row.labels = NULL
+    if not job.index_labels:
+        row.labels = element_ptr(job, &job.labels, position)
+    row.target = target
+    row.scratch = scratch
+    row.label_weight = 0.0
+    row.bad_labels = 0
+    row.bad_scores = 0
+    row.maximum = 0.0
+    row.argmax = -1
+    row.sum_exp_rest = 0.0
+    return row
+
+
+cdef inline void one_hot(Py_ssize_t target, Py_ssize_t first, int m, double* q) noexcept nogil:
+    """The distribution of a class index, for the m classes from `first` on."""
+    cdef Py_ssize_t i
+    for i in range(m):
+        q[i] = 0.0
+    if first <= target < first + m:
+        q[target - first] = 1.0
+
+
+cdef inline void load_labels(
+    const Job* job, SoftRow* row, Py_ssize_t first, int m, double* q
+) noexcept nogil:
+    """Load the labels of m classes, check them and add up their weight."""
     cdef double sum_of_weights = 0.0
     cdef Py_ssize_t i
+    convert_dtype(
+        job.labels.dtype, gather_classes(&job.labels, row.labels, first, m, row.scratch), m, q
+    )
+    row.bad_labels += outside(q, m, 0.0, 1.0)
+    for i in range(m):
+        sum_of_weights += q[i] * (1.0 if job.class_weight == NULL else job.class_weight[first + i])
+    row.label_weight += sum_of_weights
+
+
+cdef inline void target_row(
+    const Job* job, SoftRow* row, Py_ssize_t first, int m, double* q
+) noexcept nogil:
+    """The weight of m classes in the loss: label, smoothing and class weight together."""
+    cdef double smoothing = job.label_smoothing
+    cdef double share = smoothing / <double>job.classes
+    cdef Py_ssize_t i
     if job.index_labels:
-        for i in range(m):
-            q[i] = 0.0
-        if first <= target < first + m:
-            q[target - first] = 1.0
+        one_hot(row.target, first, m, q)
     else:
-        convert_dtype(
-            job.labels.dtype,
-            gather_classes(&job.labels, labels, first, m, scratch), m, q,
-        )
-        bad[0] += outside(q, m, 0.0, 1.0)
-        for i in range(m):
-            sum_of_weights += q[i] * (1.0 if job.class_weight == NULL else job.class_weight[first + i])
-        weight[0] += sum_of_weights
+        load_labels(job, row, first, m, q)
     if smoothing != 0.0:
         for i in range(m):
             q[i] = q[i] * (1.0 - smoothing) + share
@@ -52,30 +97,29 @@ cdef inline void target_row(
 
 
 cdef inline void weigh_classes(
-    const Job* job, const char* labels, Py_ssize_t target, Py_ssize_t first, int m, void* scratch,
-    double* q, double* weight, int* bad
+    const Job* job, SoftRow* row, Py_ssize_t first, int m, double* q
 ) noexcept nogil:
-    """`target_row`, apart from the weights of the one class that a row may have: its factor has them."""
-    cdef Py_ssize_t i
+    """`target_row` without the weights of a single class: the factor of its row contains them."""
     if is_index(job):
-        for i in range(m):
-            q[i] = 0.0
-        if first <= target < first + m:
-            q[target - first] = 1.0
+        one_hot(row.target, first, m, q)
     else:
-        target_row(job, labels, target, first, m, scratch, q, weight, bad)
+        target_row(job, row, first, m, q)
 
 
 cdef inline void load_classes(
-    const Job* job, const char* row, Py_ssize_t first, int m, void* scratch, double* x
+    const Job* job, const SoftRow* row, Py_ssize_t first, int m, double* x
 ) noexcept nogil:
-    convert_dtype(job.scores.dtype, gather_classes(&job.scores, row, first, m, scratch), m, x)
+    """Load m scores."""
+    convert_dtype(
+        job.scores.dtype, gather_classes(&job.scores, row.scores, first, m, row.scratch), m, x
+    )
 
 
 # ---- from logits ------------------------------------------------------------------------------
 
 
-cdef inline double row_maximum(const Job* job, const char* row, void* scratch) noexcept nogil:
+cdef inline double row_maximum(const Job* job, const SoftRow* row) noexcept nogil:
+    """The largest logit of a row; a NaN counts as no logit."""
     cdef double staged[BLOCK]
     cdef double lanes[LANES]
     cdef double maximum = -INFINITY
@@ -86,7 +130,7 @@ cdef inline double row_maximum(const Job* job, const char* row, void* scratch) n
         lanes[j] = -INFINITY
     for first from 0 <= first < job.classes by BLOCK:
         m = <int>min(<Py_ssize_t>BLOCK, job.classes - first)
-        x = view_classes(&job.scores, row, first, m, scratch, staged)
+        x = view_classes(&job.scores, row.scores, first, m, row.scratch, staged)
         for i from 0 <= i < m - m % LANES by LANES:
             for j in range(LANES):
                 lanes[j] = x[i + j] if x[i + j] > lanes[j] else lanes[j]
@@ -97,19 +141,19 @@ cdef inline double row_maximum(const Job* job, const char* row, void* scratch) n
     return maximum
 
 
-cdef inline double infinite_row(
-    const Job* job, const char* row, const char* labels, Py_ssize_t target, void* scratch
-) noexcept nogil:
-    """The limit for a row with +inf: all probability is there, and how it is shared is not known."""
+cdef inline double infinite_row(const Job* job, SoftRow* row) noexcept nogil:
+    """The limit of the loss of a row with +inf.
+
+    All probability is at +inf. How several +inf share it is undefined.
+    """
     cdef double x[BLOCK]
     cdef double q[BLOCK]
-    cdef double unused = 0.0, weight_at_max = 0.0, elsewhere = 0.0
-    cdef int unread = 0
+    cdef double weight_at_max = 0.0, elsewhere = 0.0
     cdef Py_ssize_t first, i, m, n_max = 0
     for first from 0 <= first < job.classes by BLOCK:
         m = min(<Py_ssize_t>BLOCK, job.classes - first)
-        target_row(job, labels, target, first, <int>m, scratch, q, &unused, &unread)
-        load_classes(job, row, first, <int>m, scratch, x)
+        target_row(job, row, first, <int>m, q)
+        load_classes(job, row, first, <int>m, x)
         for i in range(m):
             if x[i] == INFINITY:
                 n_max += 1
@@ -121,113 +165,112 @@ cdef inline double infinite_row(
     return INFINITY if elsewhere > 0.0 else 0.0
 
 
-cdef inline double distribution_from_logits(
-    const Job* job, const char* row, const char* labels, Py_ssize_t target, void* scratch,
-    double* weight, int* bad
-) noexcept nogil:
-    """sum q_j (log sum_k e^x_k - x_j) of one row, by way of its maximum.
+cdef inline double limit_of_row(const Job* job, SoftRow* row, double loss) noexcept nogil:
+    """The loss, or its limit if the maximum of the row is infinite."""
+    cdef double weight = row.label_weight
+    if row.maximum == -INFINITY:
+        return NAN
+    if row.maximum == INFINITY:
+        loss = infinite_row(job, row)
+        row.label_weight = weight   # the labels were read a second time
+    return loss
 
-    The classes at the maximum are counted, not added: log1p keeps what lies far below them.
+
+cdef inline double distribution_from_logits(const Job* job, SoftRow* row) noexcept nogil:
+    """sum q_j (log sum_k e^x_k - x_j) of one row, relative to its maximum.
+
+    The classes at the maximum are counted, not added: log1p then keeps the terms far below them.
     """
     cdef double x[BLOCK]
     cdef double q[BLOCK]
-    cdef double rest[LANES]
+    cdef double sum_exp[LANES]
     cdef double linear[LANES]
     cdef double label_weight[LANES]
     cdef double n_max[LANES]
     cdef double sums[4]
-    cdef double maximum = row_maximum(job, row, scratch)
     cdef double d, err
     cdef Py_ssize_t first
     cdef Py_ssize_t i, j, m, padded
+    row.maximum = row_maximum(job, row)
     for j in range(4):
         sums[j] = 0.0
     for first from 0 <= first < job.classes by BLOCK:
         m = <int>min(<Py_ssize_t>BLOCK, job.classes - first)
         padded = (m + LANES - 1) // LANES * LANES
-        target_row(job, labels, target, first, m, scratch, q, weight, bad)
-        load_classes(job, row, first, m, scratch, x)
+        target_row(job, row, first, m, q)
+        load_classes(job, row, first, m, x)
         for i in range(m, padded):
             x[i] = -INFINITY
             q[i] = 0.0
         for j in range(LANES):
-            rest[j] = 0.0
+            sum_exp[j] = 0.0
             linear[j] = 0.0
             label_weight[j] = 0.0
             n_max[j] = 0.0
         for i from 0 <= i < padded by LANES:
             for j in range(LANES):
-                d = difference(x[i + j], maximum, &err)
-                # What -inf loses is NaN, of which the exponential must not hear.
+                d = difference(x[i + j], row.maximum, &err)
+                # The rounding error of -inf is NaN, which must not reach exp().
                 err = 0.0 if d == -INFINITY else err
-                d = 0.0 if x[i + j] == maximum else d
-                rest[j] += 0.0 if d == 0.0 else exp_nonpos_dd(d, err)
+                d = 0.0 if x[i + j] == row.maximum else d
+                sum_exp[j] += 0.0 if d == 0.0 else exp_nonpos_dd(d, err)
                 n_max[j] += 1.0 if d == 0.0 else 0.0
                 label_weight[j] += q[i + j]
                 linear[j] += 0.0 if q[i + j] == 0.0 else -(d * q[i + j] + err * q[i + j])
-        sums[0] += sum_lanes(rest)
+        sums[0] += sum_lanes(sum_exp)
         sums[1] += sum_lanes(n_max)
         sums[2] += sum_lanes(label_weight)
         sums[3] += sum_lanes(linear)
-    if maximum == -INFINITY:
-        return NAN
-    if maximum == INFINITY:
-        return infinite_row(job, row, labels, target, scratch)
-    return mul_zero_inf(sums[2], log1p_f64(sums[0] + (sums[1] - 1.0))) + sums[3]
+    return limit_of_row(
+        job, row, mul_zero_inf(sums[2], log1p_f64(sums[0] + (sums[1] - 1.0))) + sums[3]
+    )
 
 
-cdef inline double sum_exp_below(
-    const Job* job, const char* row, double maximum, void* scratch, Py_ssize_t* argmax
-) noexcept nogil:
-    """sum e^(x_j - most) of all classes but the first at the maximum, whose number is noted."""
+cdef inline void sum_exp_below_maximum(const Job* job, SoftRow* row) noexcept nogil:
+    """Find the maximum of a row, its argmax, and the sum of the other exponentials."""
     cdef double x[BLOCK]
-    cdef double rest = 0.0, rest_lo = 0.0, d, err
+    cdef double hi = 0.0, lo = 0.0, d, err
     cdef Py_ssize_t first, i, m
-    argmax[0] = -1
+    row.maximum = row_maximum(job, row)
+    row.argmax = -1
     for first from 0 <= first < job.classes by BLOCK:
         m = min(<Py_ssize_t>BLOCK, job.classes - first)
-        load_classes(job, row, first, <int>m, scratch, x)
-        if argmax[0] < 0:
+        load_classes(job, row, first, <int>m, x)
+        if row.argmax < 0:
             for i in range(m):
-                if x[i] == maximum:
-                    argmax[0] = first + i
+                if x[i] == row.maximum:
+                    row.argmax = first + i
                     x[i] = -INFINITY
                     break
         for i in range(m):
-            d = difference(x[i], maximum, &err)
+            d = difference(x[i], row.maximum, &err)
             err = err if d > -INFINITY else 0.0
-            x[i] = exp_nonpos_dd(0.0 if x[i] == maximum else d, err)
-        add(lane_sum(x, m), &rest, &rest_lo)
-    return rest + rest_lo
+            x[i] = exp_nonpos_dd(0.0 if x[i] == row.maximum else d, err)
+        add(lane_sum(x, m), &hi, &lo)
+    row.sum_exp_rest = hi + lo
 
 
-cdef inline double focal_from_logits(
-    const Job* job, const char* row, const char* labels, Py_ssize_t target, void* scratch,
-    double* weight, int* bad
-) noexcept nogil:
-    """-sum q_j (1 - p_j)^gamma log p_j of one row, by way of its maximum."""
+cdef inline double focal_from_logits(const Job* job, SoftRow* row) noexcept nogil:
+    """-sum q_j (1 - p_j)^gamma log p_j of one row, relative to its maximum."""
     cdef double x[BLOCK]
     cdef double q[BLOCK]
     cdef double p[BLOCK]
     cdef double one_minus_p[BLOCK]
-    cdef double maximum = row_maximum(job, row, scratch)
-    cdef double rest, total = 0.0
-    cdef Py_ssize_t first, i, m, argmax
-    rest = sum_exp_below(job, row, maximum, scratch, &argmax)
+    cdef double total = 0.0
+    cdef Py_ssize_t first, i, m
+    sum_exp_below_maximum(job, row)
     for first from 0 <= first < job.classes by BLOCK:
         m = min(<Py_ssize_t>BLOCK, job.classes - first)
-        weigh_classes(job, labels, target, first, <int>m, scratch, q, weight, bad)
-        load_classes(job, row, first, <int>m, scratch, x)
-        softmax_of_classes(x, m, maximum, rest, argmax - first, p, one_minus_p)
+        weigh_classes(job, row, first, <int>m, q)
+        load_classes(job, row, first, <int>m, x)
+        softmax_of_classes(
+            x, m, row.maximum, row.sum_exp_rest, row.argmax - first, p, one_minus_p
+        )
         pow_unit_all(one_minus_p, m, job.gamma)
         for i in range(m):
             x[i] = mul_zero_inf(q[i] * one_minus_p[i], x[i])
         total += lane_sum(x, m)
-    if maximum == -INFINITY:
-        return NAN
-    if maximum == INFINITY:
-        return infinite_row(job, row, labels, target, scratch)
-    return total
+    return limit_of_row(job, row, total)
 
 
 # ---- from probabilities -----------------------------------------------------------------------
@@ -240,10 +283,7 @@ cdef inline double log_ratio(double a, double b) noexcept nogil:
     return log_f64(a / (b * up)) + shift
 
 
-cdef inline double distribution_from_probabilities(
-    const Job* job, const char* row, const char* labels, Py_ssize_t target, void* scratch,
-    double* weight, int* bad
-) noexcept nogil:
+cdef inline double distribution_from_probabilities(const Job* job, SoftRow* row) noexcept nogil:
     """-sum q_j log p_j of one row, or sum q_j log(q_j / p_j)."""
     cdef double p[BLOCK]
     cdef double q[BLOCK]
@@ -252,12 +292,12 @@ cdef inline double distribution_from_probabilities(
     cdef Py_ssize_t first, i, m
     for first from 0 <= first < job.classes by BLOCK:
         m = <int>min(<Py_ssize_t>BLOCK, job.classes - first)
-        target_row(job, labels, target, first, m, scratch, q, weight, bad)
-        load_classes(job, row, first, m, scratch, p)
-        bad[0] += outside(p, m, 0.0, 1.0)
+        target_row(job, row, first, m, q)
+        load_classes(job, row, first, m, p)
+        row.bad_scores += outside(p, m, 0.0, 1.0)
         if job.loss == KL:
             for i in range(m):
-                minimum = (job.eps if p[i] < job.eps else p[i]) + 0.0  # of -0.0 too, 0.0
+                minimum = (job.eps if p[i] < job.eps else p[i]) + 0.0  # turns -0.0 into 0.0
                 minimum = maximum if minimum > maximum else minimum
                 p[i] = mul_zero_inf(q[i], log_ratio(1.0 if q[i] == 0.0 else q[i], minimum))
         else:
@@ -268,16 +308,16 @@ cdef inline double distribution_from_probabilities(
 
 
 cdef inline bint distribution_error(
-    const Job* job, const char* row, const char* labels, ErrorCode* error, Py_ssize_t* index
+    const Job* job, const SoftRow* row, ErrorCode* error, Py_ssize_t* index
 ) noexcept nogil:
-    """The first class of a row that is wrong, if one is: scores before labels."""
+    """Find the first class of a row with an invalid score or label; the score comes first."""
     cdef double x
     cdef Py_ssize_t j
     cdef bint probabilities = not has_row_logits(job)
     error[0] = NO_ERROR
     for j in range(job.classes):
         index[0] = j
-        x = load_one(&job.scores, row + j * job.scores.class_stride)
+        x = load_one(&job.scores, row.scores + j * job.scores.class_stride)
         if x != x:
             error[0] = NAN_SCORE
         elif probabilities and not 0.0 <= x <= 1.0:
@@ -287,7 +327,7 @@ cdef inline bint distribution_error(
             if error[0] != NO_ERROR:
                 return True
             continue
-        x = load_one(&job.labels, labels + j * job.labels.class_stride)
+        x = load_one(&job.labels, row.labels + j * job.labels.class_stride)
         if error[0] == NO_ERROR and x != x:
             error[0] = NAN_LABEL
         elif x == x and not 0.0 <= x <= 1.0:

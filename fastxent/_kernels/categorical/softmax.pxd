@@ -1,12 +1,12 @@
-# The exponentials of rows of logits, as losses against class indices and their gradients need them.
+# Exponentials of rows of logits, for losses against class indices and their gradients.
 #
-# With d_j = x_j - x_target, the loss is log1p(sum over j != target of e^d_j), the odds against the
-# target. All terms are positive and the target's own 1 is never added, so that a loss of 1e-18 is as
-# accurate as one of 10; there is no pass for the maximum. What is out of the exponential's range, or no
-# number, makes the sum infinite or NaN, for the caller to see to.
+# With d_j = x_j - x_target, the loss is log1p(sum of e^d_j over j != target). All terms are positive
+# and the target's own 1 is not added, so a loss of 1e-18 is as accurate as one of 10. No pass over the
+# row finds the maximum. A difference out of the exponential's range, or a NaN, makes the sum infinite
+# or NaN; the caller then recomputes the row.
 #
-# Few classes: ROWS rows at a time, SIMD over the rows. Many: SIMD over the classes. Which of the two
-# depends on the number of classes alone, never on the layout: the same bits for every layout.
+# Few classes: ROWS rows at a time, SIMD over the rows. Many classes: SIMD over the classes. The number
+# of classes alone decides, never the layout: every layout gives the same bits.
 
 from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint16_t
@@ -26,24 +26,25 @@ from fastxent._kernels.types cimport real
 
 
 cdef inline real exp_difference(real x, real target) noexcept nogil:
-    """e^(x - target) times 1 / `unit`: the rounding error of the difference is made good."""
+    """e^(x - target) over `exp_scale_inverse`; the rounding error of the difference is compensated."""
     cdef real err
     cdef real d = difference(x, target, &err)
     return exp_scaled(d, err)
 
 
 cdef inline real zero_if_small(real target_logit) noexcept nogil:
-    """own, or 0 where it is below 2^-7."""
+    """The logit, or 0 if it is smaller than 2^-7."""
     cdef real bound = 0.0078125, zero = 0
     return zero if -bound < target_logit and target_logit < bound else target_logit
 
 
 cdef inline real exp_difference_half(real x, real target_logit, real large, real small) noexcept nogil:
-    """`odds` of numbers of 11 digits or fewer; own is large + small, one of which is 0.
+    """`exp_difference` of numbers of at most 11 bits. target_logit is large + small; one of them is 0.
 
-    What x - own loses takes three operations, not five. For |own| >= |x| it is Dekker's x - (d + own);
-    for |x| > |own| >= 2^-7 nothing is lost, and that is 0: both are multiples of 2^-17, and |d| is
-    below 2^7 or out of range. For an own that is smaller yet it is Dekker's other (x - d) - own.
+    The rounding error of d = x - target takes three operations, not five. For |target| >= |x| it is
+    Dekker's x - (d + target). For |x| > |target| >= 2^-7 the difference is exact and the formula gives
+    0: both are multiples of 2^-17, and |d| is below 2^7 or out of range. For a smaller target it is
+    Dekker's other formula, (x - d) - target.
     """
     cdef real d = x - target_logit
     cdef real err = (x - (d + large)) - small
@@ -51,18 +52,18 @@ cdef inline real exp_difference_half(real x, real target_logit, real large, real
 
 
 cdef inline void prefetch_classes(const Job* job, const char* place, Py_ssize_t i) noexcept nogil:
-    """Ask for what lies AHEAD of the class i of a run."""
+    """Prefetch AHEAD of class i of a row."""
     prefetch_lanes(place + (i + AHEAD) * job.scores.class_stride, job.scores.itemsize)
 
 
 cdef inline void exp_shifted(
     const Job* job, const char* place, const real* x, Py_ssize_t n, real target_logit, real* exps
 ) noexcept nogil:
-    """The odds of n classes of a row that lie at a place, and are staged in x."""
+    """Exponentials of n classes of a row. They lie at `place` and are staged in x."""
     cdef real large = zero_if_small(target_logit)
     cdef Py_ssize_t i, j, whole = n - n % LANES
     if real is double:
-        # In the sums alone, eight bytes a class would be asked for in a rush: a tenth slower.
+        # Prefetching eight bytes per class in the loop of the sums comes all at once: 10 % slower.
         for i from 0 <= i < whole by LANES:
             prefetch_classes(job, place, i)
             for j in range(i, i + LANES):
@@ -77,11 +78,11 @@ cdef inline void exp_shifted(
             exps[i] = exp_difference(x[i], target_logit)
 
 
-# ---- few classes: rows side by side ----------------------------------------------------------
+# ---- few classes: SIMD over the rows ---------------------------------------------------------
 
 
 cdef inline bint is_evenly_spaced(const Job* job, const Operand* op, const real* tag) noexcept nogil:
-    """Whether the rows are of the kernels' type, aligned, and at one stride."""
+    """Whether the rows have the kernels' type, are aligned, and have one stride."""
     return (
         job.ndim == 1
         and is_real(op.dtype, tag)
@@ -117,7 +118,7 @@ cdef inline void target_scores(
 cdef inline void load_tile(
     const Job* job, const Operand* op, Py_ssize_t start, int n, real* tile
 ) noexcept nogil:
-    """n rows of up to TILE_CLASSES classes: tile[k * ROWS + i], 0 where there is no row."""
+    """Load n rows of up to TILE_CLASSES classes to tile[k * ROWS + i]; 0 where there is no row."""
     cdef real flat[ROWS * TILE_CLASSES]
     cdef Py_ssize_t i, k, size = sizeof(real)
     cdef Py_ssize_t classes = job.classes
@@ -141,7 +142,7 @@ cdef inline void load_tile(
 
 
 cdef inline void sum_tile(const real* tile, Py_ssize_t classes, double* total) noexcept nogil:
-    """total += the sum over the classes of each of ROWS rows."""
+    """Add to total[i] the sum over the classes of row i, for ROWS rows."""
     cdef double sums[LANES]
     cdef double err[LANES]
     cdef double hi, part, x
@@ -156,7 +157,7 @@ cdef inline void sum_tile(const real* tile, Py_ssize_t classes, double* total) n
                 if real is float:
                     sums[j] += x
                 else:
-                    # What float64 loses of float64 would be an ulp, in the end.
+                    # Without the rounding errors, the sum of float64 numbers would be off by an ulp.
                     hi = sums[j] + x
                     part = hi - sums[j]
                     err[j] += (sums[j] - (hi - part)) + (x - part)
@@ -168,7 +169,7 @@ cdef inline void sum_tile(const real* tile, Py_ssize_t classes, double* total) n
 cdef inline void exp_tile(
     const real* target_logit, Py_ssize_t classes, const char* next_rows, real* tile
 ) noexcept nogil:
-    """The odds of a tile, in place, class by class; fetches the next rows meanwhile."""
+    """Exponentials of a tile, in place, class by class. The next rows are prefetched meanwhile."""
     cdef Py_ssize_t i, k, size = sizeof(real)
     for k in range(classes):
         prefetch_lanes(next_rows + k * ROWS * size, ROWS // LANES * size)
@@ -179,7 +180,7 @@ cdef inline void exp_tile(
 cdef inline void exp_half_tile(
     const real* target_logit, Py_ssize_t classes, const char* next_rows, real* tile
 ) noexcept nogil:
-    """The same of half precision."""
+    """The same for half precision."""
     cdef real large[ROWS]
     cdef real small[ROWS]
     cdef Py_ssize_t i, k
@@ -189,17 +190,19 @@ cdef inline void exp_half_tile(
     for k in range(classes):
         prefetch_lanes(next_rows + k * ROWS * 2, ROWS // LANES * 2)
         for i in range(ROWS):
-            tile[k * ROWS + i] = exp_difference_half(tile[k * ROWS + i], target_logit[i], large[i], small[i])
+            tile[k * ROWS + i] = exp_difference_half(
+                tile[k * ROWS + i], target_logit[i], large[i], small[i]
+            )
 
 
 cdef inline void sum_exp_tile(
-    const Job* job, Py_ssize_t start, int n, const int64_t* target, real* tile, double* rest
+    const Job* job, Py_ssize_t start, int n, const int64_t* target, real* tile, double* sum_exp_rest
 ) noexcept nogil:
-    """Rows of few classes: their odds, class by class, 0 for the target, and the sum of each row's."""
+    """Rows of few classes: their exponentials, 0 for the target, and the sum of each row."""
     cdef real target_logit[ROWS]
-    cdef Py_ssize_t place[ROWS]     # of the target in the tile
+    cdef Py_ssize_t place[ROWS]     # index of the target in the tile
     cdef Py_ssize_t i
-    # Two blocks on; exact where the rows are one run, harmless where not.
+    # Two blocks ahead. Exact if the rows are contiguous, harmless if not.
     cdef const char* next_rows = job.scores.data + (start + 2 * ROWS) * job.scores.stride[0]
     load_tile(job, &job.scores, start, n, tile)
     for i in range(n):
@@ -215,23 +218,23 @@ cdef inline void sum_exp_tile(
     for i in range(ROWS):
         tile[place[i]] = 0
     for i in range(ROWS):
-        # 0, or NaN for a target that is not finite
-        rest[i] = <double>(target_logit[i] - target_logit[i])
-    sum_tile(tile, job.classes, rest)
+        # 0, or NaN if the target is not finite
+        sum_exp_rest[i] = <double>(target_logit[i] - target_logit[i])
+    sum_tile(tile, job.classes, sum_exp_rest)
     for i in range(ROWS):
-        rest[i] *= exp_scale_inverse(tile)
+        sum_exp_rest[i] *= exp_scale_inverse(tile)
 
 
-# ---- many classes: a row at a time -----------------------------------------------------------
+# ---- many classes: SIMD over the classes -----------------------------------------------------
 
 
-cdef inline void sum_exp_block(
+cdef inline double sum_exp_block(
     const Job* job, const char* row, Py_ssize_t target, real target_logit, Py_ssize_t first, int m,
-    void* scratch, real* exps, double* hi, double* lo
+    void* scratch, real* exps
 ) noexcept nogil:
-    """The odds of m classes of a row, 0 for the target, and their sum added to hi + lo.
+    """Exponentials of m classes of a row, 0 for the target, and their sum.
 
-    There is room for the next multiple of LANES in power.
+    exps has room up to the next multiple of LANES.
     """
     cdef real staged[BLOCK]
     cdef double lanes[LANES]
@@ -250,19 +253,18 @@ cdef inline void sum_exp_block(
             prefetch_classes(job, place, i)
         for j in range(LANES):
             lanes[j] += <double>exps[i + j]
-    add(sum_lanes(lanes), hi, lo)
+    return sum_lanes(lanes)
 
 
 cdef inline double sum_exp_row(
     const Job* job, const char* row, Py_ssize_t target, real target_logit, void* scratch
 ) noexcept nogil:
-    """The odds against the target of one row; NaN where the target is not finite."""
+    """sum of e^(x_j - x_target) over j != target of one row; NaN if the target is not finite."""
     cdef real exps[BLOCK]
     cdef double hi = 0.0, lo = 0.0
     cdef Py_ssize_t first
+    cdef int m
     for first from 0 <= first < job.classes by BLOCK:
-        sum_exp_block(
-            job, row, target, target_logit, first, <int>min(<Py_ssize_t>BLOCK, job.classes - first), scratch,
-            exps, &hi, &lo,
-        )
+        m = <int>min(<Py_ssize_t>BLOCK, job.classes - first)
+        add(sum_exp_block(job, row, target, target_logit, first, m, scratch, exps), &hi, &lo)
     return (hi + lo) * exp_scale_inverse(exps) + <double>(target_logit - target_logit)

@@ -1,5 +1,5 @@
-# Rows of a few logits against distributions, in float64: ROWS rows side by side, SIMD over the rows,
-# class by class. x[k * ROWS + i] is class k of row i. Rows that are not finite are left to others.
+# Rows of few logits against distributions, in float64: ROWS rows at a time, SIMD over the rows.
+# x[k * ROWS + i] is class k of row i. Rows that are not finite are left to the general path.
 
 from libc.math cimport INFINITY, NAN
 from libc.stdint cimport int64_t, uint8_t
@@ -16,9 +16,9 @@ cdef inline void weigh_tile(
     const Job* job, Py_ssize_t start, int n, const int64_t* target, double* q, double* label_weight,
     double* nonfinite
 ) noexcept nogil:
-    """What each class weighs in the losses of n rows, as `weigh_classes` has it of one.
+    """The weight of each class in the losses of n rows; `weigh_classes` does the same for one row.
 
-    mass is what its labels weigh in the mean, and odd NaN for a label that is none.
+    label_weight is the weight of a row's labels in the mean. nonfinite is NaN if a label is invalid.
     """
     cdef double weight, smoothing = job.label_smoothing
     cdef double share = smoothing / <double>job.classes
@@ -50,11 +50,11 @@ cdef inline void weigh_tile(
 
 
 cdef inline void exp_of_tile(
-    const Job* job, double* x, double* exps, double* argmax, double* rest, double* nonfinite
+    const Job* job, double* x, double* exps, double* argmax, double* sum_exp_rest, double* nonfinite
 ) noexcept nogil:
-    """e^(x - the row's maximum), 0 for the first class there, which is top; rest is their sum.
+    """e^(x - maximum of its row), but 0 for the first class at the maximum, and the sum of each row.
 
-    In the place of x, how far it lies below the maximum. odd is NaN for a row that is not finite.
+    argmax is the number of that class. x becomes maximum - x. nonfinite is NaN if a row is not finite.
     """
     cdef double maximum[ROWS]
     cdef double d, err, class_number
@@ -62,7 +62,7 @@ cdef inline void exp_of_tile(
     for i in range(ROWS):
         maximum[i] = -INFINITY
         argmax[i] = 0.0
-        rest[i] = 0.0
+        sum_exp_rest[i] = 0.0
     for k in range(job.classes):
         class_number = <double>k
         for i in range(ROWS):
@@ -77,23 +77,23 @@ cdef inline void exp_of_tile(
             d = difference(x[j], maximum[i], &err)
             exps[j] = 0.0 if argmax[i] == class_number else exp_nonpos_dd(d, err)
             x[j] = -err - d
-    sum_tile(exps, job.classes, rest)
+    sum_tile(exps, job.classes, sum_exp_rest)
 
 
 cdef inline void softmax_of_tile(
-    const Job* job, const double* exps, const double* argmax, const double* rest, double* p,
-    double* one_minus_p
+    const Job* job, const double* exps, const double* argmax, const double* sum_exp_rest,
+    double* p, double* one_minus_p
 ) noexcept nogil:
-    """p and 1 - p. Only at the top can p be near 1: its 1 - p is the others' share, no difference."""
+    """p and 1 - p. Only the p of the largest logit can be near 1: its 1 - p is the sum of the others."""
     cdef double total, share, others, class_number
     cdef Py_ssize_t i, j, k
     for k in range(job.classes):
         class_number = <double>k
         for i in range(ROWS):
             j = k * ROWS + i
-            total = 1.0 + rest[i]
+            total = 1.0 + sum_exp_rest[i]
             share = (1.0 if argmax[i] == class_number else exps[j]) / total
-            others = rest[i] / total
+            others = sum_exp_rest[i] / total
             p[j] = share
             one_minus_p[j] = others if argmax[i] == class_number else 1.0 - share
 
@@ -102,24 +102,25 @@ cdef inline void soft_tile_losses(
     const Job* job, Py_ssize_t start, int n, const int64_t* target, double* loss, double* label_weight,
     uint8_t* done
 ) noexcept nogil:
-    """The losses of up to ROWS rows, and what their labels weigh; those that are right are marked."""
+    """Losses of up to ROWS rows and the weights of their labels; done marks the finite rows."""
     cdef double x[TILE_CLASSES * ROWS]
     cdef double q[TILE_CLASSES * ROWS]
     cdef double exps[TILE_CLASSES * ROWS]
     cdef double one_minus_p[TILE_CLASSES * ROWS]
     cdef double argmax[ROWS]
     cdef double nonfinite[ROWS]
-    cdef double rest[ROWS]
+    cdef double sum_exp_rest[ROWS]
+    cdef double sums[ROWS]
     cdef double nll_argmax[ROWS]
     cdef Py_ssize_t i, j, k
-    exps[0] = 0.0      # for gcc, which does not know that there is a class
+    exps[0] = 0.0      # gcc cannot know that there is at least one class
     load_tile(job, &job.scores, start, n, x)
     weigh_tile(job, start, n, target, q, label_weight, nonfinite)
-    exp_of_tile(job, x, exps, argmax, rest, nonfinite)
-    memcpy(nll_argmax, rest, ROWS * sizeof(double))
+    exp_of_tile(job, x, exps, argmax, sum_exp_rest, nonfinite)
+    memcpy(nll_argmax, sum_exp_rest, ROWS * sizeof(double))
     log1p_all(nll_argmax, ROWS)
     if job.loss == CATEGORICAL_FOCAL:
-        softmax_of_tile(job, exps, argmax, rest, exps, one_minus_p)
+        softmax_of_tile(job, exps, argmax, sum_exp_rest, exps, one_minus_p)
         pow_unit_all(one_minus_p, job.classes * ROWS, job.gamma)
         for i in range(job.classes * ROWS):
             q[i] *= one_minus_p[i]
@@ -128,8 +129,8 @@ cdef inline void soft_tile_losses(
             j = k * ROWS + i
             x[j] = q[j] * (x[j] + nll_argmax[i])
     for i in range(ROWS):
-        rest[i] = 0.0
-    sum_tile(x, job.classes, rest)
+        sums[i] = 0.0
+    sum_tile(x, job.classes, sums)
     for i in range(n):
-        loss[i] = rest[i]
+        loss[i] = sums[i]
         done[i] = nonfinite[i] == 0.0
