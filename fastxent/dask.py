@@ -74,12 +74,12 @@ def accumulate(
     call.pair(y_true, scores)
     truth, first = da.asarray(y_true), da.asarray(y_true if scores is None else scores)
     axis = -1
-    if call.loss.rows:
-        axis = validation.class_axis(first, call.options["axis"], call.loss.scores)
+    if call.loss.per_row:
+        axis = validation.class_axis(first, call.options["axis"], call.loss.scores_name)
         first = first.rechunk({axis: -1})
     cuts = first.chunks if axis < 0 else first.chunks[:axis] + first.chunks[axis + 1 :]
     per_row = axis >= 0 and truth.ndim == first.ndim
-    arrays = {"y_true": _cut(truth, call.loss.truth, first.chunks if per_row else cuts)}
+    arrays = {"y_true": _cut(truth, call.loss.y_true_name, first.chunks if per_row else cuts)}
     if scores is not None:
         arrays["scores"] = first.to_delayed()
     per_loss = {"sample_weight": sample_weight, "where": where, "groups": groups, "var": var}

@@ -7,8 +7,8 @@ from typing import Any
 
 from fastxent._aggregate.bound_loss import Call
 from fastxent._aggregate.groups import ByGroup, GroupRecord, GroupSums, Totals, group_sums
-from fastxent._core import validation
 from fastxent._core.evaluate import Sums
+from fastxent._core.scalars import as_float, two_sum
 
 _NOTHING = Sums(0.0, 0.0, 0.0, 0.0, 0)
 _NO_GROUPS = GroupSums([], Totals(0))
@@ -209,16 +209,8 @@ def added(a: Sums, b: Sums) -> Sums:
 
 def _add_pairs(a: float, a_lo: float, b: float, b_lo: float) -> tuple[float, float]:
     """(a + a_lo) + (b + b_lo), normalised: the low part is the rounding error of the high one."""
-    total, error = _two_sum(a, b)
-    return _two_sum(total, error + (a_lo + b_lo))
-
-
-def _two_sum(a: float, b: float) -> tuple[float, float]:
-    """The sum and its rounding error (Knuth); an infinite or nan sum has none."""
-    total = a + b
-    part = total - a
-    error = (a - (total - part)) + (b - part)
-    return total, error if error == error else 0.0  # noqa: PLR0124
+    total, error = two_sum(a, b)
+    return two_sum(total, error + (a_lo + b_lo))
 
 
 def bits_per_byte(total: float, n_bytes: int) -> float:
@@ -246,4 +238,4 @@ def bits_per_byte(total: float, n_bytes: int) -> float:
     """
     if not n_bytes > 0:
         raise ValueError(f"n_bytes={n_bytes} is not above 0")
-    return validation.as_float(total, "total") / math.log(2.0) / n_bytes
+    return as_float(total, "total") / math.log(2.0) / n_bytes

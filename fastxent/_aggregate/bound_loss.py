@@ -8,16 +8,11 @@ from typing import Any
 import numpy as np
 
 from fastxent._aggregate.elementwise import Elements
-from fastxent._core import validation
 from fastxent._core.arrays import as_array
 from fastxent._core.evaluate import Sums, evaluate_sums
-from fastxent._core.loss import DEFAULTS, Loss
+from fastxent._core.loss import Loss
+from fastxent._core.options import OPTIONS, Scope
 from fastxent._losses import get_loss
-from fastxent._losses.gaussian import GAUSSIAN
-from fastxent._losses.information import ENTROPY
-
-#: What comes with each batch alone, as it has one element for every loss.
-_PER_BATCH = ("sample_weight", "where")
 
 
 class Call:
@@ -36,13 +31,13 @@ class Call:
 
     def __init__(self, loss: Any, options: dict[str, Any], user: str) -> None:
         self.loss = get_loss(loss)
-        self.options = _settled(self.loss, options, user)
+        self.options = _validated(self.loss, options, user)
 
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Call)
             and self.loss == other.loss
-            and all(_same(v, other.options[k]) for k, v in self.options.items() if k != "workers")
+            and all(_equal(v, other.options[k]) for k, v in self.options.items() if k != "workers")
         )
 
     __hash__ = None  # type: ignore[assignment]
@@ -56,63 +51,66 @@ class Call:
     def of(self, scores: str) -> Call:
         """The same call, with another name for the scores: for the messages."""
         call = Call.__new__(Call)
-        call.loss, call.options = self.loss._replace(scores=scores), self.options
+        call.loss, call.options = self.loss._replace(scores_name=scores), self.options
         return call
 
     def changed(self) -> dict[str, Any]:
         """The options that are not the defaults."""
         defaults = _defaults(self.loss)
-        return {k: v for k, v in self.options.items() if not _same(v, defaults[k])}
+        return {k: v for k, v in self.options.items() if not _equal(v, defaults[k])}
 
     def pair(self, y_true: Any, scores: Any) -> tuple[Any, Any]:
-        """Truth and scores; the entropy of p, which is given once, has p for both."""
-        if (scores is None) != (self.loss.name == ENTROPY.name):
-            needs = "p alone" if scores is not None else f"{self.loss.truth} and {self.loss.scores}"
-            raise TypeError(f"{self.loss.name} is of {needs}")
+        """Labels and scores; a loss of a single argument has that for both."""
+        loss = self.loss
+        if (scores is None) != loss.single_argument:
+            needs = f"{loss.y_true_name} and {loss.scores_name}"
+            if loss.single_argument:
+                needs = f"{loss.y_true_name} alone"
+            raise TypeError(f"{loss.name} takes {needs}")
         return y_true, y_true if scores is None else scores
 
     def sums(self, y_true: Any, scores: Any, **batch: Any) -> Sums:
         """Sum one batch."""
         y_true, scores = self.pair(y_true, scores)
-        return evaluate_sums(self.loss, y_true, scores, **self._kernel_options(batch))[0]
+        options = self._with_batch(batch)
+        policy, workers = options["nan_policy"], options["workers"]
+        return evaluate_sums(self.loss, y_true, scores, options, policy, workers)[0]
 
-    def _kernel_options(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """As `evaluate_sums` names them: what scales a loss is pos_weight, or the variance."""
-        if batch.get("var") is not None and self.loss.name != GAUSSIAN.name:
+    def _with_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """The options of all batches and those of one."""
+        given = {name: value for name, value in batch.items() if value is not None}
+        if "var" in given and self.loss.scale != "var":
             raise TypeError(f"{self.loss.name} takes no var: it is gaussian_nll's")
-        options = {**self.options, **{k: v for k, v in batch.items() if v is not None}}
-        name = self.loss.scale_name
-        if name:
-            options["scale"] = options.pop(name)
-        return options
+        return {**self.options, **given}
 
     def elements(self, y_true: Any, scores: Any, **batch: Any) -> Elements:
         """One batch, whose losses are wanted one by one."""
-        options = self._kernel_options(batch)
+        labels, scores = self.pair(y_true, scores)
         return Elements(
             self.loss,
-            options,
-            self.pair(y_true, scores),
-            lambda: self.sums(y_true, scores, **batch),
+            labels,
+            scores,
+            self._with_batch(batch),
+            lambda: self.sums(y_true, None if self.loss.single_argument else scores, **batch),
         )
 
 
 def _defaults(loss: Loss) -> dict[str, Any]:
     """The options that may be set once for all batches."""
-    left_out = (*_PER_BATCH, "reduction", "out")
-    defaults = {k: DEFAULTS[k] for k in loss.takes if k not in left_out}
-    if loss.name == GAUSSIAN.name:
-        defaults["var"] = 1.0
-    return defaults
+    names = [name for name in loss.options if OPTIONS[name].scope is Scope.LOSS]
+    if loss.scale and loss.scale not in names:
+        names.append(loss.scale)
+    return {name: OPTIONS[name].default for name in names}
 
 
-def _settled(loss: Loss, given: dict[str, Any], user: str) -> dict[str, Any]:
-    """Check the options by name, and by value where no data are needed for that."""
+def _validated(loss: Loss, given: dict[str, Any], user: str) -> dict[str, Any]:
+    """Check the options by name, and by value as far as that needs no data."""
     options = _defaults(loss)
     for name, value in given.items():
-        if name in ("reduction", "out"):
-            raise TypeError(f"{user} takes no {name}: it has the sums, and no array of losses")
-        if name in _PER_BATCH:
+        scope = OPTIONS[name].scope if name in OPTIONS else None
+        if scope is Scope.RESULT:
+            raise TypeError(f"{user} takes no {name}: it returns sums, not an array of losses")
+        if scope is Scope.BATCH:
             raise TypeError(f"{name} belongs to a batch: pass it to update")
         if name not in options:
             takes = ", ".join(options)
@@ -122,16 +120,12 @@ def _settled(loss: Loss, given: dict[str, Any], user: str) -> dict[str, Any]:
             array = as_array(value, name, scalars=True)
             # The caller's array may change; this one must not.
             options[name] = array.copy() if array.ndim else value
-    validation.nan_policy_number(options["nan_policy"])
-    validation.workers_wanted(options["workers"])
-    if "eps" in options:
-        validation.epsilon(options["eps"], np.empty(0))
-    if "gamma" in options:
-        validation.focusing(options["gamma"])
-    if "label_smoothing" in options:
-        validation.smoothing(options["label_smoothing"])
+    for name, value in options.items():
+        check = OPTIONS[name].check
+        if check is not None:
+            check(value)
     return options
 
 
-def _same(a: Any, b: Any) -> bool:
+def _equal(a: Any, b: Any) -> bool:
     return a is b or (type(a) is type(b) and np.array_equal(a, b))

@@ -10,6 +10,7 @@ import numpy as np
 from fastxent._core import threads, validation
 from fastxent._core.evaluate import evaluate_sums
 from fastxent._core.loss import Loss
+from fastxent._core.operands import Operands
 
 Array = np.ndarray[Any, Any]
 
@@ -27,96 +28,81 @@ class Block(NamedTuple):
 
 
 class Elements:
-    """The arrays of one batch, which can be cut alike.
+    """The losses of one batch, computed block by block.
 
     Parameters
     ----------
     loss : Loss
+    y_true, scores : array_like
     options : dict
-        As `evaluate_sums` takes them.
-    pair : tuple
-        Truth and scores.
-    fault : callable
-        Raises what the kernels find wrong with the whole batch.
+        Those of the loss, with `nan_policy` and `workers`.
+    raise_error : callable
+        Computes the whole batch, which raises the error with the indices of the batch.
     """
 
     def __init__(
-        self, loss: Loss, options: dict[str, Any], pair: Any, fault: Callable[[], Any]
+        self,
+        loss: Loss,
+        y_true: Any,
+        scores: Any,
+        options: dict[str, Any],
+        raise_error: Callable[[], Any],
     ) -> None:
-        y_true, scores = pair
-        self.loss, self.fault = loss, fault
-        self.scores = validation.as_scores(scores, loss.scores)
-        self.labels = validation.as_labels(y_true, loss.truth)
-        self.axis, self.indices = -1, False
-        if loss.rows:
-            self.axis = options["axis"] = validation.class_axis(
-                self.scores, options["axis"], loss.scores
-            )
-            self.indices = validation.takes_indices(loss, self.labels, self.scores, self.axis)
-        else:
-            validation.check_shapes(loss, self.labels, self.scores)
-        self.shape = validation.losses_shape(self.scores, self.axis)
-        weight, mask = options.pop("sample_weight", None), options.pop("where", None)
-        scale, classes = options.pop("scale", None), options.pop("class_weight", None)
-        self.weight = self.mask = self.scale = self.classes = None
-        if weight is not None:
-            self.weight = spread(
-                validation.as_weight(weight, "sample_weight", self.shape), self.shape
-            )
-        if mask is not None:
-            self.mask = validation.as_mask(mask, self.shape)
-        if scale is not None:
-            name = loss.scale_name or ""
-            self.scale = np.broadcast_to(validation.as_scale(scale, name, self.shape), self.shape)
-        if classes is not None:
-            self.classes = validation.as_class_weight(classes, self.scores.shape[self.axis])
-        self.ignored = options.get("ignore_index")
-        if "eps" in options:
-            options["eps"] = validation.epsilon(options["eps"], self.scores)
-        self.workers = validation.workers_wanted(options.pop("workers"))
-        self.omits = options["nan_policy"] == "omit"
-        if self.omits:  # what is NaN then is what was to be omitted
-            options["nan_policy"] = "propagate"
-        self.options = options
+        self.raise_error = raise_error
+        self.workers = validation.as_workers(options["workers"])
+        nan_policy = options["nan_policy"]
+        self.omits = nan_policy == "omit"
+        # With "omit", what is NaN among the losses is what was to be omitted.
+        self.nan_policy = "propagate" if self.omits else nan_policy
+        self.operands = operands = Operands(loss, y_true, scores, options)
+        self.shape = operands.shape
+        self.options = operands.given.copy()
+        if loss.per_row:
+            self.options["axis"] = operands.axis
+        if "eps" in loss.options:
+            self.options["eps"] = operands.eps
+        #: The arrays that are cut as the losses are.
+        self.arrays = {
+            name: broadcast_leading(self.options.pop(name), self.shape)
+            for name in ("sample_weight", "where", loss.scale)
+            if name in self.options
+        }
 
-    def blocks(self, least: Callable[[int], int]) -> Iterator[Block]:
+    def blocks(self, min_block: Callable[[int], int]) -> Iterator[Block]:
         """The losses in float64, block by block, in memory that does not grow with their number.
 
         Parameters
         ----------
-        least : callable
-            How many losses the block that begins with a certain one is to have, at least.
+        min_block : callable
+            The least number of losses of the block that begins with a certain one.
 
         Yields
         ------
         Block
         """
         try:
-            yield from threads.in_order(self._block, _cuts(self.shape, least), self.workers)
+            yield from threads.in_order(self._block, _cuts(self.shape, min_block), self.workers)
         except ValueError:
-            self.fault()  # the place that the error names is one in the block
+            self.raise_error()  # the index in the error is one of the block
             raise
 
     def _block(self, cut: tuple[slice, ...]) -> Block:
         """The losses of one cut."""
-        with_classes = cut
-        if self.axis >= 0:
-            with_classes = (*cut[: self.axis], slice(None), *cut[self.axis :])
-        scores = self.scores[with_classes]
-        labels = self.labels[cut if self.indices else with_classes]
-        weight, mask, scale = (
-            None if a is None else a[cut] for a in (self.weight, self.mask, self.scale)
-        )
+        operands, axis = self.operands, self.operands.axis
+        with_classes = cut if axis < 0 else (*cut[:axis], slice(None), *cut[axis:])
+        scores = operands.scores[with_classes]
+        labels = operands.labels[cut if operands.index_labels else with_classes]
+        arrays = {name: array[cut] for name, array in self.arrays.items()}
         if scores.dtype != np.float64:
-            with np.errstate(invalid="ignore"):  # of a signaling NaN, which nan_policy is for
+            with np.errstate(invalid="ignore"):  # a signaling NaN: nan_policy decides
                 scores = scores.astype(np.float64)
         _, losses = evaluate_sums(
-            self.loss, labels, scores, sample_weight=weight, where=mask, scale=scale,
-            class_weight=self.classes, want_losses=True, **self.options,
+            operands.loss, labels, scores, {**self.options, **arrays}, self.nan_policy,
+            want_losses=True,
         )  # fmt: skip
         assert losses is not None
-        kept = self._kept(labels, losses, mask)
-        weights = self._weights(labels, weight, kept)
+        kept = self._kept(labels, losses, arrays.get("where"))
+        weights = self._weights(labels, arrays.get("sample_weight"), kept)
         if self.omits and kept is not None:
             losses = np.where(kept, losses, 0.0)
         flat = (None if a is None else a.ravel() for a in (weights, kept))
@@ -125,8 +111,8 @@ class Elements:
     def _kept(self, labels: Array, losses: Array, mask: Array | None) -> Array | None:
         """Which losses count."""
         kept = mask
-        if self.ignored is not None:
-            other = _others(labels, self.ignored)
+        if "ignore_index" in self.options:
+            other = _differs_from(labels, self.options["ignore_index"])
             kept = other if kept is None else kept & other
         if self.omits:
             known = ~np.isnan(losses)
@@ -135,20 +121,21 @@ class Elements:
 
     def _weights(self, labels: Array, weight: Array | None, kept: Array | None) -> Array | None:
         """sample_weight times class_weight of the label; 0 for what does not count."""
-        weights = weight
-        if self.classes is not None:
-            if self.indices:
+        weights, per_class = weight, self.options.get("class_weight")
+        if per_class is not None:
+            if self.operands.index_labels:
                 known = labels if kept is None else np.where(kept, labels, 0)
-                by_class = self.classes[known.astype(np.intp)]
+                by_label = per_class[known.astype(np.intp)]
             else:
-                by_class = np.moveaxis(labels, self.axis, -1).astype(np.float64) @ self.classes
-            weights = by_class if weights is None else weights * by_class
+                rows = np.moveaxis(labels, self.operands.axis, -1)
+                by_label = rows.astype(np.float64) @ per_class
+            weights = by_label if weights is None else weights * by_label
         if kept is not None:
             weights = np.where(kept, 1.0 if weights is None else weights, 0.0)
         return None if weights is None else np.asarray(weights, np.float64)
 
 
-def _cuts(shape: tuple[int, ...], least: Callable[[int], int]) -> Iterator[tuple[slice, ...]]:
+def _cuts(shape: tuple[int, ...], min_block: Callable[[int], int]) -> Iterator[tuple[slice, ...]]:
     """Cut an array of losses across its longest dimension."""
     if not shape:
         yield ()
@@ -157,21 +144,21 @@ def _cuts(shape: tuple[int, ...], least: Callable[[int], int]) -> Iterator[tuple
     across = int(np.prod([n for d, n in enumerate(shape) if d != longest]))
     start = 0
     while start < shape[longest]:
-        stop = start + max(1, max(BLOCK, least(start * across)) // max(1, across))
+        stop = start + max(1, max(BLOCK, min_block(start * across)) // max(1, across))
         yield (*[slice(None)] * longest, slice(start, stop))
         start = stop
 
 
-def spread(array: Array, shape: tuple[int, ...]) -> Array:
+def broadcast_leading(array: Array, shape: tuple[int, ...]) -> Array:
     """One value per leading index becomes one per loss, without a copy."""
     missing = len(shape) - array.ndim
     return np.broadcast_to(array.reshape(array.shape + (1,) * missing), shape)
 
 
-def _others(labels: Array, ignored: int) -> Array:
-    """Which labels are not this one.
+def _differs_from(labels: Array, ignored: int) -> Array:
+    """Which labels differ from this one.
 
-    A number beyond their dtype is not left to NumPy: it may crash there (its bug 28117).
+    A number outside the range of their dtype may crash NumPy (its bug 28117).
     """
     if labels.dtype.kind in "iu":
         limits = np.iinfo(labels.dtype)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastxent._aggregate.elementwise import Array, spread
+from fastxent._aggregate.elementwise import Array, broadcast_leading
 from fastxent._core.arrays import as_array
 
 #: Integer keys are numbers as they are, unless they lie too far apart.
@@ -127,7 +127,7 @@ class Keys:
                 f"groups has shape {array.shape}, but the losses have shape {shape}: give one "
                 f"key per loss, or one per leading index"
             )
-        self._values = spread(array, shape)
+        self._values = broadcast_leading(array, shape)
         if array.dtype.kind in "iub" and array.size:
             self._low = int(array.min())
             self._length = int(array.max()) - self._low + 1

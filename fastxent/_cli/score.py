@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fastxent._core.loss import NAN_POLICIES, REDUCTIONS
+from fastxent._core.validation import NAN_POLICIES, REDUCTIONS
 
 DESCRIPTION = """\
 Score the predictions in files: the mean cross-entropy, how well it is known, by group, and whether

@@ -1,4 +1,4 @@
-"""Other libraries' arrays become ndarrays over the same memory, or are refused with a way to do it."""
+"""Other libraries' arrays become ndarrays over the same memory; errors say how to convert others."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ _CPU = 1  # kDLCPU of dlpack.h
 
 
 def as_array(value: Any, name: str, *, scalars: bool = False) -> np.ndarray:
-    """An ndarray over the same memory, where the value has memory that NumPy can see."""
+    """An ndarray; over the same memory if NumPy can view it."""
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array: pass {name}.data, and where=~{name}.mask")
     try:
         array = np.from_dlpack(value) if _has_dlpack_alone(value) else np.asarray(value)
     except MemoryError:
         raise
-    except Exception as error:  # of any kind: it is another library's
+    except Exception as error:  # another library may raise anything
         kind = ValueError if isinstance(error, ValueError) else TypeError
-        raise kind(f"{name} cannot be read as an array: {error}{_advice(value)}") from error
+        raise kind(f"{name} cannot be read as an array: {error}{_hint(value)}") from error
     if not array.ndim and array.dtype.kind not in "biuf":
         raise TypeError(f"{name} is a {type(value).__name__}: pass {_array_of(value, name)}")
     if not array.ndim and not scalars:
@@ -31,14 +31,14 @@ def as_array(value: Any, name: str, *, scalars: bool = False) -> np.ndarray:
 
 
 def _has_dlpack_alone(value: Any) -> bool:
-    """Whether NumPy would take it for an object, or copy it number by number."""
+    """Whether np.asarray would make it one object, or copy it number by number."""
     return hasattr(value, "__dlpack__") and not (
         hasattr(value, "__array__") or hasattr(value, "__array_interface__")
     )
 
 
 def _array_of(value: Any, name: str) -> str:
-    """What has the numbers of an object that NumPy takes for one object."""
+    """How to get the numbers out of a value that NumPy takes for one object."""
     if hasattr(value, "toarray"):  # a sparse array
         return f"{name}.toarray()"
     if hasattr(value, "__next__"):
@@ -46,8 +46,8 @@ def _array_of(value: Any, name: str) -> str:
     return "an array, or a list of numbers"
 
 
-def _advice(value: Any) -> str:
-    """What to do about another library's array that NumPy cannot read."""
+def _hint(value: Any) -> str:
+    """How to convert another library's array that NumPy cannot read."""
     if "Tracer" in type(value).__name__:
         return "; pass numbers: call it outside of jax.jit and jax.grad, or by jax.pure_callback"
     try:
@@ -56,7 +56,7 @@ def _advice(value: Any) -> str:
         if device != "cpu" or (_has_dlpack_alone(value) and value.__dlpack_device__()[0] != _CPU):
             steps += ".cpu()"
         dtype = str(getattr(value, "dtype", ""))
-    except Exception:  # it may be broken altogether: what it raised at first is what is told
+    except Exception:  # the value may be broken altogether: the first error is reported
         return ""
     if dtype == "torch.bfloat16":
         steps += ".view(torch.uint16).numpy().view(ml_dtypes.bfloat16), which copies nothing, or .float()"
@@ -65,8 +65,9 @@ def _advice(value: Any) -> str:
     return steps and f"; pass {steps}"
 
 
-def missing(
-    array: np.ndarray, ways: str = "drop them, or make them nan and pass nan_policy, or pass where"
+def missing_values_hint(
+    array: np.ndarray,
+    remedies: str = "drop them, or make them nan and pass nan_policy, or pass where",
 ) -> str:
-    """What to do about the objects that columns with missing values become."""
-    return f" (if values are missing: {ways})" if array.dtype.kind == "O" else ""
+    """What to do about arrays of objects, which columns with missing values become."""
+    return f" (if values are missing: {remedies})" if array.dtype.kind == "O" else ""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from fastxent._core.loss import Loss
+from fastxent._kernels import engine
 
-# The numbers of ErrorCode in job.pxd.
-_NAN_SCORE, _NAN_LABEL, _BAD_SCORE, _BAD_LABEL, _BAD_WEIGHT, _BAD_SCALE, _UNDEFINED_ROW = range(
-    1, 8
+if TYPE_CHECKING:
+    from fastxent._core.operands import Operands
+
+_NAN_SCORE, _BAD_SCORE, _NAN_LABEL, _BAD_LABEL, _BAD_WEIGHT, _BAD_SCALE = (
+    engine.ERROR_CODES[name]
+    for name in ("NAN_SCORE", "BAD_SCORE", "NAN_LABEL", "BAD_LABEL", "BAD_WEIGHT", "BAD_SCALE")
 )
 
 
@@ -33,7 +36,7 @@ _SENTENCES = {
     ErrorKind.LABEL: "is not a valid label: use 0 or 1",
     ErrorKind.CLASS_INDEX: "is not a valid class index",
     ErrorKind.WEIGHT: "is not a finite number of at least 0",
-    ErrorKind.SCALE: "is not a finite number",
+    ErrorKind.SCALE: "is not",  # and the hint names the domain
     ErrorKind.UNDEFINED_ROW: (
         "has no finite maximum (only -inf, or several +inf), so its loss is undefined: pass "
         'nan_policy="propagate" to get nan, or "omit" to leave it out'
@@ -88,60 +91,53 @@ def sentence(error: ElementError) -> str:
     return f"{element} {_SENTENCES[error.kind]}{error.hint}"
 
 
-def raise_error(
-    loss: Loss, code: int, position: int, category: int, axis: int, arrays: dict[str, Any]
-) -> NoReturn:
+def raise_error(operands: Operands, code: int, position: int, category: int) -> NoReturn:
     """Raise the ElementError for what the kernels found.
 
     Parameters
     ----------
-    loss : Loss
+    operands : Operands
     code : int
-        A member of ErrorCode in job.pxd.
+        One of engine.ERROR_CODES.
     position : int
         Which of the losses, in C order.
     category : int
         The class, or -1.
-    axis : int
-        The class axis of the scores, or -1.
-    arrays : dict
-        "scores", "labels", "weight" and "scale" as the kernels got them.
     """
-    scores, labels = arrays["scores"], arrays["labels"]
-    shape = scores.shape if axis < 0 else scores.shape[:axis] + scores.shape[axis + 1 :]
-    index = tuple(int(i) for i in np.unravel_index(position, shape))
+    loss, scores, axis = operands.loss, operands.scores, operands.axis
+    index = tuple(int(i) for i in np.unravel_index(position, operands.shape))
     at_class = index if category < 0 else (*index[:axis], category, *index[axis:])
+    name, array, kind, hint = loss.scores_name, scores, ErrorKind.NAN, ""
     if code in (_NAN_SCORE, _BAD_SCORE):
-        kind, hint = ErrorKind.NAN, ""
+        index = at_class
         if code == _BAD_SCORE:
             kind = ErrorKind.OUTSIDE
-            hint = f": is it a logit? Then call {loss.sibling}" if loss.sibling else ""
-        raise ElementError(loss.scores, at_class, scores[at_class], kind, hint)
-    if code in (_NAN_LABEL, _BAD_LABEL):
-        at_label = at_class if labels.ndim == scores.ndim else index
-        kind, hint = ErrorKind.NAN, ""
+            hint = (
+                f": is it a logit? Then call {loss.logits_variant}" if loss.logits_variant else ""
+            )
+    elif code in (_NAN_LABEL, _BAD_LABEL):
+        name, array = loss.y_true_name, operands.labels
+        index = index if operands.index_labels else at_class
         if code == _BAD_LABEL:
-            kind, hint = _bad_label(loss, labels, scores, axis)
-        raise ElementError(loss.truth, at_label, labels[at_label], kind, hint)
-    if code == _BAD_WEIGHT:
-        index = index[: arrays["weight"].ndim]
-        raise ElementError("sample_weight", index, arrays["weight"][index], ErrorKind.WEIGHT)
-    if code == _BAD_SCALE:
-        name = loss.scale_name or ""
-        hint = " above 0" if name == "var" else " of at least 0"
-        raise ElementError(name, index, arrays["scale"][index], ErrorKind.SCALE, hint)
-    raise ElementError(loss.scores, index, None, ErrorKind.UNDEFINED_ROW)
+            kind, hint = _bad_label(operands)
+    elif code == _BAD_WEIGHT:
+        name, array, kind = "sample_weight", operands.given["sample_weight"], ErrorKind.WEIGHT
+        index = index[: array.ndim]
+    elif code == _BAD_SCALE:
+        name, array = str(loss.scale), operands.given[str(loss.scale)]
+        kind, hint = ErrorKind.SCALE, f" {loss.formula.scale}"
+    else:
+        raise ElementError(name, index, None, ErrorKind.UNDEFINED_ROW)
+    raise ElementError(name, index, array[index], kind, hint)
 
 
-def _bad_label(
-    loss: Loss, labels: np.ndarray, scores: np.ndarray, axis: int
-) -> tuple[ErrorKind, str]:
-    if loss.rows and labels.ndim != scores.ndim:
-        classes = scores.shape[axis]
+def _bad_label(operands: Operands) -> tuple[ErrorKind, str]:
+    if operands.index_labels:
+        classes = operands.classes
         return ErrorKind.CLASS_INDEX, (
-            f": {loss.scores} has {classes} classes, 0 to {classes - 1}; to leave elements out, "
-            f"pass ignore_index or where"
+            f": {operands.loss.scores_name} has {classes} classes, 0 to {classes - 1}; to leave "
+            f"elements out, pass ignore_index or where"
         )
-    if labels.dtype.kind in "iub":
+    if operands.labels.dtype.kind in "iub":
         return ErrorKind.LABEL, ""
     return ErrorKind.OUTSIDE, ": a label is 0, 1, or a probability between"

@@ -1,30 +1,11 @@
-"""The one table: which loss takes which option, and what each option may be."""
+"""What a loss is. Each loss is one row of this kind, beside its public functions in `_losses`."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
-REDUCTIONS = ("mean", "sum", "none")
-NAN_POLICIES = ("raise", "propagate", "omit")  # the order is that of NanPolicy in job.pxd
-
-#: Every option, in the order of the signatures, with its default.
-DEFAULTS = {
-    "axis": -1,
-    "class_weight": None,
-    "ignore_index": None,
-    "pos_weight": None,
-    "alpha": None,
-    "gamma": 2.0,
-    "full": False,
-    "sample_weight": None,
-    "where": None,
-    "label_smoothing": 0.0,
-    "eps": "auto",
-    "nan_policy": "raise",
-    "reduction": "mean",
-    "out": None,
-    "workers": 1,
-}
+from fastxent._core.scalars import NON_NEGATIVE, REAL, UNIT, Interval
+from fastxent._kernels.engine import Kernel
 
 COMMON_OPTIONS = ("sample_weight", "where", "nan_policy", "reduction", "out", "workers")
 BINARY_OPTIONS = (*COMMON_OPTIONS, "label_smoothing")
@@ -33,20 +14,44 @@ CATEGORICAL_OPTIONS = (*ROW_OPTIONS, "class_weight", "ignore_index", "label_smoo
 FOCAL_OPTIONS = ("alpha", "gamma")
 
 
+class Formula(Kernel):
+    """A formula of the kernels, and the domains of what goes in.
+
+    Parameters
+    ----------
+    name : str
+        A member of Loss in job.pxd.
+    scores, labels, scale : Interval
+        Of the elements; class indices are checked against the number of classes instead.
+    """
+
+    __slots__ = ("labels", "scale", "scores")
+
+    scores: Interval
+    labels: Interval
+    scale: Interval
+
+    def __new__(
+        cls,
+        name: str,
+        scores: Interval = REAL,
+        labels: Interval = UNIT,
+        scale: Interval = NON_NEGATIVE,
+    ) -> Self:
+        self = super().__new__(cls, name, scores.bounds(), labels.bounds(), scale.bounds())
+        self.scores, self.labels, self.scale = scores, labels, scale
+        return self
+
+
 class Loss(NamedTuple):
-    """What the checks and the kernels have to know of a loss."""
+    """What the checks, the messages and the kernels have to know of a loss."""
 
     name: str
-    kernel: int  # a member of Loss in job.pxd
-    truth: str  # name of the first argument
-    scores: str  # name of the second
-    takes: tuple[str, ...]
-    rows: bool = False  # one loss per row of classes
-    sibling: str | None = None  # the loss to call where probabilities look like logits
-
-    @property
-    def scale_name(self) -> str | None:
-        """The argument that scales a loss: pos_weight, or a Gaussian's variance."""
-        if "full" in self.takes:
-            return "var"
-        return "pos_weight" if "pos_weight" in self.takes else None
+    formula: Formula
+    y_true_name: str
+    scores_name: str
+    options: tuple[str, ...]
+    per_row: bool = False  # one loss per row of classes
+    scale: str | None = None  # the argument that scales the loss: "pos_weight" or "var"
+    logits_variant: str | None = None  # the loss to call where probabilities look like logits
+    single_argument: bool = False  # the scores are also the labels

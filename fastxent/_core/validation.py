@@ -1,61 +1,32 @@
-"""What comes in becomes ndarrays that the kernels can read; what cannot is refused here, by name.
+"""Arguments become ndarrays that the kernels can read; errors name the argument.
 
-Elements are not looked at in Python: the kernels report the first bad one, and `errors` words it.
+Elements are not read in Python: the kernels report the first bad one, and `errors` words it.
 """
 
 from __future__ import annotations
 
-import operator
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
-from fastxent._core.arrays import as_array, missing
+from fastxent._core.arrays import as_array, missing_values_hint
 from fastxent._core.errors import ElementError, ErrorKind
-from fastxent._core.loss import NAN_POLICIES, REDUCTIONS, Loss
+from fastxent._core.loss import Loss
+from fastxent._core.scalars import UNIT, Interval, as_float, as_index
+from fastxent._kernels import engine
+
+REDUCTIONS = ("mean", "sum", "none")
+NAN_POLICIES = tuple(engine.NAN_POLICIES)
 
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 _BOOL = np.dtype(np.bool_)
 
-_FILLED = "fill them, or drop those elements"  # what to do where nan_policy is no way
+_FILL = "fill them, or drop those elements"  # the hint where nan_policy does not apply
+_AUTO = "auto"
+_EPS = Interval(0.0, 0.5, open_upper=True)
 
 #: Machine epsilon by dtype.char: what eps="auto" means. ml_dtypes' bfloat16 has an "E".
 _EPSILONS = {"d": 2.0**-52, "f": 2.0**-23, "e": 2.0**-10, "E": 2.0**-7}
-
-
-# ---- numbers ---------------------------------------------------------------------------------
-
-
-def as_index(value: Any, name: str) -> int:
-    """A whole number that fits into 64 bits."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name}={value!r:.60} is no integer: pass one") from None
-    if not -(2**63) <= number < 2**63:
-        raise ValueError(f"{name}={number} does not fit into 64 bits")
-    return number
-
-
-def as_float(value: Any, name: str) -> float:
-    """A real number."""
-    if type(value) is float:
-        return value
-    try:
-        if isinstance(value, (str, bytes)):
-            raise TypeError  # float would read it
-        return float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name}={value!r:.60} is no number: pass one") from None
-    except OverflowError:
-        raise ValueError(f"{name}={value!r:.60} is too large for a float") from None
-
-
-def as_flag(value: Any, name: str) -> bool:
-    """True or False, and nothing that would be taken for them."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name}={value!r:.60} is no boolean: pass True or False")
-    return bool(value)
 
 
 # ---- arrays ----------------------------------------------------------------------------------
@@ -69,39 +40,33 @@ def is_bfloat16(array: np.ndarray) -> bool:
 def as_scores(value: Any, name: str) -> np.ndarray:
     """An array of a float type; integers become float64."""
     array = value if type(value) is np.ndarray and value.ndim else as_array(value, name)
-    if array.dtype is _FLOAT32 or array.dtype is _FLOAT64:
-        return array  # what comes most is let pass at once
-    kind = array.dtype.kind
-    if kind == "f" and array.dtype.itemsize <= 8:
+    dtype = array.dtype
+    if dtype is _FLOAT32 or dtype is _FLOAT64:
+        return array  # fast path for the common dtypes
+    if dtype.char in "fde":
         return array
+    kind = dtype.kind
     if kind in "iub":
         return array.astype(np.float64)
     if is_bfloat16(array):
         return array
-    if array.size == 0 and array.dtype.kind == "O":
+    if array.size == 0 and kind == "O":
         return array.astype(np.float64)
     raise TypeError(
         f"{name} has dtype {array.dtype}: use float16, bfloat16, float32, float64 or integers"
-        f"{missing(array)}"
+        f"{missing_values_hint(array)}"
     )
 
 
 def as_labels(value: Any, name: str) -> np.ndarray:
     """An array of booleans, integers or floats."""
     array = value if type(value) is np.ndarray and value.ndim else as_array(value, name)
-    if array.dtype is _FLOAT32 or array.dtype is _FLOAT64:
-        return array
-    kind = array.dtype.kind
-    if (kind in "iubf" and array.dtype.itemsize <= 8) or is_bfloat16(array):
+    dtype = array.dtype
+    if dtype is _BOOL or dtype.char in "?bBhHiIlLqQefd" or is_bfloat16(array):
         return array
     raise TypeError(
-        f"{name} has dtype {array.dtype}: use booleans, integers or floats{missing(array)}"
+        f"{name} has dtype {array.dtype}: use booleans, integers or floats{missing_values_hint(array)}"
     )
-
-
-def losses_shape(scores: np.ndarray, axis: int) -> tuple[int, ...]:
-    """The shape without the classes."""
-    return scores.shape if axis < 0 else scores.shape[:axis] + scores.shape[axis + 1 :]
 
 
 def class_axis(scores: np.ndarray, axis: Any, name: str) -> int:
@@ -117,30 +82,41 @@ def class_axis(scores: np.ndarray, axis: Any, name: str) -> int:
     return number
 
 
-def check_shapes(loss: Loss, y: np.ndarray, scores: np.ndarray) -> None:
-    """Truth and scores of a loss of one number per position have one shape."""
-    if y.shape != scores.shape:
-        raise ValueError(
-            f"{loss.truth} has shape {y.shape} but {loss.scores} has shape {scores.shape}: they "
-            f"must be equal (nothing is broadcast; use reshape(-1) or [:, 0])"
+def raise_shapes(loss: Loss, y: np.ndarray, scores: np.ndarray) -> NoReturn:
+    """Raise for labels and scores whose shapes differ, in a loss of one number per position."""
+    name = loss.scores_name
+    hint = "use reshape(-1)"
+    if scores.shape == (*y.shape, 2) and loss.formula.scores is UNIT:
+        hint = (
+            f"pass {name}[..., 1], the probability of label 1"
+            if y.ndim != 1
+            else (f"pass {name}[:, 1], the probability of label 1")
         )
+    elif scores.shape == (*y.shape, 1):
+        hint = f"pass {name}.reshape(-1) or {name}[:, 0]" if y.ndim == 1 else f"pass {name}[..., 0]"
+    elif y.shape == (*scores.shape, 1):
+        hint = f"pass {loss.y_true_name}.reshape({name}.shape)"
+    raise ValueError(
+        f"{loss.y_true_name} has shape {y.shape} but {name} has shape {scores.shape}: they must be "
+        f"equal, nothing is broadcast; {hint}"
+    )
 
 
 def takes_indices(loss: Loss, y: np.ndarray, scores: np.ndarray, axis: int) -> bool:
     """Whether the labels are class indices rather than a distribution per row."""
-    rows = losses_shape(scores, axis)
     if y.shape == scores.shape:
         return False
+    rows = scores.shape[:axis] + scores.shape[axis + 1 :]
     if y.shape != rows:
         raise ValueError(
-            f"{loss.truth} has shape {y.shape} but {loss.scores} has shape {scores.shape} with the "
-            f"classes along axis {axis}: pass class indices of shape {rows}, or a distribution of "
-            f"shape {scores.shape}"
+            f"{loss.y_true_name} has shape {y.shape} but {loss.scores_name} has shape {scores.shape} "
+            f"with the classes along axis {axis}: pass class indices of shape {rows}, or a "
+            f"distribution of shape {scores.shape}"
         )
     if y.dtype.kind not in "iub":
         what = f"dtype {y.dtype}" if y.size == 0 else f"dtype {y.dtype} (first: {y.flat[0]!s})"
         raise ValueError(
-            f"{loss.truth} of shape {y.shape} holds class indices but has {what}: convert to "
+            f"{loss.y_true_name} of shape {y.shape} holds class indices but has {what}: convert to "
             f"integers (nan to one that ignore_index names), or pass a distribution of shape "
             f"{scores.shape}"
         )
@@ -153,7 +129,7 @@ def as_weight(value: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
     if array.dtype.kind not in "iubf" or array.dtype.itemsize > 8:
         raise TypeError(
             f"{name} has dtype {array.dtype}: use integers, float16, float32 or float64"
-            f"{missing(array, _FILLED)}"
+            f"{missing_values_hint(array, _FILL)}"
         )
     if array.shape != shape[: array.ndim]:
         raise ValueError(
@@ -167,24 +143,26 @@ def as_mask(value: Any, shape: tuple[int, ...]) -> np.ndarray:
     """A boolean array of the losses' shape."""
     array = as_array(value, "where", scalars=True)
     if array.dtype != _BOOL:
-        raise TypeError(f"where has dtype {array.dtype}: use booleans{missing(array, _FILLED)}")
-    return array if array.shape == shape else _spread(array, "where", shape)
+        raise TypeError(
+            f"where has dtype {array.dtype}: use booleans{missing_values_hint(array, _FILL)}"
+        )
+    return array if array.shape == shape else _broadcast(array, "where", shape)
 
 
 def as_scale(value: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """pos_weight or var: numbers that are spread over the losses."""
+    """pos_weight or var, broadcast to the losses' shape."""
     array = as_array(value, name, scalars=True)
     if array.dtype.kind in "iub":
         array = array.astype(np.float64)
     if array.dtype.kind != "f" or array.dtype.itemsize > 8:
         raise TypeError(
             f"{name} has dtype {array.dtype}: use integers, float16, float32 or float64"
-            f"{missing(array, _FILLED)}"
+            f"{missing_values_hint(array, _FILL)}"
         )
-    return array if array.shape == shape else _spread(array, name, shape)
+    return array if array.shape == shape else _broadcast(array, name, shape)
 
 
-def _spread(array: np.ndarray, name: str, shape: tuple[int, ...]) -> np.ndarray:
+def _broadcast(array: np.ndarray, name: str, shape: tuple[int, ...]) -> np.ndarray:
     try:
         return np.broadcast_to(array, shape)
     except ValueError:
@@ -194,7 +172,7 @@ def _spread(array: np.ndarray, name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def as_class_weight(value: Any, classes: int) -> np.ndarray:
-    """One weight per class; a dict as scikit-learn's, in which what is missing weighs 1."""
+    """One weight per class; classes that a dict does not name have weight 1, as in scikit-learn."""
     if isinstance(value, dict):
         weights = np.ones(classes)
         for key, weight in value.items():
@@ -210,7 +188,7 @@ def as_class_weight(value: Any, classes: int) -> np.ndarray:
 
 
 def as_class_alpha(value: Any, classes: int) -> np.ndarray:
-    """What the term of each class is multiplied by; one number is that of all."""
+    """The factor of each class's term; one number holds for all."""
     alpha = _numbers(value, "alpha")
     return _one_per_class(alpha if alpha.ndim else np.full(classes, alpha), "alpha", classes)
 
@@ -218,9 +196,11 @@ def as_class_alpha(value: Any, classes: int) -> np.ndarray:
 def _numbers(value: Any, name: str) -> np.ndarray:
     array = as_array(value, name, scalars=True)
     if array.dtype.kind not in "iubf":
-        raise TypeError(f"{name} has dtype {array.dtype}: use numbers{missing(array, _FILLED)}")
-    with np.errstate(invalid="ignore"):  # of a signaling NaN, which is named below
-        return np.array(array, np.float64, order="C")  # a copy: `out` may lie in the same memory
+        raise TypeError(
+            f"{name} has dtype {array.dtype}: use numbers{missing_values_hint(array, _FILL)}"
+        )
+    with np.errstate(invalid="ignore"):  # a signaling NaN, which is reported below
+        return np.array(array, np.float64, order="C")  # a copy: `out` may share the memory
 
 
 def _one_per_class(weights: np.ndarray, name: str, classes: int) -> np.ndarray:
@@ -239,7 +219,7 @@ def _one_per_class(weights: np.ndarray, name: str, classes: int) -> np.ndarray:
 def as_output(
     out: Any, name: str, shape: tuple[int, ...], dtype: np.dtype, inputs: tuple[Any, ...]
 ) -> np.ndarray:
-    """`out` itself, if the results may be written there."""
+    """`out` itself, if the results can be written there."""
     if not isinstance(out, np.ndarray):
         raise TypeError(
             f"{name} is a {type(out).__name__}: pass an ndarray, such as the .numpy() of a tensor"
@@ -251,8 +231,10 @@ def as_output(
         )
     if not out.flags.writeable:
         raise ValueError(f"{name} is read-only: pass an array that can be written to")
-    if out.size and any(_is_hit(out, array) for array in inputs):
-        raise ValueError(f"{name} overlaps an input without being it: pass memory of its own")
+    if out.size and any(_clobbers(out, array) for array in inputs):
+        raise ValueError(
+            f"{name} overlaps an input, but is not the same array: pass separate memory"
+        )
     if _overlaps_itself(out):
         raise ValueError(
             f"{name} has elements that share memory: pass an array without strides of 0"
@@ -261,7 +243,7 @@ def as_output(
 
 
 def _overlaps_itself(out: np.ndarray) -> bool:
-    """Whether two elements may lie in the same place, as `as_strided` can make them."""
+    """Whether two elements may share memory, as in arrays made by `as_strided`."""
     reach = out.itemsize
     for stride, n in sorted((abs(s), n) for s, n in zip(out.strides, out.shape, strict=True)):
         if n > 1 and stride < reach:
@@ -270,8 +252,8 @@ def _overlaps_itself(out: np.ndarray) -> bool:
     return False
 
 
-def _is_hit(out: np.ndarray, array: Any) -> bool:
-    """Whether writing `out` would change elements of an input that are still to be read."""
+def _clobbers(out: np.ndarray, array: Any) -> bool:
+    """Whether writing to `out` would change elements of an input before they are read."""
     if not isinstance(array, np.ndarray) or not np.may_share_memory(out, array):
         return False
     same = (
@@ -291,11 +273,11 @@ def output_dtype(scores: np.ndarray) -> np.dtype:
 # ---- options ---------------------------------------------------------------------------------
 
 
-def nan_policy_number(nan_policy: Any) -> int:
-    """Its number in NanPolicy of job.pxd."""
+def nan_policy_code(nan_policy: Any) -> int:
+    """Its number for the kernels."""
     try:
-        return NAN_POLICIES.index(nan_policy)
-    except ValueError:
+        return engine.NAN_POLICIES[nan_policy]
+    except (KeyError, TypeError):
         raise ValueError(
             f"nan_policy={nan_policy!r} is unknown: use one of {', '.join(map(repr, NAN_POLICIES))}"
         ) from None
@@ -305,7 +287,7 @@ def check_reduction(reduction: Any, out: Any) -> None:
     """One of the three; `out` needs "none"."""
     try:
         known = reduction in REDUCTIONS
-    except ValueError:  # an array's elements were compared
+    except ValueError:  # the elements of an array were compared
         known = False
     if not known:
         raise ValueError(
@@ -315,53 +297,18 @@ def check_reduction(reduction: Any, out: Any) -> None:
         raise ValueError(f'out is given with reduction={reduction!r}: it needs reduction="none"')
 
 
-def epsilon(eps: Any, scores: np.ndarray) -> float:
-    """The least probability that is told from 0."""
-    if isinstance(eps, str):
-        if eps != "auto":
+def as_eps(eps: Any, scores: np.ndarray) -> float:
+    """The bound that probabilities are clipped to."""
+    if eps is _AUTO or isinstance(eps, str):
+        if eps != _AUTO:
             raise ValueError(f'eps={eps!r} is unknown: use "auto" or a number')
         return _EPSILONS[scores.dtype.char]
-    value = as_float(eps, "eps")
-    if not 0.0 <= value < 0.5:
-        raise ValueError(f"eps={value} is not in [0, 0.5)")
-    return value
+    return _EPS.checked(eps, "eps")
 
 
-def smoothing(label_smoothing: Any) -> float:
-    """A float in [0, 1]."""
-    value = as_float(label_smoothing, "label_smoothing")
-    if not 0.0 <= value <= 1.0:
-        raise ValueError(f"label_smoothing={value} is not in [0, 1]")
-    return value
-
-
-def focusing(gamma: Any) -> float:
-    """The exponent of a focal loss: finite, and at least 0."""
-    value = as_float(gamma, "gamma")
-    if not 0.0 <= value < np.inf:
-        raise ValueError(f"gamma={value} is not a finite number of at least 0")
-    return value
-
-
-def binary_alpha(alpha: Any) -> float:
-    """The share of label 1, in [0, 1]."""
-    value = as_float(alpha, "alpha")
-    if not 0.0 <= value <= 1.0:
-        raise ValueError(f"alpha={value} is not in [0, 1]: it is for label 1, 1 - alpha for 0")
-    return value
-
-
-def hessian_floor(hess_floor: Any) -> float:
-    """The least second derivative: a number, which may be -inf for none."""
-    value = as_float(hess_floor, "hess_floor")
-    if not value < np.inf:
-        raise ValueError(f"hess_floor={value} is not a number below inf")
-    return value
-
-
-def ignored(ignore_index: Any, indices: bool, labels: np.ndarray) -> int:
-    """A class index, which need not be one of the classes."""
-    if not indices:
+def as_ignore_index(ignore_index: Any, index_labels: bool, labels: np.ndarray) -> int:
+    """A label, which need not be one of the classes."""
+    if not index_labels:
         raise ValueError(
             f"ignore_index is given, but the labels of shape {labels.shape} are distributions, not "
             f"class indices"
@@ -369,8 +316,8 @@ def ignored(ignore_index: Any, indices: bool, labels: np.ndarray) -> int:
     return as_index(ignore_index, "ignore_index")
 
 
-def workers_wanted(workers: Any) -> int:
-    """As given: 1, another positive number, or -1 for every CPU."""
+def as_workers(workers: Any) -> int:
+    """A positive number, or -1 for every CPU."""
     number = as_index(workers, "workers")
     if number < 1 and number != -1:
         raise ValueError(f"workers={number} is neither positive nor -1 (every CPU)")

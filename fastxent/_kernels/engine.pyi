@@ -1,11 +1,27 @@
 from typing import Any, Self, final
 
+import numpy as np
+
 version: str
 compiler: str
 build_flags: dict[str, str]
 
+LOSSES: dict[str, int]
+NAN_POLICIES: dict[str, int]
+ERROR_CODES: dict[str, int]
+
 def supported_levels() -> tuple[str, ...]: ...
 def set_kernels(capsule: object) -> None: ...
+def changed(options: dict[str, Any], neutral: dict[str, Any]) -> dict[str, Any]: ...
+
+class Kernel:
+    def __new__(
+        cls,
+        loss: str,
+        scores: tuple[float, float],
+        labels: tuple[float, float],
+        scale: tuple[float, float],
+    ) -> Self: ...
 
 @final
 class Task:
@@ -13,6 +29,21 @@ class Task:
     def chunks(self) -> int: ...
     @property
     def elements(self) -> int: ...
-    def __new__(cls, *arguments: Any) -> Self: ...
+    def __new__(
+        cls,
+        kernel: Kernel,
+        nan_policy: int,
+        scores: np.ndarray,
+        labels: np.ndarray,
+        axis: int,
+        index_labels: bool,
+        eps: float,
+    ) -> Self: ...
+    def set_options(self, given: dict[str, Any]) -> None: ...
+    def set_weights_only(self) -> None: ...
+    def set_losses(self, out: np.ndarray) -> None: ...
+    def set_gradients(
+        self, grad: np.ndarray, hess: np.ndarray | None, scale: float, hess_floor: float
+    ) -> None: ...
     def run(self, first: int, last: int) -> None: ...
     def sums(self) -> tuple[float, float, float, float, int] | tuple[int, int, int]: ...

@@ -6,12 +6,12 @@ Compiled for the baseline, and the only module here that knows Python and NumPy.
 cimport cython
 cimport numpy as cnp
 from cpython.pycapsule cimport PyCapsule_GetPointer
-from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 
 from fastxent._kernels.job cimport (
-    ABSENT, BFLOAT16, BOOL, CATEGORICAL, FLOAT16, FLOAT32, FLOAT64, has_rows, INT16, INT32, INT64,
-    INT8, Job, DType, Loss, NanPolicy, NO_ERROR, Operand, Partial, KernelTable, UINT16, UINT32, UINT64,
+    ABSENT, BFLOAT16, BOOL, Bounds, CATEGORICAL, DType, ERROR_CODE_NAMES, FLOAT16, FLOAT32, FLOAT64,
+    has_rows, INT16, INT32, INT64, INT8, Job, KernelTable, Loss, LOSS_NAMES, N_ERROR_CODES, N_LOSSES,
+    N_NAN_POLICIES, NAN_POLICY_NAMES, NanPolicy, NO_ERROR, Operand, Partial, UINT16, UINT32, UINT64,
     UINT8,
 )
 from fastxent._kernels.numeric.sums cimport add
@@ -45,6 +45,19 @@ version = VERSION.decode("ascii")
 compiler = COMPILER.decode("ascii")
 # level -> the compiler's flags
 build_flags = dict(part.split(": ", 1) for part in BUILD_INFO.decode("ascii").split("; ") if part)
+
+
+cdef dict numbered(const char* names, int count):
+    """The members of a C enum by name."""
+    cdef dict members = {name: number for number, name in enumerate(names.decode("ascii").split())}
+    if len(members) != count:
+        raise ImportError(f"job.pxd: {count} members, but the names {', '.join(members)}")
+    return members
+
+
+LOSSES = numbered(LOSS_NAMES, N_LOSSES)
+NAN_POLICIES = numbered(NAN_POLICY_NAMES, N_NAN_POLICIES)
+ERROR_CODES = numbered(ERROR_CODE_NAMES, N_ERROR_CODES)
 
 
 def supported_levels() -> tuple:
@@ -154,76 +167,85 @@ cdef Py_ssize_t chunk_length(const Job* job) noexcept nogil:
     return length
 
 
-cdef const double* numbers_of(array) noexcept:
-    if array is None:
-        return NULL
-    return <const double*>cnp.PyArray_DATA(<cnp.ndarray>array)
+def changed(dict options, dict neutral) -> dict:
+    """The options in `neutral` that have another value than there. Arrays are not compared."""
+    cdef dict found = {}
+    for name, value in options.items():
+        if name in neutral:
+            other = neutral[name]
+            if value is other or (type(value) is float and type(other) is float and value == other):
+                continue
+            found[name] = value
+    return found
+
+
+cdef class Kernel:
+    """A formula of the kernels, with the closed intervals of what it takes.
+
+    Parameters
+    ----------
+    loss : str
+        A member of Loss in job.pxd.
+    scores, labels, scale : tuple of two floats
+        The smallest and the largest good element.
+    """
+
+    cdef Loss loss
+    cdef Bounds scores_
+    cdef Bounds labels_
+    cdef Bounds scale_
+
+    def __cinit__(self, str loss, tuple scores, tuple labels, tuple scale):
+        self.loss = <Loss><int>LOSSES[loss]
+        self.scores_.lower, self.scores_.upper = scores
+        self.labels_.lower, self.labels_.upper = labels
+        self.scale_.lower, self.scale_.upper = scale
 
 
 @cython.final
 cdef class Task:
     """One call, cut into chunks that any thread may run.
 
+    Options and outputs are set before `chunks` is read, which fixes the task.
+
     Parameters
     ----------
-    loss, nan_policy : int
-        Members of the enums in job.pxd.
+    kernel : Kernel
+    nan_policy : int
+        A member of NanPolicy in job.pxd.
     scores, labels : ndarray
     axis : int
         Of the classes, not negative; -1 for losses of one number per position.
     index_labels : bool
         Labels are class indices, with one dimension fewer than the scores.
-    weight, mask, scale_by, out : ndarray or None
-    eps, label_smoothing : float
-    full : bool
-    ignore_index : int or None
-    class_weight, class_alpha : contiguous ndarray of float64, or None
-    gamma, alpha : float
-        Of a focal loss; below 0 there is no alpha.
-    grad, hess : ndarray or None
-        Outputs in the scores' shape.
-    scale : float
-        What the loss's derivatives are multiplied by.
-    floor : float
-        The least second derivative, before it is multiplied by weights.
-    weights_only : bool
-        Sum nothing but the weights of rows of class indices.
+    eps : float
+        Probabilities are clipped to [eps, 1 - eps].
     """
 
     cdef Job job
     cdef Operand* ops[OPERANDS]
     cdef int n_ops
     cdef int ndim           # of the losses, before dimensions are merged
+    cdef int axis
+    cdef bint has_large_output
     cdef Partial* partials
-    cdef readonly Py_ssize_t chunks
+    cdef Py_ssize_t n_chunks
     cdef list arrays        # kept alive
 
     def __cinit__(
-        self, int loss, int nan_policy, cnp.ndarray scores not None, cnp.ndarray labels not None,
-        int axis, bint index_labels, weight, mask, scale_operand, out, double eps,
-        double label_smoothing, bint full, ignore_index, class_weight, double gamma, double alpha,
-        class_alpha, grad=None, hess=None, double scale=1.0, double floor=0.0,
-        bint weights_only=False,
+        self, Kernel kernel not None, int nan_policy, cnp.ndarray scores not None,
+        cnp.ndarray labels not None, int axis, bint index_labels, double eps,
     ):
         cdef Job* job = &self.job
         cdef int d
-        job.loss = <Loss>loss
+        job.loss = kernel.loss
+        job.score_bounds, job.label_bounds = kernel.scores_, kernel.labels_
+        job.scale_bounds = kernel.scale_
         job.nan_policy = <NanPolicy>nan_policy
-        job.want_losses = out is not None
         job.index_labels = index_labels
-        job.full = full
         job.eps = eps
-        job.label_smoothing = label_smoothing
-        job.grad_scale = scale
-        job.hess_floor = floor
-        job.weights_only = weights_only
-        job.gamma = gamma
-        job.alpha = alpha
-        job.has_ignore = ignore_index is not None
-        job.ignore_index = 0 if ignore_index is None else <int64_t>ignore_index
-        self.arrays = [class_weight, class_alpha]
-        job.class_weight = numbers_of(class_weight)
-        job.class_alpha = numbers_of(class_alpha)
+        job.alpha = -1.0
+        job.grad_scale = 1.0
         job.positions = 1
         job.classes = 1
         for d in range(cnp.PyArray_NDIM(scores)):
@@ -234,48 +256,114 @@ cdef class Task:
             job.positions *= job.shape[self.ndim]
             self.ndim += 1
         job.ndim = self.ndim
+        self.axis = axis
+        self.arrays = []
         self.take(scores, axis, &job.scores)
         self.take(labels, -1 if index_labels else axis, &job.labels)
-        self.take(weight, -1, &job.weight)
-        self.take(mask, -1, &job.mask)
-        self.take(scale_operand, -1, &job.scale_operand)
-        self.take(out, -1, &job.out)
-        self.take(grad, axis, &job.grad)
-        self.take(hess, axis, &job.hess)
+
+    def set_options(self, dict given) -> None:
+        """Set the options that were given, by name; their values have been checked."""
+        cdef Job* job = &self.job
+        for name, value in given.items():
+            if name == "sample_weight":
+                self.take(value, -1, &job.weight)
+            elif name == "where":
+                self.take(value, -1, &job.mask)
+            elif name in ("pos_weight", "var"):
+                self.take(value, -1, &job.scale_operand)
+            elif name == "label_smoothing":
+                job.label_smoothing = value
+            elif name == "class_weight":
+                job.class_weight = self.numbers(value)
+            elif name == "ignore_index":
+                job.has_ignore, job.ignore_index = True, value
+            elif name == "gamma":
+                job.gamma = value
+            elif name == "alpha" and isinstance(value, float):
+                job.alpha = value
+            elif name == "alpha":
+                job.class_alpha = self.numbers(value)
+            elif name == "full":
+                job.full = value
+            else:
+                raise TypeError(f"no kernel takes {name}")
+
+    def set_weights_only(self) -> None:
+        """Sum nothing but the weights of rows of class indices."""
+        self.job.weights_only = True
+
+    def set_losses(self, cnp.ndarray out not None) -> None:
+        """Write the losses to `out`."""
+        self.job.want_losses = True
+        self.take_output(out, -1, &self.job.out)
+
+    def set_gradients(self, grad, hess, double scale, double hess_floor) -> None:
+        """Write the derivatives to arrays in the scores' shape.
+
+        Parameters
+        ----------
+        grad, hess : ndarray or None
+        scale : float
+            The factor of the derivatives.
+        hess_floor : float
+            The lower bound of the second derivative, before it is multiplied by weights.
+        """
+        self.job.grad_scale = scale
+        self.job.hess_floor = hess_floor
+        self.take_output(grad, self.axis, &self.job.grad)
+        if hess is not None:
+            self.take(hess, self.axis, &self.job.hess)
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks there are."""
+        if self.partials == NULL:
+            self.prepare()
+        return self.n_chunks
+
+    cdef int prepare(self) except -1:
+        """Fix the layout, cut the work into chunks, and make room for their sums."""
+        cdef Job* job = &self.job
         coalesce(job, self.ops, self.n_ops)
-        job.nontemporal = self.is_large(out) or self.is_large(grad)
+        job.nontemporal = self.has_large_output and not self.is_in_place()
         job.chunk = chunk_length(job)
-        self.chunks = (job.positions + job.chunk - 1) // job.chunk
-        self.partials = <Partial*>malloc(max(1, self.chunks) * sizeof(Partial))
+        self.n_chunks = (job.positions + job.chunk - 1) // job.chunk
+        self.partials = <Partial*>malloc(max(1, self.n_chunks) * sizeof(Partial))
         if self.partials == NULL:
             raise MemoryError
+        return 0
 
     def __dealloc__(self):
         free(self.partials)
 
     cdef void take(self, array, int axis, Operand* op):
-        if array is None:
-            op.dtype = ABSENT
-            return
         self.arrays.append(array)
         describe(<cnp.ndarray>array, axis, self.ndim, op)
         self.ops[self.n_ops] = op
         self.n_ops += 1
 
-    cdef bint is_large(self, output) noexcept:
-        """Whether an output is large and not in place: it leaves the caches before anybody reads it."""
+    cdef void take_output(self, array, int axis, Operand* op):
+        self.take(array, axis, op)
+        if cnp.PyArray_NBYTES(<cnp.ndarray>array) >= STREAMED:
+            self.has_large_output = True    # it leaves the caches before anybody reads it
+
+    cdef const double* numbers(self, array):
+        """The numbers of a contiguous array of float64."""
+        self.arrays.append(array)
+        return <const double*>cnp.PyArray_DATA(<cnp.ndarray>array)
+
+    cdef bint is_in_place(self) noexcept:
+        """Whether an output is an input, too."""
         cdef Job* job = &self.job
         cdef Operand* source
         cdef Operand* target
         cdef Operand** inputs = [&job.scores, &job.labels, &job.weight, &job.scale_operand]
         cdef Operand** outputs = [&job.out, &job.grad, &job.hess]
-        if output is None or cnp.PyArray_NBYTES(<cnp.ndarray>output) < STREAMED:
-            return False
         for source in inputs[:4]:
             for target in outputs[:3]:
                 if source.dtype != ABSENT and target.dtype != ABSENT and source.data == target.data:
-                    return False
-        return True
+                    return True
+        return False
 
     @property
     def elements(self) -> int:
@@ -286,6 +374,8 @@ cdef class Task:
         """Run the chunks first .. last - 1; a chunk with an error is the last."""
         cdef Py_ssize_t number
         cdef KernelTable* functions = table
+        if self.partials == NULL or last > self.n_chunks:
+            raise IndexError(f"{self.n_chunks} chunks, but {last} are to run")
         with nogil:
             for number in range(first, last):
                 functions.run_chunk(&self.job, number, &self.partials[number])

@@ -31,7 +31,21 @@ cdef enum DType:         # the element types of the inputs
     FLOAT32
     FLOAT64
 
-cdef enum Loss:         # which kernel runs
+# The names for Python, in the order of the enums.
+cdef extern from *:
+    """
+    #define FASTXENT_LOSSES \
+        "BINARY BINARY_LOGITS CATEGORICAL CATEGORICAL_LOGITS GAUSSIAN KL BINARY_FOCAL " \
+        "CATEGORICAL_FOCAL"
+    #define FASTXENT_NAN_POLICIES "raise propagate omit"
+    #define FASTXENT_ERROR_CODES \
+        "NO_ERROR NAN_SCORE NAN_LABEL BAD_SCORE BAD_LABEL BAD_WEIGHT BAD_SCALE UNDEFINED_ROW"
+    """
+    const char* LOSS_NAMES "FASTXENT_LOSSES"
+    const char* NAN_POLICY_NAMES "FASTXENT_NAN_POLICIES"
+    const char* ERROR_CODE_NAMES "FASTXENT_ERROR_CODES"
+
+cdef enum Loss:
     BINARY
     BINARY_LOGITS
     CATEGORICAL
@@ -40,11 +54,13 @@ cdef enum Loss:         # which kernel runs
     KL
     BINARY_FOCAL
     CATEGORICAL_FOCAL
+    N_LOSSES
 
 cdef enum NanPolicy:
     NAN_RAISE
     NAN_PROPAGATE
     NAN_OMIT
+    N_NAN_POLICIES
 
 cdef enum ErrorCode:        # what is wrong with an element
     NO_ERROR
@@ -55,6 +71,7 @@ cdef enum ErrorCode:        # what is wrong with an element
     BAD_WEIGHT
     BAD_SCALE           # pos_weight or the variance
     UNDEFINED_ROW
+    N_ERROR_CODES
 
 cdef struct Operand:    # one array, as the kernels see it
     const char* data
@@ -65,8 +82,15 @@ cdef struct Operand:    # one array, as the kernels see it
     Py_ssize_t class_stride         # in bytes, along the classes
     Py_ssize_t stride[MAX_NDIM]     # in bytes, along the positions
 
+cdef struct Bounds:     # what is in [lower, upper] is good
+    double lower
+    double upper
+
 cdef struct Job:        # one call
     Loss loss
+    Bounds score_bounds
+    Bounds label_bounds     # unless labels are class indices
+    Bounds scale_bounds
     NanPolicy nan_policy
     bint want_losses    # reduction="none"
     bint index_labels   # class indices rather than a distribution per row

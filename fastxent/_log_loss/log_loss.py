@@ -163,7 +163,7 @@ def _sums(y: np.ndarray, p: np.ndarray, w: np.ndarray | None, eps: float) -> Sum
         return _unusual_sums(y, p, w, eps)
     loss = BINARY if p.ndim == 1 else CATEGORICAL
     try:
-        return evaluate_sums(loss, y, p, sample_weight=w, eps=eps)[0]
+        return evaluate_sums(loss, y, p, {"sample_weight": w, "eps": eps})[0]
     except ValueError:
         if w is None or not (w < 0).any():
             raise

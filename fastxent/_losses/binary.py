@@ -12,17 +12,20 @@ from numpy.typing import ArrayLike
 
 from fastxent._core.derivatives import grad_hess, value_and_grad
 from fastxent._core.evaluate import evaluate
-from fastxent._core.loss import BINARY_OPTIONS, Loss
+from fastxent._core.loss import BINARY_OPTIONS, Formula, Loss
+from fastxent._core.scalars import UNIT
 from fastxent._core.types import Array, Epsilon, NanPolicy, Reduction, Value
 from fastxent._losses.docstrings import documented, objective
 
 BINARY = Loss(
-    "binary_cross_entropy", 0, "y_true", "y_proba", (*BINARY_OPTIONS, "eps"),
-    sibling="binary_cross_entropy_with_logits",
+    "binary_cross_entropy", Formula("BINARY", scores=UNIT),
+    "y_true", "y_proba", (*BINARY_OPTIONS, "eps"),
+    logits_variant="binary_cross_entropy_with_logits",
 )  # fmt: skip
 BINARY_LOGITS = Loss(
-    "binary_cross_entropy_with_logits", 1, "y_true", "logits", (*BINARY_OPTIONS, "pos_weight")
-)
+    "binary_cross_entropy_with_logits", Formula("BINARY_LOGITS"),
+    "y_true", "logits", (*BINARY_OPTIONS, "pos_weight"), scale="pos_weight",
+)  # fmt: skip
 
 
 @documented(BINARY)
@@ -64,11 +67,11 @@ def binary_cross_entropy(
     >>> fastxent.binary_cross_entropy([1, 0, 1], [0.9, 0.2, 0.6], reduction="none").round(4)
     array([0.1054, 0.2231, 0.5108])
     """
-    return evaluate(
-        BINARY, y_true, y_proba, sample_weight=sample_weight, where=where,
-        label_smoothing=label_smoothing, eps=eps, nan_policy=nan_policy, reduction=reduction,
-        out=out, workers=workers,
-    )  # fmt: skip
+    options = {
+        "sample_weight": sample_weight, "where": where, "label_smoothing": label_smoothing,
+        "eps": eps,
+    }  # fmt: skip
+    return evaluate(BINARY, y_true, y_proba, options, nan_policy, reduction, out, workers)
 
 
 @documented(BINARY_LOGITS)
@@ -105,11 +108,11 @@ def binary_cross_entropy_with_logits(
     >>> fastxent.binary_cross_entropy_with_logits([1], [40.0])
     4.248354255291589e-18
     """
-    return evaluate(
-        BINARY_LOGITS, y_true, logits, scale=pos_weight, sample_weight=sample_weight,
-        where=where, label_smoothing=label_smoothing, nan_policy=nan_policy, reduction=reduction,
-        out=out, workers=workers,
-    )  # fmt: skip
+    options = {
+        "pos_weight": pos_weight, "sample_weight": sample_weight, "where": where,
+        "label_smoothing": label_smoothing,
+    }  # fmt: skip
+    return evaluate(BINARY_LOGITS, y_true, logits, options, nan_policy, reduction, out, workers)
 
 
 @documented(BINARY_LOGITS, "value_and_grad")
@@ -148,11 +151,13 @@ def binary_cross_entropy_value_and_grad(
     >>> grad
     array([-2.12417713e-18,  2.50000000e-01])
     """
+    options = {
+        "pos_weight": pos_weight, "sample_weight": sample_weight, "where": where,
+        "label_smoothing": label_smoothing,
+    }  # fmt: skip
     return value_and_grad(
-        BINARY_LOGITS, y_true, logits, scale=pos_weight, sample_weight=sample_weight,
-        where=where, label_smoothing=label_smoothing, nan_policy=nan_policy, reduction=reduction,
-        out=out, workers=workers,
-    )  # fmt: skip
+        BINARY_LOGITS, y_true, logits, options, nan_policy, reduction, out, workers
+    )
 
 
 @objective
@@ -187,8 +192,8 @@ def binary_cross_entropy_grad_hess(
     >>> fastxent.binary_cross_entropy_grad_hess([1, 0], [0.0, 0.0])
     (array([-0.5,  0.5]), array([0.25, 0.25]))
     """
-    return grad_hess(
-        BINARY_LOGITS, y_true, logits, scale=pos_weight, sample_weight=sample_weight,
-        where=where, label_smoothing=label_smoothing, nan_policy=nan_policy, out=out,
-        workers=workers,
-    )  # fmt: skip
+    options = {
+        "pos_weight": pos_weight, "sample_weight": sample_weight, "where": where,
+        "label_smoothing": label_smoothing,
+    }  # fmt: skip
+    return grad_hess(BINARY_LOGITS, y_true, logits, options, nan_policy, out, workers)

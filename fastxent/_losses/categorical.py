@@ -10,19 +10,22 @@ from typing import SupportsIndex
 
 from numpy.typing import ArrayLike
 
-from fastxent._core.derivatives import grad_hess, value_and_grad, whole_numbers
+from fastxent._core.derivatives import as_class_indices, grad_hess, value_and_grad
 from fastxent._core.evaluate import evaluate
-from fastxent._core.loss import CATEGORICAL_OPTIONS, Loss
+from fastxent._core.loss import CATEGORICAL_OPTIONS, Formula, Loss
+from fastxent._core.scalars import UNIT
 from fastxent._core.types import Array, ClassWeight, Epsilon, NanPolicy, Reduction, Value
 from fastxent._losses.docstrings import documented, objective
 
 CATEGORICAL = Loss(
-    "categorical_cross_entropy", 2, "y_true", "y_proba", (*CATEGORICAL_OPTIONS, "eps"), rows=True,
-    sibling="categorical_cross_entropy_with_logits",
+    "categorical_cross_entropy", Formula("CATEGORICAL", scores=UNIT),
+    "y_true", "y_proba", (*CATEGORICAL_OPTIONS, "eps"), per_row=True,
+    logits_variant="categorical_cross_entropy_with_logits",
 )  # fmt: skip
 CATEGORICAL_LOGITS = Loss(
-    "categorical_cross_entropy_with_logits", 3, "y_true", "logits", CATEGORICAL_OPTIONS, rows=True
-)
+    "categorical_cross_entropy_with_logits", Formula("CATEGORICAL_LOGITS"),
+    "y_true", "logits", CATEGORICAL_OPTIONS, per_row=True,
+)  # fmt: skip
 
 
 @documented(CATEGORICAL)
@@ -68,12 +71,12 @@ def categorical_cross_entropy(
     >>> round(fastxent.categorical_cross_entropy([[0.5, 0.5, 0.0], [0.0, 1.0, 0.0]], p), 6)
     0.6031
     """
-    return evaluate(
-        CATEGORICAL, y_true, y_proba, axis=axis, class_weight=class_weight,
-        ignore_index=ignore_index, sample_weight=sample_weight, where=where,
-        label_smoothing=label_smoothing, eps=eps, nan_policy=nan_policy, reduction=reduction,
-        out=out, workers=workers,
-    )  # fmt: skip
+    options = {
+        "axis": axis, "class_weight": class_weight, "ignore_index": ignore_index,
+        "sample_weight": sample_weight, "where": where, "label_smoothing": label_smoothing,
+        "eps": eps,
+    }  # fmt: skip
+    return evaluate(CATEGORICAL, y_true, y_proba, options, nan_policy, reduction, out, workers)
 
 
 @documented(CATEGORICAL_LOGITS)
@@ -115,12 +118,13 @@ def categorical_cross_entropy_with_logits(
     >>> round(fastxent.categorical_cross_entropy_with_logits([0, -100], z, ignore_index=-100), 6)
     0.241311
     """
+    options = {
+        "axis": axis, "class_weight": class_weight, "ignore_index": ignore_index,
+        "sample_weight": sample_weight, "where": where, "label_smoothing": label_smoothing,
+    }  # fmt: skip
     return evaluate(
-        CATEGORICAL_LOGITS, y_true, logits, axis=axis, class_weight=class_weight,
-        ignore_index=ignore_index, sample_weight=sample_weight, where=where,
-        label_smoothing=label_smoothing, nan_policy=nan_policy, reduction=reduction, out=out,
-        workers=workers,
-    )  # fmt: skip
+        CATEGORICAL_LOGITS, y_true, logits, options, nan_policy, reduction, out, workers
+    )
 
 
 @documented(CATEGORICAL_LOGITS, "value_and_grad")
@@ -163,12 +167,13 @@ def categorical_cross_entropy_value_and_grad(
     array([[-0.1072,  0.0876,  0.0196],
            [ 0.0226, -0.0453,  0.0226]])
     """
+    options = {
+        "axis": axis, "class_weight": class_weight, "ignore_index": ignore_index,
+        "sample_weight": sample_weight, "where": where, "label_smoothing": label_smoothing,
+    }  # fmt: skip
     return value_and_grad(
-        CATEGORICAL_LOGITS, y_true, logits, axis=axis, class_weight=class_weight,
-        ignore_index=ignore_index, sample_weight=sample_weight, where=where,
-        label_smoothing=label_smoothing, nan_policy=nan_policy, reduction=reduction, out=out,
-        workers=workers,
-    )  # fmt: skip
+        CATEGORICAL_LOGITS, y_true, logits, options, nan_policy, reduction, out, workers
+    )
 
 
 @objective
@@ -208,9 +213,9 @@ def categorical_cross_entropy_grad_hess(
     >>> grad, hess
     (array([[ 0.5, -0.5]]), array([[0.25, 0.25]]))
     """
-    return grad_hess(
-        CATEGORICAL_LOGITS, whole_numbers(y_true, logits), logits, axis=axis,
-        class_weight=class_weight, ignore_index=ignore_index, sample_weight=sample_weight,
-        where=where, label_smoothing=label_smoothing, nan_policy=nan_policy, out=out,
-        workers=workers,
-    )  # fmt: skip
+    y_true = as_class_indices(y_true, logits)
+    options = {
+        "axis": axis, "class_weight": class_weight, "ignore_index": ignore_index,
+        "sample_weight": sample_weight, "where": where, "label_smoothing": label_smoothing,
+    }  # fmt: skip
+    return grad_hess(CATEGORICAL_LOGITS, y_true, logits, options, nan_policy, out, workers)

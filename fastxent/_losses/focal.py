@@ -10,21 +10,20 @@ from typing import SupportsIndex
 
 from numpy.typing import ArrayLike
 
-from fastxent._core.derivatives import grad_hess, value_and_grad, whole_numbers
+from fastxent._core.derivatives import as_class_indices, grad_hess, value_and_grad
 from fastxent._core.evaluate import evaluate
-from fastxent._core.loss import BINARY_OPTIONS, CATEGORICAL_OPTIONS, FOCAL_OPTIONS, Loss
+from fastxent._core.loss import BINARY_OPTIONS, CATEGORICAL_OPTIONS, FOCAL_OPTIONS, Formula, Loss
 from fastxent._core.types import Array, ClassWeight, NanPolicy, Reduction, Value
 from fastxent._losses.docstrings import documented, objective
 
-BINARY_FOCAL = Loss("binary_focal_loss", 6, "y_true", "logits", (*BINARY_OPTIONS, *FOCAL_OPTIONS))
+BINARY_FOCAL = Loss(
+    "binary_focal_loss", Formula("BINARY_FOCAL"),
+    "y_true", "logits", (*BINARY_OPTIONS, *FOCAL_OPTIONS),
+)  # fmt: skip
 CATEGORICAL_FOCAL = Loss(
-    "categorical_focal_loss",
-    7,
-    "y_true",
-    "logits",
-    (*CATEGORICAL_OPTIONS, *FOCAL_OPTIONS),
-    rows=True,
-)
+    "categorical_focal_loss", Formula("CATEGORICAL_FOCAL"),
+    "y_true", "logits", (*CATEGORICAL_OPTIONS, *FOCAL_OPTIONS), per_row=True,
+)  # fmt: skip
 
 
 @documented(BINARY_FOCAL)
@@ -68,11 +67,11 @@ def binary_focal_loss(
     >>> round(fastxent.binary_focal_loss([1, 0], [2.0, 0.5], alpha=0.25, gamma=0.0), 6)
     0.381145
     """
-    return evaluate(
-        BINARY_FOCAL, y_true, logits, alpha=alpha, gamma=gamma,
-        sample_weight=sample_weight, where=where, label_smoothing=label_smoothing,
-        nan_policy=nan_policy, reduction=reduction, out=out, workers=workers,
-    )  # fmt: skip
+    options = {
+        "alpha": alpha, "gamma": gamma, "sample_weight": sample_weight, "where": where,
+        "label_smoothing": label_smoothing,
+    }  # fmt: skip
+    return evaluate(BINARY_FOCAL, y_true, logits, options, nan_policy, reduction, out, workers)
 
 
 @documented(CATEGORICAL_FOCAL)
@@ -115,12 +114,12 @@ def categorical_focal_loss(
     >>> round(fastxent.categorical_focal_loss([0, 1], z, alpha=[0.5, 0.25, 0.25]), 6)
     0.00287
     """
-    return evaluate(
-        CATEGORICAL_FOCAL, y_true, logits, axis=axis, class_weight=class_weight,
-        ignore_index=ignore_index, alpha=alpha, gamma=gamma, sample_weight=sample_weight,
-        where=where, label_smoothing=label_smoothing, nan_policy=nan_policy, reduction=reduction,
-        out=out, workers=workers,
-    )  # fmt: skip
+    options = {
+        "axis": axis, "class_weight": class_weight, "ignore_index": ignore_index, "alpha": alpha,
+        "gamma": gamma, "sample_weight": sample_weight, "where": where,
+        "label_smoothing": label_smoothing,
+    }  # fmt: skip
+    return evaluate(CATEGORICAL_FOCAL, y_true, logits, options, nan_policy, reduction, out, workers)
 
 
 @documented(BINARY_FOCAL, "value_and_grad")
@@ -154,11 +153,13 @@ def binary_focal_loss_value_and_grad(
     >>> grad.round(6)
     array([-0.002435,  0.263076])
     """
+    options = {
+        "alpha": alpha, "gamma": gamma, "sample_weight": sample_weight, "where": where,
+        "label_smoothing": label_smoothing,
+    }  # fmt: skip
     return value_and_grad(
-        BINARY_FOCAL, y_true, logits, alpha=alpha, gamma=gamma,
-        sample_weight=sample_weight, where=where, label_smoothing=label_smoothing,
-        nan_policy=nan_policy, reduction=reduction, out=out, workers=workers,
-    )  # fmt: skip
+        BINARY_FOCAL, y_true, logits, options, nan_policy, reduction, out, workers
+    )
 
 
 @documented(CATEGORICAL_FOCAL, "value_and_grad")
@@ -196,12 +197,14 @@ def categorical_focal_loss_value_and_grad(
     array([[-0.0136,  0.0112,  0.0025],
            [ 0.0005, -0.0011,  0.0005]])
     """
+    options = {
+        "axis": axis, "class_weight": class_weight, "ignore_index": ignore_index, "alpha": alpha,
+        "gamma": gamma, "sample_weight": sample_weight, "where": where,
+        "label_smoothing": label_smoothing,
+    }  # fmt: skip
     return value_and_grad(
-        CATEGORICAL_FOCAL, y_true, logits, axis=axis, class_weight=class_weight,
-        ignore_index=ignore_index, alpha=alpha, gamma=gamma, sample_weight=sample_weight,
-        where=where, label_smoothing=label_smoothing, nan_policy=nan_policy, reduction=reduction,
-        out=out, workers=workers,
-    )  # fmt: skip
+        CATEGORICAL_FOCAL, y_true, logits, options, nan_policy, reduction, out, workers
+    )
 
 
 @objective
@@ -240,11 +243,11 @@ def binary_focal_loss_grad_hess(
     >>> grad.round(4), hess.round(4)
     (array([-0.2983, -1.0864]), array([0.3991, 0.    ]))
     """
-    return grad_hess(
-        BINARY_FOCAL, y_true, logits, alpha=alpha, gamma=gamma, hess_floor=hess_floor,
-        sample_weight=sample_weight, where=where, label_smoothing=label_smoothing,
-        nan_policy=nan_policy, out=out, workers=workers,
-    )  # fmt: skip
+    options = {
+        "alpha": alpha, "gamma": gamma, "sample_weight": sample_weight, "where": where,
+        "label_smoothing": label_smoothing,
+    }  # fmt: skip
+    return grad_hess(BINARY_FOCAL, y_true, logits, options, nan_policy, out, workers, hess_floor)
 
 
 @objective
@@ -288,9 +291,12 @@ def categorical_focal_loss_grad_hess(
     >>> grad.round(4), hess.round(4)
     (array([[ 0.2983, -0.2983]]), array([[0.3991, 0.3991]]))
     """
+    y_true = as_class_indices(y_true, logits)
+    options = {
+        "axis": axis, "class_weight": class_weight, "ignore_index": ignore_index, "alpha": alpha,
+        "gamma": gamma, "sample_weight": sample_weight, "where": where,
+        "label_smoothing": label_smoothing,
+    }  # fmt: skip
     return grad_hess(
-        CATEGORICAL_FOCAL, whole_numbers(y_true, logits), logits, axis=axis,
-        class_weight=class_weight, ignore_index=ignore_index, alpha=alpha, gamma=gamma,
-        hess_floor=hess_floor, sample_weight=sample_weight, where=where,
-        label_smoothing=label_smoothing, nan_policy=nan_policy, out=out, workers=workers,
-    )  # fmt: skip
+        CATEGORICAL_FOCAL, y_true, logits, options, nan_policy, out, workers, hess_floor
+    )

@@ -11,11 +11,15 @@ from typing import SupportsIndex
 from numpy.typing import ArrayLike
 
 from fastxent._core.evaluate import evaluate
-from fastxent._core.loss import COMMON_OPTIONS, Loss
+from fastxent._core.loss import COMMON_OPTIONS, Formula, Loss
+from fastxent._core.scalars import POSITIVE, REAL
 from fastxent._core.types import Array, NanPolicy, Reduction, Value
 from fastxent._losses.docstrings import documented
 
-GAUSSIAN = Loss("gaussian_nll", 4, "y_true", "mean", (*COMMON_OPTIONS, "full"))
+GAUSSIAN = Loss(
+    "gaussian_nll", Formula("GAUSSIAN", labels=REAL, scale=POSITIVE),
+    "y_true", "mean", (*COMMON_OPTIONS, "full"), scale="var",
+)  # fmt: skip
 
 
 @documented(GAUSSIAN)
@@ -55,7 +59,7 @@ def gaussian_nll(
     >>> 2 * fastxent.gaussian_nll([1.0, 2.0], [0.0, 4.0])
     2.5
     """
-    return evaluate(
-        GAUSSIAN, y_true, mean, scale=var, full=full, sample_weight=sample_weight,
-        where=where, nan_policy=nan_policy, reduction=reduction, out=out, workers=workers,
-    )  # fmt: skip
+    options = {
+        "var": var, "full": full, "sample_weight": sample_weight, "where": where,
+    }  # fmt: skip
+    return evaluate(GAUSSIAN, y_true, mean, options, nan_policy, reduction, out, workers)

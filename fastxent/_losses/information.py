@@ -11,13 +11,19 @@ from typing import SupportsIndex
 from numpy.typing import ArrayLike
 
 from fastxent._core.evaluate import evaluate
-from fastxent._core.loss import ROW_OPTIONS, Loss
+from fastxent._core.loss import ROW_OPTIONS, Formula, Loss
+from fastxent._core.scalars import UNIT
 from fastxent._core.types import Array, Epsilon, NanPolicy, Reduction, Value
 from fastxent._losses.docstrings import documented
 
 # The entropy of p is its cross entropy against itself.
-ENTROPY = Loss("entropy", 2, "p", "p", ROW_OPTIONS, rows=True)
-KL = Loss("kl_divergence", 5, "q", "p", (*ROW_OPTIONS, "eps"), rows=True)
+ENTROPY = Loss(
+    "entropy", Formula("CATEGORICAL", scores=UNIT), "p", "p", ROW_OPTIONS, per_row=True,
+    single_argument=True,
+)  # fmt: skip
+KL = Loss(
+    "kl_divergence", Formula("KL", scores=UNIT), "q", "p", (*ROW_OPTIONS, "eps"), per_row=True
+)
 
 
 @documented(ENTROPY)
@@ -49,10 +55,10 @@ def entropy(
     >>> round(fastxent.entropy([[0.5, 0.5], [1.0, 0.0]], reduction="sum"), 6)
     0.693147
     """
-    return evaluate(
-        ENTROPY, p, p, axis=axis, sample_weight=sample_weight, where=where,
-        nan_policy=nan_policy, reduction=reduction, out=out, workers=workers,
-    )  # fmt: skip
+    options = {
+        "axis": axis, "sample_weight": sample_weight, "where": where,
+    }  # fmt: skip
+    return evaluate(ENTROPY, p, p, options, nan_policy, reduction, out, workers)
 
 
 @documented(KL)
@@ -87,7 +93,7 @@ def kl_divergence(
     >>> round(fastxent.kl_divergence([0.5, 0.5], [0.9, 0.1]), 6)
     0.510826
     """
-    return evaluate(
-        KL, q, p, axis=axis, sample_weight=sample_weight, where=where, eps=eps,
-        nan_policy=nan_policy, reduction=reduction, out=out, workers=workers,
-    )  # fmt: skip
+    options = {
+        "axis": axis, "sample_weight": sample_weight, "where": where, "eps": eps,
+    }  # fmt: skip
+    return evaluate(KL, q, p, options, nan_policy, reduction, out, workers)

@@ -20,8 +20,8 @@ import pytest
 import fastxent
 from fastxent import _losses
 from fastxent._core import types
-from fastxent._core.loss import DEFAULTS, NAN_POLICIES, REDUCTIONS
-from fastxent._losses import docstrings
+from fastxent._core.options import DEFAULTS, OPTIONS
+from fastxent._core.validation import NAN_POLICIES, REDUCTIONS
 from helpers.processes import run_python
 from helpers.typing import mypy, stubtest
 
@@ -145,7 +145,7 @@ def test_table_of_options():
         name = option.strip("`")
         assert ast.literal_eval(default.strip("`")) == DEFAULTS[name] and meaning
         taken = [loss for loss, mark in zip(names.values(), marks, strict=True) if mark]
-        assert taken == [loss.name for loss in _losses.LOSSES if name in loss.takes], name
+        assert taken == [loss.name for loss in _losses.LOSSES if name in loss.options], name
 
 
 def tables_of_options() -> list[list[list[str]]]:
@@ -252,25 +252,25 @@ def test_docstring_has_every_parameter(function):
 
 @pytest.mark.parametrize("loss", _losses.LOSSES, ids=lambda loss: loss.name)
 def test_signature_is_the_option_table(loss):
-    names = [loss.name, *([gradient_of(loss)] if loss.scores == "logits" else [])]
+    names = [loss.name, *([gradient_of(loss)] if loss.scores_name == "logits" else [])]
     for name in dict.fromkeys(names):
         given, options = arguments(name)
-        assert given == list(dict.fromkeys([loss.truth, loss.scores]))
+        assert given == list(dict.fromkeys([loss.y_true_name, loss.scores_name]))
         kinds = {
             p.kind for p in parameters_of(getattr(fastxent, name)).values() if p.name in options
         }
         assert kinds == {inspect.Parameter.KEYWORD_ONLY}
-        expected = {o: d for o, d in DEFAULTS.items() if o in loss.takes}
+        expected = {o: d for o, d in DEFAULTS.items() if o in loss.options}
         assert list(options.items()) == list(expected.items())
 
 
-@pytest.mark.parametrize("loss", [loss for loss in _losses.LOSSES if loss.scores == "logits"])
+@pytest.mark.parametrize("loss", [loss for loss in _losses.LOSSES if loss.scores_name == "logits"])
 def test_signature_of_an_objective(loss):
     """Boosted trees hand over three arguments, by their places; there is nothing to reduce."""
     given, options = arguments(gradient_of(loss, "_grad_hess"))
-    assert ("gamma" in loss.takes) == (options.pop("hess_floor", None) is not None)
-    assert given == [loss.truth, loss.scores] and next(iter(options)) == "sample_weight"
-    expected = {o: d for o, d in DEFAULTS.items() if o in loss.takes}
+    assert ("gamma" in loss.options) == (options.pop("hess_floor", None) is not None)
+    assert given == [loss.y_true_name, loss.scores_name] and next(iter(options)) == "sample_weight"
+    expected = {o: d for o, d in DEFAULTS.items() if o in loss.options}
     assert {**options, "reduction": "mean"} == expected
 
 
@@ -287,11 +287,11 @@ def arguments(name):
 
 
 def test_every_option_is_described():
-    described = {key.rpartition(".")[2] for key in docstrings.ARGUMENTS}
-    assert set(DEFAULTS) <= described
+    assert set(DEFAULTS) <= set(OPTIONS)
     for option, default in DEFAULTS.items():
-        kind, _ = docstrings.ARGUMENTS[option]
+        kind, text = OPTIONS[option].type, OPTIONS[option].text
         assert "optional" in kind if default is None else "{default}" in kind
+        assert text.strip()
 
 
 def test_types_are_the_options():

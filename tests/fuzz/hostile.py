@@ -129,7 +129,9 @@ class Fuzzer:
 
     def options(self, name: str, shape: tuple[int, ...], classes: int) -> dict[str, Any]:
         """Some of the options that the function takes; one that is not known here is an error."""
-        takes = set(FUNCTIONS[name].takes) | ({"var"} if "full" in FUNCTIONS[name].takes else set())
+        takes = set(FUNCTIONS[name].options) | (
+            {"var"} if "full" in FUNCTIONS[name].options else set()
+        )
         takes -= {"axis", "out"}
         if name.endswith("_grad_hess"):
             takes -= {"reduction"}
@@ -190,30 +192,34 @@ class Fuzzer:
             return self.log_loss()
         name = self.pick(list(FUNCTIONS))
         loss = FUNCTIONS[name]
-        low, high = (0.0, 1.0) if loss.scores in ("y_proba", "p") else (-30.0, 30.0)
+        low, high = (0.0, 1.0) if loss.scores_name in ("y_proba", "p") else (-30.0, 30.0)
         kind = self.pick(REFUSED) if self.chance(0.02) else self.pick(SCORES)
         shape = self.shape()
         full, axis, classes = shape, 0, 2
-        if loss.rows:
+        if loss.per_row:
             classes = int(self.pick([1, 2, 3, 10, 31, 32, 33, 70, 1030, 2100]))
             shape = tuple(min(n, 2_000 // classes + 1) for n in shape[:3])
             axis = int(self.rng.integers(0, len(shape) + 1))
             full = (*shape[:axis], classes, *shape[axis:])
         scores = self.array(kind, full, low, high)
         options = self.options(name, shape, classes)
-        if loss.rows and (axis != len(shape) or self.chance(0.5)):
+        if loss.per_row and (axis != len(shape) or self.chance(0.5)):
             options["axis"] = axis if self.chance(0.5) else axis - len(full)
-        args = [scores] if loss.truth == "p" else [self.truth(loss, shape, full, classes), scores]
+        args = (
+            [scores]
+            if loss.y_true_name == "p"
+            else [self.truth(loss, shape, full, classes), scores]
+        )
         self.add_output(name, shape, scores, options)
         return name, args, options
 
     def truth(self, loss: Any, shape: tuple[int, ...], full: tuple[int, ...], classes: int) -> Any:
-        if loss.scores == "mean":
+        if loss.scores_name == "mean":
             return self.array(self.pick(SOFT + INTEGERS[1:]), shape, 0.0, 9.0)
-        if not loss.rows:
+        if not loss.per_row:
             shape = self.shape() if self.chance(0.02) else shape
             return self.array(self.pick(INTEGERS + SOFT), shape)
-        if loss.truth == "q" or self.chance(0.3):
+        if loss.y_true_name == "q" or self.chance(0.3):
             return self.array(self.pick([*SOFT, "?", "i8"]), full)
         most = classes if self.chance(0.05) else classes - 1
         return self.array(self.pick(INTEGERS[1:]), shape, 0, min(most, 127))

@@ -205,7 +205,7 @@ def test_rows_without_a_distribution(row):
     for n, place in PLACES:
         z = among(n, place, row, np.zeros(len(row)))
         y = np.zeros(n, int)
-        with pytest.raises(ValueError, match=rf"logits\[{place}\].*no distribution"):
+        with pytest.raises(ValueError, match=rf"logits\[{place}\].*its loss is undefined"):
             cce_logits(y, z)
         each = cce_logits(y, z, nan_policy="propagate", reduction="none")
         assert np.flatnonzero(np.isnan(each)).tolist() == [place]
@@ -274,7 +274,7 @@ def test_a_signaling_nan_is_like_any_other():
     """NumPy warns of it at every cast."""
     bad = np.array([0x7F800001, 0], np.uint32).view(np.float32)
     assert bce([0, 1], bad, nan_policy="omit") == bce([1], bad[1:])
-    with pytest.raises(ValueError, match=r"y_proba\[0\] = nan"):
+    with pytest.raises(ValueError, match=r"y_proba\[0\] is NaN"):
         bce([0, 1], bad)
     fastxent.score("binary_cross_entropy", [0, 1], bad, nan_policy="omit")
     with pytest.raises(ValueError, match="NaN"):

@@ -358,7 +358,7 @@ def test_bad_options(kind, options, message):
 def test_bad_alphas():
     with pytest.raises(ValueError, match=r"alpha=1.5 is not in \[0, 1\]"):
         value("binary", *example("binary"), alpha=1.5)
-    with pytest.raises(TypeError, match=r"alpha=.* is no number"):
+    with pytest.raises(TypeError, match=r"alpha=.* is not a number"):
         value("binary", *example("binary"), alpha=[0.5, 0.5])
     y, z = example("categorical")
     with pytest.raises(ValueError, match=r"alpha has shape \(4,\)"):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import Phase, given, settings
 
 import fastxent
-from fastxent._core.loss import DEFAULTS
+from fastxent._core.options import DEFAULTS
 from fastxent._losses import LOSSES
 from helpers.losses import loss
 from helpers.strategies import cases
@@ -34,7 +34,7 @@ CHANGES = {
 TABLE = [
     pytest.param(entry, option, id=f"{entry.name}-{option}")
     for entry in LOSSES
-    for option in entry.takes
+    for option in entry.options
 ]
 
 
@@ -42,9 +42,9 @@ def example(entry, option):
     """The arrays of a call. Where axis may be another, the labels are distributions."""
     if entry.name == "gaussian_nll":
         return Y, SPREAD
-    if not entry.rows:
-        return HARD, SPREAD if entry.scores == "logits" else ROWS[..., 0]
-    rows = np.log(ROWS) if entry.scores == "logits" else ROWS
+    if not entry.per_row:
+        return HARD, SPREAD if entry.scores_name == "logits" else ROWS[..., 0]
+    rows = np.log(ROWS) if entry.scores_name == "logits" else ROWS
     if entry.name == "entropy":
         return (rows,)
     return ROWS[::-1] if entry.name == "kl_divergence" or option == "axis" else INDEX, rows
@@ -92,7 +92,7 @@ def test_an_accumulator_takes_it_too(entry, option):
     assert total.result() == loss(entry.name)(*args, **given)
 
 
-@pytest.mark.parametrize("entry", [e for e in LOSSES if "gamma" not in e.takes])
+@pytest.mark.parametrize("entry", [e for e in LOSSES if "gamma" not in e.options])
 def test_the_strategies_draw_every_option(entry):
     """So that none is left out of the combinations; test_focal.py has those of the focal losses."""
     drawn = set()
@@ -103,4 +103,4 @@ def test_the_strategies_draw_every_option(entry):
         drawn.update(case.options)
 
     draw()
-    assert drawn - {"var"} == set(entry.takes) - {"out"}  # that has test_aliases.py
+    assert drawn - {"var"} == set(entry.options) - {"out"}  # that has test_aliases.py

@@ -14,7 +14,7 @@ from fastxent._kernels.arrays.store cimport store
 from fastxent._kernels.focal cimport binary_focal_losses
 from fastxent._kernels.job cimport (
     ABSENT, BAD_LABEL, BAD_SCALE, BAD_SCORE, BAD_WEIGHT, BINARY, BINARY_FOCAL, BINARY_LOGITS,
-    GAUSSIAN, Job, LANES, NAN_LABEL, NAN_OMIT, NAN_PROPAGATE, NAN_SCORE, NO_ERROR, Partial,
+    Bounds, Job, LANES, NAN_LABEL, NAN_OMIT, NAN_PROPAGATE, NAN_SCORE, NO_ERROR, Partial,
 )
 from fastxent._kernels.numeric.clipped_log cimport minus_log
 from fastxent._kernels.numeric.elementary cimport log_f64
@@ -62,9 +62,9 @@ cdef inline void apply_mask(Block* block, const uint8_t* keep, bint omit_nan) no
             block.weight[i] = 1.0
 
 
-cdef inline double scale_lower(const Job* job) noexcept nogil:
-    """A variance is above 0; a pos_weight may be 0."""
-    return 5e-324 if job.loss == GAUSSIAN else 0.0
+cdef inline bint is_within(double x, Bounds bounds) noexcept nogil:
+    """Whether it is in [lower, upper]; a NaN is not."""
+    return bounds.lower <= x and x <= bounds.upper
 
 
 cdef inline bint error_at(
@@ -77,17 +77,17 @@ cdef inline bint error_at(
     if x != x:
         if strict:
             partial.error = NAN_SCORE
-    elif job.loss == BINARY and not 0.0 <= x <= 1.0:
+    elif not is_within(x, job.score_bounds):
         partial.error = BAD_SCORE
     if partial.error == NO_ERROR:
         if y != y:
             if strict:
                 partial.error = NAN_LABEL
-        elif job.loss != GAUSSIAN and not 0.0 <= y <= 1.0:
+        elif not is_within(y, job.label_bounds):
             partial.error = BAD_LABEL
     if partial.error == NO_ERROR and block.weighted and not 0.0 <= block.weight[i] < INFINITY:
         partial.error = BAD_WEIGHT
-    if partial.error == NO_ERROR and not scale_lower(job) <= block.scale[i] < INFINITY:
+    if partial.error == NO_ERROR and not is_within(block.scale[i], job.scale_bounds):
         partial.error = BAD_SCALE
     return partial.error != NO_ERROR
 
@@ -105,12 +105,9 @@ cdef inline bint load_block(
     """Load and check one block; False, with the error stored, where it is invalid."""
     cdef Py_ssize_t i
     cdef int n = block.n
-    cdef bint bounded = job.loss != GAUSSIAN
     cdef bint omit = job.nan_policy == NAN_OMIT
     cdef const uint8_t* keep = NULL
     cdef const double* hard
-    cdef double low = 0.0 if job.loss == BINARY else -INFINITY
-    cdef double high = 1.0 if job.loss == BINARY else INFINITY
     cdef Prefetch next = prefetch_of(job, start)
     block.weighted = job.weight.dtype != ABSENT
     for i from 0 <= i < n by LANES:
@@ -136,11 +133,11 @@ cdef inline bint load_block(
         apply_mask(block, keep, omit)
         block.weighted = True
     if (
-        outside(block.score, n, low, high)
-        + (0 if block.hard else outside(block.label, n, 0.0 if bounded else -INFINITY,
-                                        1.0 if bounded else INFINITY))
+        outside(block.score, n, job.score_bounds.lower, job.score_bounds.upper)
+        + (0 if block.hard
+           else outside(block.label, n, job.label_bounds.lower, job.label_bounds.upper))
         + (outside(block.weight, n, 0.0, 1.7976931348623157e308) if block.weighted else 0)
-        + (outside(block.scale, n, scale_lower(job), 1.7976931348623157e308)
+        + (outside(block.scale, n, job.scale_bounds.lower, job.scale_bounds.upper)
            if job.scale_operand.dtype != ABSENT else 0)
     ):
         for i in range(n):
@@ -150,7 +147,7 @@ cdef inline bint load_block(
                 return False
     for i in range(n):
         block.other[i] = 1.0 - block.label[i]
-    if bounded and job.label_smoothing != 0.0:
+    if job.label_smoothing != 0.0:
         block.hard = False
         smooth(block.label, n, job.label_smoothing)
         smooth(block.other, n, job.label_smoothing)
