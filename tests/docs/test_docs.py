@@ -84,7 +84,7 @@ def run(block: str, names: dict[str, object]) -> list[float]:
 
 
 def test_readme_blocks():
-    """Each block is of a kind that is tested: "console" by tests/peers/test_cli.py."""
+    """Each block is of a kind that is tested: "console" by tests/cli/test_cli.py."""
     kinds = re.findall(r"^```(.+)$", readme(), re.MULTILINE)
     assert set(kinds) == {"bash", "console", "python"}
 
