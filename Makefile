@@ -25,7 +25,7 @@ test: $(VENV)/fastxent $(VENV)/group-test ## all tests but those against the pee
 test-oldest: ## the tests with the oldest numpy
 	$(MAKE) VENV=.venv-oldest .venv-oldest/group-test .venv-oldest/fastxent
 	.venv-oldest/bin/python -m pip --quiet install 'numpy==2.0.*'
-	.venv-oldest/bin/pytest -m 'not peers and not any_numpy' $(ARGS)
+	.venv-oldest/bin/pytest -m 'not peers and not numpy_independent' $(ARGS)
 
 peers: $(VENV)/fastxent $(VENV)/group-peers ## the tests against scikit-learn, torch, ...
 	$(BIN)/pytest -m peers $(ARGS)

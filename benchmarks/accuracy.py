@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from mpmath import mp
-from works import BCE, BCE_Z, CE, CE_Z, Array, Inputs, binary, dtype_of, rows
+from workloads import BCE, BCE_Z, CE, CE_Z, Array, Inputs, binary, dtype_of, rows
 
 import fastxent
 from peers import PEERS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from works import WORKS
+from workloads import WORKLOADS
 
 from conftest import FULL, Measure
 
@@ -13,10 +13,10 @@ SIZES = [1 << n for n in ((5, 10, 15, 18, 20, 22, 24) if FULL else (5, 15, 24))]
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(
-    "name, dtype", [(name, dtype) for name, work in WORKS.items() for dtype in work.dtypes]
+    "name, dtype", [(name, dtype) for name, work in WORKLOADS.items() for dtype in work.dtypes]
 )
 def test_loss(measure: Measure, name: str, dtype: str, size: int) -> None:
-    work = WORKS[name]
+    work = WORKLOADS[name]
     if not work.exists:
         pytest.skip(f"fastxent has no {work.function}")
     if not work.fits(size):

@@ -1,4 +1,4 @@
-"""The same works by fastxent and by its peers, one thread each. Their results have to agree."""
+"""The same workloads by fastxent and by its peers, one thread each. Their results have to agree."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from works import WORKS
+from workloads import WORKLOADS
 
 from conftest import FULL, Measure
 from peers import PEERS
@@ -20,13 +20,13 @@ def cases() -> Iterator[tuple[str, str, int, str]]:
     for name, peers in PEERS.items():
         for dtype in DTYPES:
             for size in SIZES:
-                if dtype in WORKS[name].dtypes and WORKS[name].fits(size):
+                if dtype in WORKLOADS[name].dtypes and WORKLOADS[name].fits(size):
                     yield from ((name, dtype, size, who) for who in ("fastxent", *peers))
 
 
 @pytest.mark.parametrize("name, dtype, size, who", list(cases()))
 def test_peer(measure: Measure, name: str, dtype: str, size: int, who: str) -> None:
-    work = WORKS[name]
+    work = WORKLOADS[name]
     if not work.exists:
         pytest.skip(f"fastxent has no {work.function}")
     inputs = work.inputs(size, dtype)

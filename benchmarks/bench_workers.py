@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from works import WORKS
+from workloads import WORKLOADS
 
 from conftest import Measure
 
@@ -17,7 +17,7 @@ from conftest import Measure
 def test_two_workers(measure: Measure, name: str, size: int) -> None:
     if (os.cpu_count() or 1) < 2:
         pytest.skip("one CPU")
-    work = WORKS[name]
+    work = WORKLOADS[name]
     inputs = work.inputs(size, "float32")
     alone, together = work.call(inputs), work.call(inputs, workers=2)
     assert (

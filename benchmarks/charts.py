@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 
 Record = dict[str, Any]
 
-CHARTED = (  # of the peers' works, those that the README shows
+CHARTED = (  # of the workloads of the peers, those that the README shows
     "BCE",
     "BCE of logits",
     "CE of logits, 10 classes",
@@ -37,11 +37,11 @@ mpl.rcParams.update(STYLE)
 def peers(figures: list[Record], to: Path) -> None:
     """Time per score of each peer, log scale, and the time to read the same bytes."""
     single = [f for f in figures if f["dtype"] == "float32" and f["work"] in CHARTED]
-    works = [w for w in CHARTED if any(f["work"] == w for f in single)]
-    if not works:
+    workloads = [w for w in CHARTED if any(f["work"] == w for f in single)]
+    if not workloads:
         return
     groups = []
-    for work in works:
+    for work in workloads:
         of_work = [f for f in single if f["work"] == work]
         largest = max(f["size"] for f in of_work)
         groups.append(
@@ -49,7 +49,7 @@ def peers(figures: list[Record], to: Path) -> None:
         )
     heights = [len(g) + 1.2 for g in groups]
     figure, axes = plt.subplots(
-        len(works),
+        len(workloads),
         sharex=True,
         squeeze=False,
         figsize=(7.6, 0.2 * sum(heights) + 0.7),
@@ -94,13 +94,13 @@ def bars(ax: Any, group: list[Record]) -> None:
 def levels(figures: list[Record], to: Path) -> None:
     """Time per score over the size, for each level, and the time to read the same bytes."""
     single = [f for f in figures if f["dtype"] == "float32" and f["work"] in CHARTED]
-    works = [w for w in CHARTED if any(f["work"] == w for f in single)]
-    if not works:
+    workloads = [w for w in CHARTED if any(f["work"] == w for f in single)]
+    if not workloads:
         return
     figure, axes = plt.subplots(
-        1, len(works), sharey=True, squeeze=False, figsize=(10, 3), layout="constrained"
+        1, len(workloads), sharey=True, squeeze=False, figsize=(10, 3), layout="constrained"
     )
-    for ax, work in zip(axes[0], works, strict=True):
+    for ax, work in zip(axes[0], workloads, strict=True):
         of_work = [f for f in single if f["work"] == work]
         for level, color in zip(LEVELS, ("#94a3b8", "#3b82f6", OURS), strict=True):
             points = sorted((f["size"], f["seconds"]) for f in of_work if f["level"] == level)

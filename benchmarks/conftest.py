@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from timing import Call, loops, reading, timed
-from works import Inputs
+from workloads import Inputs
 
 import fastxent
 

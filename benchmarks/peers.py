@@ -1,4 +1,4 @@
-"""The same works by others, as their own users would write them, on one thread.
+"""The same workloads by others, as their own users would write them, on one thread.
 
 Each peer gets its input in the form it likes best, made before the clock starts: torch its tensors
 and the label dtype it asks for, jax its arrays and a compiled function. A peer that is not
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from works import Array, Inputs
+from workloads import Array, Inputs
 
 # Read when the peers are first imported, below.
 ONE_THREAD = {

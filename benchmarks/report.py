@@ -1,4 +1,4 @@
-"""From figures.json and headline.json: tables in Markdown, and two charts.
+"""From figures.json and targets.json: tables in Markdown, and two charts.
 
 python benchmarks/report.py [DIR]
 """
@@ -24,7 +24,7 @@ def write(folder: Path) -> None:
     """Write results.md, peers.svg and levels.svg beside the figures, and the chart of README.md."""
     found = read(folder, "figures")
     figures = found["figures"]
-    text = "\n".join(page(found["machine"], figures, read(folder, "headline")["rows"]))
+    text = "\n".join(page(found["machine"], figures, read(folder, "targets")["rows"]))
     (folder / "results.md").write_text(text + "\n", "utf-8")
     charts.peers([f for f in figures if f["of"] == "peers"], folder / "peers.svg")
     charts.levels([f for f in figures if f["of"] == "losses"], folder / "levels.svg")
@@ -56,7 +56,7 @@ def speed(machine: Record) -> Iterator[str]:
 # ---- tables --------------------------------------------------------------------------------
 
 
-def page(machine: Record, figures: list[Record], headline: list[Record]) -> Iterator[str]:
+def page(machine: Record, figures: list[Record], targets: list[Record]) -> Iterator[str]:
     """Yield the lines of results.md."""
     yield "# Benchmarks\n"
     yield "Made by `make bench`; do not edit. " + "; ".join(f"{k} {v}" for k, v in machine.items())
@@ -65,7 +65,7 @@ def page(machine: Record, figures: list[Record], headline: list[Record]) -> Iter
     yield "## Against memory and peers: what is aimed at, and what has to hold\n"
     yield from table(
         ("work", "dtype", "scores", "against", "ms", "its ms", "measured", "goal", "bar"),
-        (headline_row(r) for r in headline),
+        (target_row(r) for r in targets),
     )
     for title, of, shape in (
         ("Every loss, dtype, size and level", "losses", losses_rows),
@@ -86,7 +86,7 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
         yield f"| {' | '.join(row)} |"
 
 
-def headline_row(r: Record) -> list[str]:
+def target_row(r: Record) -> list[str]:
     times = "" if r["slower"] else "×"
     return [
         r["work"],

@@ -103,14 +103,14 @@ def main() -> None:
     """Run all, and write all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--results", type=Path, default=HERE / "results")
-    parser.add_argument("--clock", default="wall", help="of headline.py; cpu: on a busy machine")
+    parser.add_argument("--clock", default="wall", help="of targets.py; cpu: on a busy machine")
     options, arguments = parser.parse_known_args()
     options.results.mkdir(exist_ok=True, parents=True)
     records: list[dict[str, Any]] = []
     for level in runnable():
         records += figures("losses", arguments, FASTXENT_SIMD=level)
     records += [*figures("peers", arguments), *figures("workers", arguments)]
-    for script, more in (("headline", ["--clock", options.clock]), ("accuracy", [])):
+    for script, more in (("targets", ["--clock", options.clock]), ("accuracy", [])):
         print(f"\n{script}.py", flush=True)
         done = python(HERE / f"{script}.py", "--json", options.results / f"{script}.json", *more)
         if done.returncode:

@@ -26,7 +26,7 @@ class Pair(NamedTuple):
     rounds: int
 
 
-def by_turns(
+def interleaved(
     call: Call, other: Call, budget: float = 1.0, rounds: int = 101, clock: Clock = perf_counter
 ) -> Pair:
     """Time both until the budget (in seconds) or the rounds are spent, three times at least."""

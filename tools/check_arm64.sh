@@ -53,7 +53,7 @@ include=$root/usr/include
 CC="$triple-gcc" LDSHARED="$triple-gcc -shared" FASTXENT_WERROR=1 \
     CFLAGS="-isystem $include/$version -isystem $include" \
     "$work/python" setup.py --quiet build --build-base "$work/made" --build-lib "$work/package"
-file "$work"/package/fastxent/_kernels/*.so | grep -c 'ARM aarch64'
+file "$work"/package/fastxent/_kernels/{,levels/}*.so | grep -c 'ARM aarch64'
 
 echo "=== digests"
 run() { # all but the group of large arrays, which would take an hour; line 1 is the level

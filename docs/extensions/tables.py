@@ -68,7 +68,7 @@ class Speed(Table):
     final_argument_whitespace = True
 
     def title(self):
-        machine, clock = self.read("figures")["machine"], self.read("headline")["clock"]
+        machine, clock = self.read("figures")["machine"], self.read("targets")["clock"]
         text = (
             "One thread of {cpu} ({level}), Python {python}, NumPy {numpy}, {clock} time, float32"
         )
@@ -77,7 +77,7 @@ class Speed(Table):
     def rows(self):
         title = self.arguments[0]
         yield "loss", "scores", "ms", ""
-        for row in self.read("headline")["rows"]:
+        for row in self.read("targets")["rows"]:
             if title == table_of(row):
                 yield work(row), f"{row['size']:,}", f"{row['seconds'] * 1e3:.3g}", against(row)
 
@@ -101,7 +101,7 @@ class SecondCpu(Measured):
     """The sentence about two threads."""
 
     def lines(self):
-        found = self.read("headline")["second_cpu"]
+        found = self.read("targets")["scaling"]
         if not found:
             yield "The effect of a second CPU was not measured: only one was available."
             return

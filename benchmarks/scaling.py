@@ -1,6 +1,6 @@
 """What a second CPU brings, whatever runs on it: more than that no second worker can gain.
 
-    python benchmarks/second_cpu.py
+    python benchmarks/scaling.py
 
 The CPUs of a virtual machine may be two threads of one core, and have one memory between them.
 """
@@ -15,7 +15,7 @@ from time import perf_counter
 
 import numpy as np
 from timing import Call, reading, timed
-from works import WORKS
+from workloads import WORKLOADS
 
 IN_CACHE = 1 << 17  # logits that a core's own cache holds
 LARGE = 1 << 24
@@ -44,7 +44,7 @@ def gains(budget: float = 2.0) -> dict[str, float]:
 
 
 def one_worker_and_two(name: str) -> tuple[Call, Call]:
-    work = WORKS[name]
+    work = WORKLOADS[name]
     inputs = work.make(LARGE, np.dtype(np.float32))
     return work.call(inputs, workers=1), work.call(inputs, workers=2)
 
@@ -68,7 +68,7 @@ def one_by_one_and_together(a: Call, b: Call, threads: ThreadPoolExecutor) -> tu
 
 def computing() -> Call:
     """A call that does not leave the caches."""
-    work = WORKS["BCE of logits, bool labels"]
+    work = WORKLOADS["BCE of logits, bool labels"]
     return repeated(work.call(work.make(IN_CACHE, np.dtype(np.float32))), 2 * LARGE // IN_CACHE)
 
 

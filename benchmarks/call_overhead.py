@@ -1,6 +1,6 @@
 """What one wheel for every Python costs: calls on 32 elements, abi3 against a build for this Python.
 
-    python benchmarks/small_calls.py [rounds]
+    python benchmarks/call_overhead.py [rounds]
 
 Builds fastxent twice, into two folders (a minute). Each round starts both, by turns, as a process
 of its own that makes many calls; shown are the medians, and the median of the rounds' ratios.

@@ -1,4 +1,4 @@
-"""What is timed: `WORKS`, each a loss with made-up inputs of any size and dtype."""
+"""What is timed: `WORKLOADS`, each a loss with made-up inputs of any size and dtype."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ GRAD, HESS = "_value_and_grad", "_grad_hess"
 BF, CF = "binary_focal_loss", "categorical_focal_loss"
 SINGLE, REAL = ("float32",), ("float32", "float64")
 
-WORKS = {
+WORKLOADS = {
     "BCE": Work(BCE, binary()),
     "BCE, bool labels": Work(BCE, binary("bool")),
     "BCE, int8 labels": Work(BCE, binary("int8"), dtypes=REAL),

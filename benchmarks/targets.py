@@ -1,6 +1,6 @@
 """The figures that fastxent stands by: each measured by turns with what it is compared to.
 
-    python benchmarks/headline.py [part of a row's name ...] [--seconds 1] [--clock cpu] [--strict]
+    python benchmarks/targets.py [part of a row's name ...] [--seconds 1] [--clock cpu] [--strict]
         [--json FILE]
 
 `reading` is np.max over the arrays that the call reads. The goal is what is aimed at, the bar what
@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from second_cpu import gains, sentence
-from timing import CLOCKS, Call, Clock, by_turns, reading
-from works import WORKS, Inputs
+from scaling import gains, sentence
+from timing import CLOCKS, Call, Clock, interleaved, reading
+from workloads import WORKLOADS, Inputs
 
 import fastxent
 from peers import PEERS
@@ -120,14 +120,14 @@ class Result(NamedTuple):
 
 def measure(row: Row, budget: float, clock: Clock) -> Result:
     """Raise ImportError or AttributeError where something is not there."""
-    work = WORKS[row.work]
+    work = WORKLOADS[row.work]
     inputs = work.inputs(row.size, row.dtype)
     if row.against == "one worker":
         call, other = work.call(inputs, workers=2), work.call(inputs, workers=1)
         clock = CLOCKS["wall"]
     else:
         call, other = in_place(row, inputs), OTHERS.get(row.against, peer)(row, inputs)
-    pair = by_turns(call, other, budget, clock=clock)
+    pair = interleaved(call, other, budget, clock=clock)
     figure = pair.ratio if row.slower else 1 / pair.ratio
     return Result(row, pair.seconds, pair.other, figure, pair.rounds)
 
@@ -135,7 +135,7 @@ def measure(row: Row, budget: float, clock: Clock) -> Result:
 def in_place(row: Row, inputs: Inputs) -> Call:
     """The call; against a pass that writes into an array, it writes into one as well."""
     more = {"out": np.empty_like(inputs.scores)} if row.against == "read and write" else {}
-    return WORKS[row.work].call(inputs, **more)
+    return WORKLOADS[row.work].call(inputs, **more)
 
 
 def peer(row: Row, inputs: Inputs) -> Call:
@@ -154,7 +154,7 @@ def read_and_write(_: Row, inputs: Inputs) -> Call:
 
 def of_float32(row: Row, _: Inputs) -> Call:
     """The same work; where labels are of the scores' dtype, they are float32 as well."""
-    return WORKS[row.work].call(WORKS[row.work].inputs(row.size, "float32"))
+    return WORKLOADS[row.work].call(WORKLOADS[row.work].inputs(row.size, "float32"))
 
 
 OTHERS: dict[str, Callable[[Row, Inputs], Call]] = {
@@ -210,7 +210,7 @@ def main() -> int:
     print(f"{options.clock} time\n")
     print(LINE.format(*HEAD), LINE.format(*["---"] * len(HEAD)), sep="\n")
     results = []
-    second_cpu = {}
+    scaling = {}
     for row in ROWS:
         if options.names and not any(n in f"{row.name} {row.against}" for n in options.names):
             continue
@@ -220,15 +220,15 @@ def main() -> int:
             print(f"| {row.name:52} | {row.against:21} | {type(error).__name__}: {error} |")
         else:
             print(line(results[-1]), flush=True)
-        if row.against == "one worker" and not second_cpu:  # meanwhile: what there is to be gained
-            second_cpu = gains(2 * options.seconds)
-    if second_cpu:
-        print(f"\n{sentence(second_cpu)}")
+        if row.against == "one worker" and not scaling:  # meanwhile: what there is to be gained
+            scaling = gains(2 * options.seconds)
+    if scaling:
+        print(f"\n{sentence(scaling)}")
     if options.json:
         table = {
             "level": fastxent.simd_level(),
             "clock": options.clock,
-            "second_cpu": second_cpu,
+            "scaling": scaling,
             "rows": [as_json(r) for r in results],
         }
         options.json.write_text(json.dumps(table, indent=1) + "\n", "utf-8")
