@@ -6,12 +6,12 @@ import math
 from typing import Any
 
 from fastxent._aggregate.bound_loss import Call
-from fastxent._aggregate.groups import ByGroup, GroupRecord, GroupSums, Totals, group_sums
+from fastxent._aggregate.groups import ByGroup, GroupMean, GroupSums, GroupTotals, group_sums
 from fastxent._core.evaluate import Sums
 from fastxent._core.scalars import as_float, two_sum
 
 _NOTHING = Sums(0.0, 0.0, 0.0, 0.0, 0)
-_NO_GROUPS = GroupSums([], Totals(0))
+_NO_GROUPS = GroupSums([], GroupTotals(0))
 
 
 class LossAccumulator:
@@ -107,7 +107,7 @@ class LossAccumulator:
             self._sums = added(self._sums, self._call.sums(y_true, scores, **batch))
             return
         by_group = group_sums(self._call, y_true, scores, groups, **batch)
-        sums = added(self._sums, by_group.totals.whole())
+        sums = added(self._sums, by_group.totals.combined())
         if self._groups is not None:
             by_group = self._groups.merged(by_group)
         self._groups, self._sums = by_group, sums
@@ -155,7 +155,7 @@ class LossAccumulator:
         """The weighted mean; nan over nothing."""
         return self._sums.mean()
 
-    def groups(self) -> ByGroup[GroupRecord]:
+    def groups(self) -> ByGroup[GroupMean]:
         """Mean, sum, weight and count by group.
 
         Returns

@@ -17,7 +17,7 @@ _DENSE = 1 << 20
 _FEW, _LANES = 32, 8
 
 
-class Codes(dict[Any, int]):
+class KeyIndex(dict[Any, int]):
     """The keys that have been seen, and their numbers from 0 on. All nan are one key."""
 
     __slots__ = ("_nan",)
@@ -51,7 +51,7 @@ class Codes(dict[Any, int]):
             raise TypeError(f"groups holds what cannot be a key: {error}") from None
 
 
-class Bins:
+class BlockGroups:
     """The groups of one block, as numbers below `n`; None where all losses are one group."""
 
     __slots__ = ("_laned", "codes", "n")
@@ -99,7 +99,7 @@ class Bins:
         return total, self.sum(np.subtract(values, coarse, out=coarse))
 
 
-class Keys:
+class GroupKeys:
     """The groups of one batch: a key per loss, or per leading index of the losses.
 
     Its length is how many groups there may be, as far as is known.
@@ -117,7 +117,7 @@ class Keys:
     def __init__(self, groups: Any, shape: tuple[int, ...]) -> None:
         self._values: Array | None = None
         self._names: Any = None
-        self._codes: Codes | None = None  # where the keys are not numbers from `_low` on
+        self._codes: KeyIndex | None = None  # where the keys are not numbers from `_low` on
         self._low, self._length = 0, 1
         if groups is None:
             return
@@ -132,12 +132,12 @@ class Keys:
             self._low = int(array.min())
             self._length = int(array.max()) - self._low + 1
         if array.dtype.kind not in "iub" or self._length > min(_DENSE, 1024 + array.size):
-            self._codes = Codes()
+            self._codes = KeyIndex()
 
     def __len__(self) -> int:
         return self._length if self._codes is None else len(self._codes)
 
-    def least(self, start: int) -> int:
+    def min_block(self, start: int) -> int:
         """How many losses from `start` on are worth a block: some of each group.
 
         How many groups there will be is not asked: that is known sooner or later, as it happens
@@ -145,10 +145,10 @@ class Keys:
         """
         return self._length if self._codes is None else min(_DENSE, start // 8)
 
-    def bins(self, cut: tuple[slice, ...]) -> Bins:
+    def block_groups(self, cut: tuple[slice, ...]) -> BlockGroups:
         """The groups of one cut."""
         if self._values is None:
-            return Bins(None, 1)
+            return BlockGroups(None, 1)
         values = self._values[cut].ravel()
         if self._codes is not None:
             codes = self._codes.encode(values)
@@ -156,7 +156,7 @@ class Keys:
             codes = (values - np.uint64(self._low)).astype(np.intp)
         else:
             codes = np.subtract(values, self._low, dtype=np.intp)
-        return Bins(codes, len(self))
+        return BlockGroups(codes, len(self))
 
     def used(self, counts: Array) -> tuple[Array, list[Any]]:
         """The numbers of the groups in which something counts, and their keys."""
@@ -175,19 +175,19 @@ class Keys:
         return at, keys
 
 
-class SharedKeys:
+class StreamGroupKeys:
     """The groups of many batches, all numbered alike; the keys come as places in a list.
 
-    Has what `Keys` has.
+    Has what `GroupKeys` has.
     """
 
     __slots__ = ("_codes", "_numbers", "_places")
 
     def __init__(self) -> None:
-        self._codes = Codes()
+        self._codes = KeyIndex()
         self._numbers = self._places = np.zeros(0, np.intp)
 
-    def take(self, places: Array, names: list[Any]) -> None:
+    def set_batch(self, places: Array, names: list[Any]) -> None:
         """Number the keys of a batch, of which not every name need be there."""
         self._numbers = np.array([self._codes[name] for name in names], np.intp)
         self._places = places
@@ -195,14 +195,14 @@ class SharedKeys:
     def __len__(self) -> int:
         return len(self._codes)
 
-    def least(self, start: int) -> int:
-        """As of `Keys`: every group of the batch is known."""
+    def min_block(self, start: int) -> int:
+        """As of `GroupKeys`: every group of the batch is known."""
         del start
         return len(self)
 
-    def bins(self, cut: tuple[slice, ...]) -> Bins:
+    def block_groups(self, cut: tuple[slice, ...]) -> BlockGroups:
         """The groups of one cut of the batch."""
-        return Bins(self._numbers[self._places[cut]], len(self))
+        return BlockGroups(self._numbers[self._places[cut]], len(self))
 
     def used(self, counts: Array) -> tuple[Array, list[Any]]:
         """The numbers of the groups in which something counts, and their keys."""

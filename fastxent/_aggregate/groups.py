@@ -11,13 +11,13 @@ import numpy as np
 
 from fastxent._aggregate.bound_loss import Call
 from fastxent._aggregate.elementwise import Array, Block
-from fastxent._aggregate.group_keys import Bins, Codes, Keys
+from fastxent._aggregate.group_keys import BlockGroups, GroupKeys, KeyIndex
 from fastxent._core.evaluate import Sums, checked_weight_sum
 
 Record = TypeVar("Record", bound=tuple[Any, ...])
 
 
-class GroupRecord(NamedTuple):
+class GroupMean(NamedTuple):
     """The losses of one group."""
 
     mean: float
@@ -47,7 +47,7 @@ class ByGroup(Mapping[Any, Record], Generic[Record]):
         names = record._fields  # type: ignore[attr-defined]
         self.columns: dict[str, Any] = {"group": [keys[i] for i in order]}
         self.columns.update(zip(names, (v[order] for v in values), strict=True))
-        self._place = Codes(self.columns["group"])
+        self._place = KeyIndex(self.columns["group"])
 
     def __getitem__(self, key: Any) -> Record:
         found = self._place.find(key)
@@ -91,7 +91,7 @@ def add_pairs(hi: Array, lo: Array, values: Array) -> None:
     lo += np.where(np.isnan(error), 0.0, error)  # an infinite sum has none
 
 
-def grown(sums: Array, n: int) -> Array:
+def zero_padded(sums: Array, n: int) -> Array:
     """Zeros for the groups that are new."""
     missing = n - sums.shape[-1]
     return np.pad(sums, [(0, 0)] * (sums.ndim - 1) + [(0, missing)]) if missing > 0 else sums
@@ -112,7 +112,7 @@ def divided(a: Array, b: Array) -> Array:
     return quotients
 
 
-class Totals:
+class GroupTotals:
     """The sums of a batch, by the number of the group.
 
     Attributes
@@ -128,15 +128,18 @@ class Totals:
         self.pairs = np.zeros((4, n))
         self.counts = np.zeros(n, np.int64)
 
-    def add(self, block: Block, bins: Bins) -> tuple[Array, Array]:
+    def add(self, block: Block, groups: BlockGroups) -> tuple[Array, Array]:
         """Add one block; return its own totals and weights."""
-        self.pairs, self.counts = grown(self.pairs, bins.n), grown(self.counts, bins.n)
-        counts = bins.count(block.kept, len(block.losses))
+        self.pairs, self.counts = (
+            zero_padded(self.pairs, groups.n),
+            zero_padded(self.counts, groups.n),
+        )
+        counts = groups.count(block.kept, len(block.losses))
         self.counts += counts
-        total = self._add_pairs(0, *bins.sum_pairs(block.losses))
+        total = self._add_pairs(0, *groups.sum_pairs(block.losses))
         if block.weights is None:
-            return total, self._add_pairs(2, counts.astype(np.float64), np.zeros(bins.n))
-        return total, self._add_pairs(2, *bins.sum_pairs(block.weights))
+            return total, self._add_pairs(2, counts.astype(np.float64), np.zeros(groups.n))
+        return total, self._add_pairs(2, *groups.sum_pairs(block.weights))
 
     def _add_pairs(self, row: int, values: Array, low: Array) -> Array:
         add_pairs(self.pairs[row], self.pairs[row + 1], values)
@@ -144,9 +147,9 @@ class Totals:
         both: Array = values + low
         return both
 
-    def of(self, at: Array) -> Totals:
+    def select(self, at: Array) -> GroupTotals:
         """Of some groups."""
-        some = Totals(0)
+        some = GroupTotals(0)
         some.pairs, some.counts = self.pairs[:, at], self.counts[at]
         return some
 
@@ -164,13 +167,13 @@ class Totals:
         """The weighted means by group."""
         return divided(self.totals(), self.weights())
 
-    def whole(self) -> Sums:
+    def combined(self) -> Sums:
         """The sums over all groups."""
-        total, weight = _whole(self.pairs[:2]), _whole(self.pairs[2:])
+        total, weight = _combined(self.pairs[:2]), _combined(self.pairs[2:])
         return Sums(*total, *weight, int(self.counts.sum()))
 
 
-def _whole(pairs: Array) -> tuple[float, float]:
+def _combined(pairs: Array) -> tuple[float, float]:
     values = pairs.ravel().tolist()
     total = math.fsum(values)
     return total, math.fsum([*values, -total]) if math.isfinite(total) else 0.0
@@ -180,12 +183,12 @@ class GroupSums(NamedTuple):
     """The keys of the groups, and their sums."""
 
     keys: list[Any]
-    totals: Totals
+    totals: GroupTotals
 
     def merged(self, other: GroupSums) -> GroupSums:
         """Both together; neither changes."""
-        codes = Codes([*self.keys, *other.keys])
-        both = Totals(len(codes))
+        codes = KeyIndex([*self.keys, *other.keys])
+        both = GroupTotals(len(codes))
         for keys, totals in (self, other):
             at = np.array([codes[key] for key in keys], np.intp)
             pairs = both.pairs[:, at]
@@ -195,22 +198,22 @@ class GroupSums(NamedTuple):
             both.counts[at] += totals.counts
         return GroupSums(list(codes), both)
 
-    def result(self) -> ByGroup[GroupRecord]:
+    def result(self) -> ByGroup[GroupMean]:
         """Mean, sum, weight and count by group."""
         found = self.totals
         columns = (found.means(), found.totals(), found.weights(), found.counts.copy())
-        return ByGroup(GroupRecord, self.keys, *columns)
+        return ByGroup(GroupMean, self.keys, *columns)
 
 
 def group_sums(call: Call, y_true: Any, scores: Any, groups: Any, **batch: Any) -> GroupSums:
     """The sums of one batch by group."""
     elements = call.elements(y_true, scores, **batch)
-    keys = Keys(groups, elements.shape)
-    totals = Totals(len(keys))
-    for block in elements.blocks(keys.least):
-        totals.add(block, keys.bins(block.cut))
+    keys = GroupKeys(groups, elements.shape)
+    totals = GroupTotals(len(keys))
+    for block in elements.blocks(keys.min_block):
+        totals.add(block, keys.block_groups(block.cut))
     at, used = keys.used(totals.counts)
-    return GroupSums(used, totals.of(at))
+    return GroupSums(used, totals.select(at))
 
 
 def grouped(
@@ -223,7 +226,7 @@ def grouped(
     where: Any = None,
     var: Any = None,
     **options: Any,
-) -> ByGroup[GroupRecord]:
+) -> ByGroup[GroupMean]:
     """Mean loss by group, in one pass.
 
     Parameters

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, overload
 
 from fastxent._aggregate.bound_loss import Call
-from fastxent._aggregate.group_keys import Keys
+from fastxent._aggregate.group_keys import GroupKeys
 from fastxent._aggregate.groups import ByGroup
-from fastxent._aggregate.standard_error import Comparison, Score, Tally
+from fastxent._aggregate.standard_error import Comparison, MeanAndError, Score
 
 
 @overload
@@ -92,10 +92,10 @@ def score(
     call = Call(loss, options, "score")
     batch = {"sample_weight": sample_weight, "where": where, "var": var}
     elements = call.elements(y_true, scores, **batch)
-    keys = Keys(groups, elements.shape)
-    tally = Tally(1, len(keys))
-    tally.add([elements], keys)
-    found: ByGroup[Score] = tally.result(keys)
+    keys = GroupKeys(groups, elements.shape)
+    results = MeanAndError(1, len(keys))
+    results.add([elements], keys)
+    found: ByGroup[Score] = results.result(keys)
     return found[None] if groups is None else found
 
 
@@ -186,8 +186,8 @@ def compare(
     batch = {"sample_weight": sample_weight, "where": where}
     elements_a = call.of("scores_a").elements(y_true, scores_a, var=var_a, **batch)
     elements_b = call.of("scores_b").elements(y_true, scores_b, var=var_b, **batch)
-    keys = Keys(groups, elements_a.shape)
-    tally = Tally(2, len(keys))
-    tally.add([elements_a, elements_b], keys)
-    found: ByGroup[Comparison] = tally.result(keys)
+    keys = GroupKeys(groups, elements_a.shape)
+    results = MeanAndError(2, len(keys))
+    results.add([elements_a, elements_b], keys)
+    found: ByGroup[Comparison] = results.result(keys)
     return found[None] if groups is None else found

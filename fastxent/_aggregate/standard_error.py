@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastxent._aggregate.elementwise import Array, Block, Elements
-from fastxent._aggregate.group_keys import Bins, Keys, SharedKeys
-from fastxent._aggregate.groups import ByGroup, Totals, check_divisors, divided, grown
+from fastxent._aggregate.group_keys import BlockGroups, GroupKeys, StreamGroupKeys
+from fastxent._aggregate.groups import ByGroup, GroupTotals, check_divisors, divided, zero_padded
 
 
 class Score(NamedTuple):
@@ -49,7 +49,7 @@ class Comparison(NamedTuple):
         return math.erfc(abs(self.z) / math.sqrt(2.0))
 
 
-class _Spread:
+class _RunningVariance:
     """Squares of e = w (loss - centre), by group, about a centre that moves along with the mean.
 
     Attributes
@@ -67,22 +67,22 @@ class _Spread:
 
     @np.errstate(invalid="ignore", over="ignore")
     def add(
-        self, losses: Array, weights: Array | None, bins: Bins, total: Array, weight: Array
+        self, losses: Array, weights: Array | None, groups: BlockGroups, total: Array, weight: Array
     ) -> None:
         """Add one block: its losses, times their weights, which are overwritten; and its sums."""
-        self._grow(bins.n)
+        self._grow(groups.n)
         n = ww = weight
         if weights is not None:
-            n = bins.count(weights != 0.0, len(losses)).astype(np.float64)
-            ww = bins.sum(weights * weights)
-        mean = np.divide(total, weight, out=np.zeros(bins.n), where=weight != 0.0)
-        expected = mean if bins.codes is None else mean[bins.codes]
+            n = groups.count(weights != 0.0, len(losses)).astype(np.float64)
+            ww = groups.sum(weights * weights)
+        mean = np.divide(total, weight, out=np.zeros(groups.n), where=weight != 0.0)
+        expected = mean if groups.codes is None else mean[groups.codes]
         e = losses
         e -= expected if weights is None else expected * weights
-        ew = bins.sum(e if weights is None else e * weights)
-        ee = bins.sum(np.square(e, out=e))
+        ew = groups.sum(e if weights is None else e * weights)
+        ee = groups.sum(np.square(e, out=e))
         both = self.weight + weight
-        share = np.divide(weight, both, out=np.zeros(bins.n), where=both != 0.0)
+        share = np.divide(weight, both, out=np.zeros(groups.n), where=both != 0.0)
         self._shift(self.centre + share * (mean - self.centre))
         shift = self.centre - mean
         self.ee += ee - shift * (2.0 * ew - shift * ww)
@@ -94,7 +94,7 @@ class _Spread:
     def _grow(self, n: int) -> None:
         if len(self.n) < n:
             for name, sums in vars(self).items():
-                setattr(self, name, grown(sums, n))
+                setattr(self, name, zero_padded(sums, n))
 
     def _shift(self, centre: Array) -> None:
         shift = centre - self.centre
@@ -112,7 +112,7 @@ class _Spread:
         return divided(np.sqrt(correction * np.maximum(self.ee, 0.0)), self.weight)
 
 
-class Tally:
+class MeanAndError:
     """The sums of one model's losses, or of two models' and of their differences, by group.
 
     Parameters
@@ -124,15 +124,15 @@ class Tally:
     """
 
     def __init__(self, models: int, n: int) -> None:
-        self._totals = [Totals(n) for _ in range(models)]
-        self._spread = _Spread(n)
+        self._totals = [GroupTotals(n) for _ in range(models)]
+        self._variance = _RunningVariance(n)
 
     # Two infinite losses have no difference, and no warning; of weights too large, an error comes.
     @np.errstate(invalid="ignore", over="ignore")
     def add(
         self,
         elements: Sequence[Elements],
-        keys: Keys | SharedKeys,
+        keys: GroupKeys | StreamGroupKeys,
         each: Callable[[Block], Any] | None = None,
     ) -> None:
         """Add a batch.
@@ -141,31 +141,31 @@ class Tally:
         ----------
         elements : sequence of Elements
             Of each model.
-        keys : Keys or SharedKeys
+        keys : GroupKeys or StreamGroupKeys
             The groups; every batch numbers them alike.
         each : callable, optional
             Is called with every block of the first model, whose memory is used again.
         """
-        for blocks in zip(*(e.blocks(keys.least) for e in elements), strict=True):
+        for blocks in zip(*(e.blocks(keys.min_block) for e in elements), strict=True):
             paired = blocks if len(blocks) == 1 else _paired(*blocks)
-            bins = keys.bins(paired[0].cut)
-            sums = [t.add(block, bins) for t, block in zip(self._totals, paired, strict=True)]
+            groups = keys.block_groups(paired[0].cut)
+            sums = [t.add(block, groups) for t, block in zip(self._totals, paired, strict=True)]
             if each is not None:
                 each(paired[0])
             losses, (total, weight) = paired[0].losses, sums[0]
             if len(paired) == 2:
                 losses -= paired[1].losses
                 total = total - sums[1][0]
-            self._spread.add(losses, paired[0].weights, bins, total, weight)
+            self._variance.add(losses, paired[0].weights, groups, total, weight)
 
-    def result(self, keys: Keys | SharedKeys) -> ByGroup[Any]:
+    def result(self, keys: GroupKeys | StreamGroupKeys) -> ByGroup[Any]:
         """Of each group in which something counts a Score, or of two models a Comparison."""
         first, *other = self._totals
         at, used = keys.used(first.counts)
         columns = [totals.means() for totals in self._totals]
         if other:
             columns.append(divided(first.totals() - other[0].totals(), first.weights()))
-        columns.append(self._spread.standard_error(columns[-1]))
+        columns.append(self._variance.standard_error(columns[-1]))
         columns += [first.weights(), first.counts]
         record: Any = Comparison if other else Score
         return ByGroup(record, used, *(column[at] for column in columns))

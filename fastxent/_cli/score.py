@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from fastxent._cli.errors import InputError
 from fastxent._core.validation import NAN_POLICIES, REDUCTIONS
 
 DESCRIPTION = """\
@@ -37,10 +38,6 @@ counted from 1, a CSV file's header not counting. Exit status: 0; 2 for an error
 """
 
 MISSING = "fastxent score needs {}: pip install 'fastxent[{}]'"
-
-
-class InputError(Exception):
-    """What cannot be done, in one line."""
 
 
 def parser() -> argparse.ArgumentParser:

@@ -17,8 +17,8 @@ import numpy as np
 
 from fastxent._aggregate.bound_loss import Call
 from fastxent._aggregate.elementwise import Array, Block
-from fastxent._aggregate.group_keys import Keys, SharedKeys
-from fastxent._aggregate.standard_error import Tally
+from fastxent._aggregate.group_keys import GroupKeys, StreamGroupKeys
+from fastxent._aggregate.standard_error import MeanAndError
 from fastxent._cli import files, report
 from fastxent._cli.columns import keys, numbers
 from fastxent._cli.errors import FileError, InputError
@@ -130,8 +130,8 @@ class Run:
         self._reduction = options.reduction
         self._counts = counts
         self._calls: list[Call] = []
-        self._groups = SharedKeys() if options.by else None
-        self._tally = Tally(len(models), 1)
+        self._groups = StreamGroupKeys() if options.by else None
+        self._results = MeanAndError(len(models), 1)
 
     def batches(self, paths: list[Path]) -> Iterator[Batch]:
         """All files, read ahead by another thread."""
@@ -148,13 +148,13 @@ class Run:
         labels = columns.labels(self.roles.label, scores[0])
         weight = None if self.roles.weight is None else columns.vector(self.roles.weight)
         if self._groups is not None and self.roles.by is not None:
-            self._groups.take(*keys(batch, self.roles.by))
+            self._groups.set_batch(*keys(batch, self.roles.by))
         try:
             elements = [
                 call.elements(labels, s, sample_weight=weight, where=columns.valid)
                 for call, s in zip(self._calls, scores, strict=True)
             ]
-            self._tally.add(elements, self._keys(), self._each(labels, scores[0]))
+            self._results.add(elements, self._keys(), self._each(labels, scores[0]))
         except (ValueError, TypeError) as error:
             raise self._located(batch, scores[0], str(error)) from None
 
@@ -162,11 +162,11 @@ class Run:
         """What has been found; None of no rows."""
         if not self._calls:
             return None
-        found = self._tally.result(self._keys())
+        found = self._results.result(self._keys())
         return report.Result(self.loss, self._reduction, self._groups is not None, progress, found)
 
-    def _keys(self) -> Keys | SharedKeys:
-        return Keys(None, ()) if self._groups is None else self._groups
+    def _keys(self) -> GroupKeys | StreamGroupKeys:
+        return GroupKeys(None, ()) if self._groups is None else self._groups
 
     def _choose(self, batch: Batch, scores: list[Array]) -> None:
         """The loss, which all models and batches have in common."""

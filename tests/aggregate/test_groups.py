@@ -291,5 +291,5 @@ def test_the_result_is_a_mapping_with_columns():
     with pytest.raises(KeyError):
         got["c"]
     assert pickle.loads(pickle.dumps(got)) == copy.deepcopy(got) == got
-    assert "'a': GroupRecord(mean=" in repr(got)
+    assert "'a': GroupMean(mean=" in repr(got)
     assert "80 more" in repr(of_keys(np.arange(100)))

@@ -5,9 +5,7 @@ from typing import Any, Literal, assert_type
 import numpy as np
 
 import fastxent
-from fastxent._aggregate.groups import ByGroup, GroupRecord
-from fastxent._aggregate.standard_error import Comparison, Score
-from fastxent._core.types import Array
+from fastxent.typing import Array, ByGroup, Comparison, GroupMean, Score
 
 y = np.array([0, 1])
 p = np.array([0.2, 0.7])
@@ -36,7 +34,7 @@ assert_type(fastxent.compare("binary_cross_entropy", y, p, p), Comparison)
 assert_type(fastxent.compare("binary_cross_entropy", y, p, p, where=p > 0.5).p_value, float)
 assert_type(fastxent.compare("binary_cross_entropy", y, p, p, ["a", "b"]), ByGroup[Comparison])
 assert_type(fastxent.compare("binary_cross_entropy", y, p, p, groups=y)[0].z, float)
-assert_type(fastxent.grouped("binary_cross_entropy", y, p, y), ByGroup[GroupRecord])
+assert_type(fastxent.grouped("binary_cross_entropy", y, p, y), ByGroup[GroupMean])
 assert_type(fastxent.grouped("binary_cross_entropy", y, p, ["a", "b"])["a"].mean, float)
 
 # Streams.
@@ -48,7 +46,7 @@ assert_type(acc.result(), float)
 assert_type(acc.total / acc.weight, float)
 assert_type(acc.count, int)
 assert_type(fastxent.bits_per_byte(acc.total, 100), float)
-assert_type(acc.groups(), ByGroup[GroupRecord])
+assert_type(acc.groups(), ByGroup[GroupMean])
 assert_type(fastxent.simd_level(), str)
 
 # What is wrong is an error before it runs.
