@@ -16,9 +16,10 @@ import numpy as np
 from dask.delayed import Delayed, delayed
 
 from fastxent._aggregate.accumulator import LossAccumulator
-from fastxent._aggregate.bound_loss import Call
+from fastxent._aggregate.bound_loss import BoundLoss
 from fastxent._aggregate.column_names import Columns
 from fastxent._core import validation
+from fastxent._core.errors import in_place
 
 __all__ = ["accumulate", "accumulate_frame"]
 
@@ -70,8 +71,8 @@ def accumulate(
     0.34055
     """
     empty = LossAccumulator(loss, **options)
-    call = Call(loss, options, "accumulate")
-    call.pair(y_true, scores)
+    call = BoundLoss(loss, options, "accumulate")
+    call.operands(y_true, scores)
     truth, first = da.asarray(y_true), da.asarray(y_true if scores is None else scores)
     axis = -1
     if call.loss.per_row:
@@ -174,7 +175,7 @@ def _update(empty: LossAccumulator, place: Any, arguments: dict[str, Any]) -> Lo
     try:
         accumulator.update(**arguments)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"in block {place}: {error}") from error
+        raise in_place(error, f"in block {place}") from error
     return accumulator
 
 
@@ -187,7 +188,7 @@ def _update_columns(
     try:
         accumulator.update(**columns.taken(lambda name: _column(part, name)))
     except (TypeError, ValueError) as error:
-        raise type(error)(f"in partition {number}: {error}") from error
+        raise in_place(error, f"in partition {number}") from error
     return accumulator
 
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from fastxent._aggregate.accumulator import LossAccumulator
 from fastxent._aggregate.column_names import Columns
+from fastxent._core.errors import in_place
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -96,7 +97,7 @@ def _partial(
             named = pa.RecordBatch.from_arrays(batch.columns, names)
             accumulator.update(**_arguments(columns, named))
         except (TypeError, ValueError) as error:
-            raise type(error)(f"in the batch at row {rows} of a partition: {error}") from error
+            raise in_place(error, f"in the batch at row {rows} of a partition") from error
         rows += batch.num_rows
     yield pa.RecordBatch.from_pydict({"partial": [pickle.dumps(accumulator)]})
 

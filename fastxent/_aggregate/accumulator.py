@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from fastxent._aggregate.bound_loss import Call
+from fastxent._aggregate.bound_loss import BoundLoss
 from fastxent._aggregate.groups import ByGroup, GroupMean, GroupSums, GroupTotals, group_sums
 from fastxent._core.evaluate import Sums
 from fastxent._core.scalars import as_float, two_sum
@@ -69,7 +69,7 @@ class LossAccumulator:
     __slots__ = ("_call", "_groups", "_sums")
 
     def __init__(self, loss: Any, **options: Any) -> None:
-        self._call = Call(loss, options, "LossAccumulator")
+        self._call = BoundLoss(loss, options, "LossAccumulator")
         self._sums = _NOTHING
         self._groups: GroupSums | None = None
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastxent._aggregate.elementwise import Elements
+from fastxent._aggregate.elementwise import ElementwiseLosses
 from fastxent._core.arrays import as_array
 from fastxent._core.evaluate import Sums, evaluate_sums
 from fastxent._core.loss import Loss
@@ -15,7 +15,7 @@ from fastxent._core.options import OPTIONS, Scope
 from fastxent._losses import get_loss
 
 
-class Call:
+class BoundLoss:
     """A loss, named or given as the function, and the options that stay the same for all batches.
 
     Parameters
@@ -35,7 +35,7 @@ class Call:
 
     def __eq__(self, other: object) -> bool:
         return (
-            isinstance(other, Call)
+            isinstance(other, BoundLoss)
             and self.loss == other.loss
             and all(_equal(v, other.options[k]) for k, v in self.options.items() if k != "workers")
         )
@@ -43,23 +43,25 @@ class Call:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return ", ".join([self.loss.name, *(f"{k}={v!r:.60}" for k, v in self.changed().items())])
+        return ", ".join(
+            [self.loss.name, *(f"{k}={v!r:.60}" for k, v in self.non_default().items())]
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Call, (self.loss.name, self.changed(), "")
+        return BoundLoss, (self.loss.name, self.non_default(), "")
 
-    def of(self, scores: str) -> Call:
+    def with_scores_name(self, scores: str) -> BoundLoss:
         """The same call, with another name for the scores: for the messages."""
-        call = Call.__new__(Call)
+        call = BoundLoss.__new__(BoundLoss)
         call.loss, call.options = self.loss._replace(scores_name=scores), self.options
         return call
 
-    def changed(self) -> dict[str, Any]:
+    def non_default(self) -> dict[str, Any]:
         """The options that are not the defaults."""
         defaults = _defaults(self.loss)
         return {k: v for k, v in self.options.items() if not _equal(v, defaults[k])}
 
-    def pair(self, y_true: Any, scores: Any) -> tuple[Any, Any]:
+    def operands(self, y_true: Any, scores: Any) -> tuple[Any, Any]:
         """Labels and scores; a loss of a single argument has that for both."""
         loss = self.loss
         if (scores is None) != loss.single_argument:
@@ -71,7 +73,7 @@ class Call:
 
     def sums(self, y_true: Any, scores: Any, **batch: Any) -> Sums:
         """Sum one batch."""
-        y_true, scores = self.pair(y_true, scores)
+        y_true, scores = self.operands(y_true, scores)
         options = self._with_batch(batch)
         policy, workers = options["nan_policy"], options["workers"]
         return evaluate_sums(self.loss, y_true, scores, options, policy, workers)[0]
@@ -83,10 +85,10 @@ class Call:
             raise TypeError(f"{self.loss.name} takes no var: it is gaussian_nll's")
         return {**self.options, **given}
 
-    def elements(self, y_true: Any, scores: Any, **batch: Any) -> Elements:
+    def elements(self, y_true: Any, scores: Any, **batch: Any) -> ElementwiseLosses:
         """One batch, whose losses are wanted one by one."""
-        labels, scores = self.pair(y_true, scores)
-        return Elements(
+        labels, scores = self.operands(y_true, scores)
+        return ElementwiseLosses(
             self.loss,
             labels,
             scores,

@@ -21,13 +21,13 @@ BLOCK = 1 << 15
 class Block(NamedTuple):
     """Some of the losses, flat: loss times weight, the weight, and which of them count."""
 
-    cut: tuple[slice, ...]
+    index: tuple[slice, ...]  # type: ignore[assignment] # hides a method of tuples, on purpose
     losses: Array
     weights: Array | None  # None: every weight is 1
-    kept: Array | None  # None: all are
+    valid: Array | None  # None: all are
 
 
-class Elements:
+class ElementwiseLosses:
     """The losses of one batch, computed block by block.
 
     Parameters
@@ -101,37 +101,37 @@ class Elements:
             want_losses=True,
         )  # fmt: skip
         assert losses is not None
-        kept = self._kept(labels, losses, arrays.get("where"))
-        weights = self._weights(labels, arrays.get("sample_weight"), kept)
-        if self.omits and kept is not None:
-            losses = np.where(kept, losses, 0.0)
-        flat = (None if a is None else a.ravel() for a in (weights, kept))
+        valid = self._valid(labels, losses, arrays.get("where"))
+        weights = self._weights(labels, arrays.get("sample_weight"), valid)
+        if self.omits and valid is not None:
+            losses = np.where(valid, losses, 0.0)
+        flat = (None if a is None else a.ravel() for a in (weights, valid))
         return Block(cut, losses.ravel(), *flat)
 
-    def _kept(self, labels: Array, losses: Array, mask: Array | None) -> Array | None:
+    def _valid(self, labels: Array, losses: Array, mask: Array | None) -> Array | None:
         """Which losses count."""
-        kept = mask
+        valid = mask
         if "ignore_index" in self.options:
             other = _differs_from(labels, self.options["ignore_index"])
-            kept = other if kept is None else kept & other
+            valid = other if valid is None else valid & other
         if self.omits:
             known = ~np.isnan(losses)
-            kept = known if kept is None else kept & known
-        return kept
+            valid = known if valid is None else valid & known
+        return valid
 
-    def _weights(self, labels: Array, weight: Array | None, kept: Array | None) -> Array | None:
+    def _weights(self, labels: Array, weight: Array | None, valid: Array | None) -> Array | None:
         """sample_weight times class_weight of the label; 0 for what does not count."""
         weights, per_class = weight, self.options.get("class_weight")
         if per_class is not None:
             if self.operands.index_labels:
-                known = labels if kept is None else np.where(kept, labels, 0)
+                known = labels if valid is None else np.where(valid, labels, 0)
                 by_label = per_class[known.astype(np.intp)]
             else:
                 rows = np.moveaxis(labels, self.operands.axis, -1)
                 by_label = rows.astype(np.float64) @ per_class
             weights = by_label if weights is None else weights * by_label
-        if kept is not None:
-            weights = np.where(kept, 1.0 if weights is None else weights, 0.0)
+        if valid is not None:
+            weights = np.where(valid, 1.0 if weights is None else weights, 0.0)
         return None if weights is None else np.asarray(weights, np.float64)
 
 

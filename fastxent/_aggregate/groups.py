@@ -9,7 +9,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from fastxent._aggregate.bound_loss import Call
+from fastxent._aggregate.bound_loss import BoundLoss
 from fastxent._aggregate.elementwise import Array, Block
 from fastxent._aggregate.group_keys import BlockGroups, GroupKeys, KeyIndex
 from fastxent._core.evaluate import Sums, checked_weight_sum
@@ -134,7 +134,7 @@ class GroupTotals:
             zero_padded(self.pairs, groups.n),
             zero_padded(self.counts, groups.n),
         )
-        counts = groups.count(block.kept, len(block.losses))
+        counts = groups.count(block.valid, len(block.losses))
         self.counts += counts
         total = self._add_pairs(0, *groups.sum_pairs(block.losses))
         if block.weights is None:
@@ -205,13 +205,13 @@ class GroupSums(NamedTuple):
         return ByGroup(GroupMean, self.keys, *columns)
 
 
-def group_sums(call: Call, y_true: Any, scores: Any, groups: Any, **batch: Any) -> GroupSums:
+def group_sums(call: BoundLoss, y_true: Any, scores: Any, groups: Any, **batch: Any) -> GroupSums:
     """The sums of one batch by group."""
     elements = call.elements(y_true, scores, **batch)
     keys = GroupKeys(groups, elements.shape)
     totals = GroupTotals(len(keys))
     for block in elements.blocks(keys.min_block):
-        totals.add(block, keys.block_groups(block.cut))
+        totals.add(block, keys.block_groups(block.index))
     at, used = keys.used(totals.counts)
     return GroupSums(used, totals.select(at))
 
@@ -276,6 +276,6 @@ def grouped(
     >>> list(by_country.columns)
     ['group', 'mean', 'sum', 'weight', 'count']
     """
-    call = Call(loss, options, "grouped")
+    call = BoundLoss(loss, options, "grouped")
     batch = {"sample_weight": sample_weight, "where": where, "var": var}
     return group_sums(call, y_true, scores, groups, **batch).result()

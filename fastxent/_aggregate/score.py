@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, overload
 
-from fastxent._aggregate.bound_loss import Call
+from fastxent._aggregate.bound_loss import BoundLoss
 from fastxent._aggregate.group_keys import GroupKeys
 from fastxent._aggregate.groups import ByGroup
 from fastxent._aggregate.standard_error import Comparison, MeanAndError, Score
@@ -89,7 +89,7 @@ def score(
     >>> round(s.mean, 4), round(s.standard_error, 4), s.count
     (0.367, 0.1852, 4)
     """
-    call = Call(loss, options, "score")
+    call = BoundLoss(loss, options, "score")
     batch = {"sample_weight": sample_weight, "where": where, "var": var}
     elements = call.elements(y_true, scores, **batch)
     keys = GroupKeys(groups, elements.shape)
@@ -182,10 +182,10 @@ def compare(
     >>> round(c.difference, 4), round(c.standard_error, 4), round(c.p_value, 3)
     (-0.1347, 0.059, 0.022)
     """
-    call = Call(loss, options, "compare")
+    call = BoundLoss(loss, options, "compare")
     batch = {"sample_weight": sample_weight, "where": where}
-    elements_a = call.of("scores_a").elements(y_true, scores_a, var=var_a, **batch)
-    elements_b = call.of("scores_b").elements(y_true, scores_b, var=var_b, **batch)
+    elements_a = call.with_scores_name("scores_a").elements(y_true, scores_a, var=var_a, **batch)
+    elements_b = call.with_scores_name("scores_b").elements(y_true, scores_b, var=var_b, **batch)
     keys = GroupKeys(groups, elements_a.shape)
     results = MeanAndError(2, len(keys))
     results.add([elements_a, elements_b], keys)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastxent._aggregate.elementwise import Array, Block, Elements
+from fastxent._aggregate.elementwise import Array, Block, ElementwiseLosses
 from fastxent._aggregate.group_keys import BlockGroups, GroupKeys, StreamGroupKeys
 from fastxent._aggregate.groups import ByGroup, GroupTotals, check_divisors, divided, zero_padded
 
@@ -131,7 +131,7 @@ class MeanAndError:
     @np.errstate(invalid="ignore", over="ignore")
     def add(
         self,
-        elements: Sequence[Elements],
+        elements: Sequence[ElementwiseLosses],
         keys: GroupKeys | StreamGroupKeys,
         each: Callable[[Block], Any] | None = None,
     ) -> None:
@@ -139,7 +139,7 @@ class MeanAndError:
 
         Parameters
         ----------
-        elements : sequence of Elements
+        elements : sequence of ElementwiseLosses
             Of each model.
         keys : GroupKeys or StreamGroupKeys
             The groups; every batch numbers them alike.
@@ -148,7 +148,7 @@ class MeanAndError:
         """
         for blocks in zip(*(e.blocks(keys.min_block) for e in elements), strict=True):
             paired = blocks if len(blocks) == 1 else _paired(*blocks)
-            groups = keys.block_groups(paired[0].cut)
+            groups = keys.block_groups(paired[0].index)
             sums = [t.add(block, groups) for t, block in zip(self._totals, paired, strict=True)]
             if each is not None:
                 each(paired[0])
@@ -173,14 +173,14 @@ class MeanAndError:
 
 def _paired(a: Block, b: Block) -> tuple[Block, Block]:
     """What counts for both."""
-    if a.kept is None or b.kept is None or np.array_equal(a.kept, b.kept):
+    if a.valid is None or b.valid is None or np.array_equal(a.valid, b.valid):
         return a, b
-    kept = a.kept & b.kept
+    valid = a.valid & b.valid
     return tuple(
         block._replace(
-            losses=np.where(kept, block.losses, 0.0),
-            weights=np.where(kept, block.weights, 0.0),  # type: ignore[arg-type] # as some are not kept
-            kept=kept,
+            losses=np.where(valid, block.losses, 0.0),
+            weights=np.where(valid, block.weights, 0.0),  # type: ignore[arg-type] # as some are not valid
+            valid=valid,
         )
         for block in (a, b)
     )  # type: ignore[return-value]

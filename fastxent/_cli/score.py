@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fastxent._cli.errors import InputError
-from fastxent._core.validation import NAN_POLICIES, REDUCTIONS
+from fastxent._core.dispatch import NAN_POLICIES
+from fastxent._core.validation import REDUCTIONS
 
 DESCRIPTION = """\
 Score the predictions in files: the mean cross-entropy, how well it is known, by group, and whether

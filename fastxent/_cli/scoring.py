@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fastxent._aggregate.bound_loss import Call
+from fastxent._aggregate.bound_loss import BoundLoss
 from fastxent._aggregate.elementwise import Array, Block
 from fastxent._aggregate.group_keys import GroupKeys, StreamGroupKeys
 from fastxent._aggregate.standard_error import MeanAndError
@@ -129,7 +129,7 @@ class Run:
         self.loss = ""  # is chosen by the first scores
         self._reduction = options.reduction
         self._counts = counts
-        self._calls: list[Call] = []
+        self._calls: list[BoundLoss] = []
         self._groups = StreamGroupKeys() if options.by else None
         self._results = MeanAndError(len(models), 1)
 
@@ -177,9 +177,9 @@ class Run:
             raise FileError(batch.path, text, column=self.roles.models[-1][0])
         if not self._calls:
             self.loss = loss
-            call = Call(loss, {"nan_policy": self.nan_policy}, "score")
+            call = BoundLoss(loss, {"nan_policy": self.nan_policy}, "score")
             names = ["y_proba"] if len(scores) == 1 else ["scores_a", "scores_b"]
-            self._calls = [call.of(name) for name in names]
+            self._calls = [call.with_scores_name(name) for name in names]
 
     def _each(self, labels: Array, scores: Array) -> Callable[[Block], None] | None:
         """What is done with the losses themselves."""
@@ -188,7 +188,7 @@ class Run:
 
         def use(block: Block) -> None:
             if self._counts is not None:
-                self._counts.add(labels[block.cut], scores[block.cut], block, self.logits)
+                self._counts.add(labels[block.index], scores[block.index], block, self.logits)
             if self._reduction == "none":
                 sys.stdout.write("".join(f"{loss!r}\n" for loss in block.losses.tolist()))
 

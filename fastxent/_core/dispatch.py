@@ -8,15 +8,28 @@ import os
 import numpy as np
 
 from fastxent._kernels.engine import (
+    ERROR_CODES,
+    NAN_POLICIES,
+    Kernel,
     Task,
     build_flags,
+    changed,
     compiler,
     set_kernels,
     supported_levels,
     version,
 )
 
-__all__ = ["Task", "show_config", "simd_level", "version"]
+__all__ = [
+    "ERROR_CODES",
+    "NAN_POLICIES",
+    "Kernel",
+    "Task",
+    "changed",
+    "show_config",
+    "simd_level",
+    "version",
+]
 
 
 def _choose() -> str:

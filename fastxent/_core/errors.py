@@ -1,21 +1,9 @@
-"""The first bad element that the kernels found becomes an error: which one, what is wrong, what to do."""
+"""The error for a bad element: which one, what is wrong, what to do."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NoReturn
-
-import numpy as np
-
-from fastxent._kernels import engine
-
-if TYPE_CHECKING:
-    from fastxent._core.operands import Operands
-
-_NAN_SCORE, _BAD_SCORE, _NAN_LABEL, _BAD_LABEL, _BAD_WEIGHT, _BAD_SCALE = (
-    engine.ERROR_CODES[name]
-    for name in ("NAN_SCORE", "BAD_SCORE", "NAN_LABEL", "BAD_LABEL", "BAD_WEIGHT", "BAD_SCALE")
-)
+from typing import Any
 
 
 class ErrorKind(StrEnum):
@@ -59,7 +47,9 @@ class ElementError(ValueError):
         ``"nan"``, ``"outside"`` (of [0, 1]), ``"label"``, ``"class_index"``, ``"weight"``,
         ``"scale"`` (`pos_weight` or `var`) or ``"undefined_row"``.
     hint : str
-        What the message says at its end.
+        The end of the message.
+    place : str
+        The part of the data that holds the element, at the beginning of the message: a partition.
 
     Examples
     --------
@@ -72,14 +62,20 @@ class ElementError(ValueError):
     """
 
     def __init__(
-        self, argument: str, index: tuple[int, ...], value: Any, kind: str, hint: str = ""
+        self,
+        argument: str,
+        index: tuple[int, ...],
+        value: Any,
+        kind: str,
+        hint: str = "",
+        place: str = "",
     ) -> None:
         self.argument, self.index, self.value = argument, index, value
-        self.kind, self.hint = ErrorKind(kind), hint
+        self.kind, self.hint, self.place = ErrorKind(kind), hint, place
         super().__init__(sentence(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        data = (self.argument, self.index, self.value, str(self.kind), self.hint)
+        data = (self.argument, self.index, self.value, str(self.kind), self.hint, self.place)
         return type(self), data
 
 
@@ -88,56 +84,13 @@ def sentence(error: ElementError) -> str:
     element = f"{error.argument}[{', '.join(map(str, error.index))}]"
     if error.kind not in (ErrorKind.NAN, ErrorKind.UNDEFINED_ROW):
         element += f" = {error.value!s}"
-    return f"{element} {_SENTENCES[error.kind]}{error.hint}"
+    place = f"{error.place}: " if error.place else ""
+    return f"{place}{element} {_SENTENCES[error.kind]}{error.hint}"
 
 
-def raise_error(operands: Operands, code: int, position: int, category: int) -> NoReturn:
-    """Raise the ElementError for what the kernels found.
-
-    Parameters
-    ----------
-    operands : Operands
-    code : int
-        One of engine.ERROR_CODES.
-    position : int
-        Which of the losses, in C order.
-    category : int
-        The class, or -1.
-    """
-    loss, scores, axis = operands.loss, operands.scores, operands.axis
-    index = tuple(int(i) for i in np.unravel_index(position, operands.shape))
-    at_class = index if category < 0 else (*index[:axis], category, *index[axis:])
-    name, array, kind, hint = loss.scores_name, scores, ErrorKind.NAN, ""
-    if code in (_NAN_SCORE, _BAD_SCORE):
-        index = at_class
-        if code == _BAD_SCORE:
-            kind = ErrorKind.OUTSIDE
-            hint = (
-                f": is it a logit? Then call {loss.logits_variant}" if loss.logits_variant else ""
-            )
-    elif code in (_NAN_LABEL, _BAD_LABEL):
-        name, array = loss.y_true_name, operands.labels
-        index = index if operands.index_labels else at_class
-        if code == _BAD_LABEL:
-            kind, hint = _bad_label(operands)
-    elif code == _BAD_WEIGHT:
-        name, array, kind = "sample_weight", operands.given["sample_weight"], ErrorKind.WEIGHT
-        index = index[: array.ndim]
-    elif code == _BAD_SCALE:
-        name, array = str(loss.scale), operands.given[str(loss.scale)]
-        kind, hint = ErrorKind.SCALE, f" {loss.formula.scale}"
-    else:
-        raise ElementError(name, index, None, ErrorKind.UNDEFINED_ROW)
-    raise ElementError(name, index, array[index], kind, hint)
-
-
-def _bad_label(operands: Operands) -> tuple[ErrorKind, str]:
-    if operands.index_labels:
-        classes = operands.classes
-        return ErrorKind.CLASS_INDEX, (
-            f": {operands.loss.scores_name} has {classes} classes, 0 to {classes - 1}; to leave "
-            f"elements out, pass ignore_index or where"
-        )
-    if operands.labels.dtype.kind in "iub":
-        return ErrorKind.LABEL, ""
-    return ErrorKind.OUTSIDE, ": a label is 0, 1, or a probability between"
+def in_place(error: Exception, place: str) -> Exception:
+    """The same error, with the part of the data that it is about."""
+    if isinstance(error, ElementError):
+        data = error.argument, error.index, error.value, error.kind, error.hint
+        return ElementError(*data, place)
+    return type(error)(f"{place}: {error}")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple, Self
 
+from fastxent._core.dispatch import Kernel
 from fastxent._core.scalars import NON_NEGATIVE, REAL, UNIT, Interval
-from fastxent._kernels.engine import Kernel
 
 COMMON_OPTIONS = ("sample_weight", "where", "nan_policy", "reduction", "out", "workers")
 BINARY_OPTIONS = (*COMMON_OPTIONS, "label_smoothing")

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 
 from fastxent._core import threads, validation
-from fastxent._core.dispatch import Task
-from fastxent._core.errors import raise_error
+from fastxent._core.dispatch import Task, changed
+from fastxent._core.kernel_errors import raise_error
 from fastxent._core.loss import Loss
 from fastxent._core.options import OPTIONS
-from fastxent._kernels.engine import changed
 
 Array = np.ndarray[Any, Any]
 Found = tuple[float, float, float, float, int]

@@ -10,7 +10,8 @@ import numpy as np
 
 from fastxent._core import validation
 from fastxent._core.scalars import NON_NEGATIVE, UNIT, as_bool
-from fastxent._core.validation import NAN_POLICIES, REDUCTIONS
+from fastxent._core.dispatch import NAN_POLICIES
+from fastxent._core.validation import REDUCTIONS
 
 
 class Scope(Enum):
@@ -195,7 +196,7 @@ OPTIONS = {
     ),
     "nan_policy": Option(
         "raise",
-        _choices(NAN_POLICIES),
+        _choices(tuple(NAN_POLICIES)),
         """
         What to do with NaN: raise a ValueError that says where it is, return nan, or count the
         element neither in the sum nor in the weight.

@@ -10,13 +10,12 @@ from typing import Any, NoReturn
 import numpy as np
 
 from fastxent._core.arrays import as_array, missing_values_hint
+from fastxent._core.dispatch import NAN_POLICIES
 from fastxent._core.errors import ElementError, ErrorKind
 from fastxent._core.loss import Loss
 from fastxent._core.scalars import UNIT, Interval, as_float, as_index
-from fastxent._kernels import engine
 
 REDUCTIONS = ("mean", "sum", "none")
-NAN_POLICIES = tuple(engine.NAN_POLICIES)
 
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 _BOOL = np.dtype(np.bool_)
@@ -276,7 +275,7 @@ def output_dtype(scores: np.ndarray) -> np.dtype:
 def nan_policy_code(nan_policy: Any) -> int:
     """Its number for the kernels."""
     try:
-        return engine.NAN_POLICIES[nan_policy]
+        return NAN_POLICIES[nan_policy]
     except (KeyError, TypeError):
         raise ValueError(
             f"nan_policy={nan_policy!r} is unknown: use one of {', '.join(map(repr, NAN_POLICIES))}"

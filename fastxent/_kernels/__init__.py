@@ -1,11 +1,11 @@
 """The native layer.
 
 The contract between the layers: Python passes `engine.Task` ndarrays whose shapes, dtypes and options
-are checked. Every element (ranges, NaN, labels, weights) is checked natively, since that costs a pass that
-the kernels make anyway. The kernels are the .pxd files. Each module in `levels` compiles them for one
-instruction set. They see one C struct, the `Job`, run without the GIL, touch no Python object and allocate
-nothing. Each chunk gives one `Partial`: sums as unevaluated pairs, or the first error. The bits of a chunk
-depend on the job alone. `engine` adds the chunks in their order.
+are checked. Every element (ranges, NaN, labels, weights) is checked natively, since that costs a pass
+that the kernels make anyway. The kernels are the .pxd files. Each module in `levels` compiles them
+for one instruction set. They see one C struct, the `Job`, run without the GIL, touch no Python object
+and allocate nothing. Each chunk gives one `Partial`: sums as unevaluated pairs, or the first error.
+The bits of a chunk depend on the job alone. `engine` adds the chunks in their order.
 
 engine          the binding: ndarrays and options become a job, and partial sums one result
 job             the structs, and the constants that fix the order of every sum

@@ -21,7 +21,8 @@ import fastxent
 from fastxent import _losses
 from fastxent._core import types
 from fastxent._core.options import DEFAULTS, OPTIONS
-from fastxent._core.validation import NAN_POLICIES, REDUCTIONS
+from fastxent._core.dispatch import NAN_POLICIES
+from fastxent._core.validation import REDUCTIONS
 from helpers.processes import run_python
 from helpers.typing import mypy, stubtest
 
@@ -296,7 +297,7 @@ def test_every_option_is_described():
 
 def test_types_are_the_options():
     assert get_args(types.Reduction) == REDUCTIONS
-    assert get_args(types.NanPolicy) == NAN_POLICIES
+    assert get_args(types.NanPolicy) == tuple(NAN_POLICIES)
 
 
 # -------------------------------------------------------------------------------------- types
