@@ -213,7 +213,7 @@ def binary_logits(
     keep, nan = mask(where, z.shape), np.isnan(z)
     y, nan_label = binary_labels(y_true, z.shape, keep, label_smoothing)
     positive = np.broadcast_to(wide(1.0 if pos_weight is None else pos_weight), z.shape)
-    refuse(keep & ~((positive > 0) & np.isfinite(positive)))
+    refuse(keep & ~((positive >= 0) & np.isfinite(positive)))
     z = np.where(keep & ~nan, z, 0)
     hit, miss = y * np.where(keep, positive, 1), 1 - y
     loss = times(hit, softplus(-z)) + times(miss, softplus(z))
