@@ -100,42 +100,42 @@ def sample_weights(weight: ArrayLike | None, shape: tuple[int, ...], keep: Array
     return np.where(keep, w, 0)
 
 
-def weights_of(at: Position, how: Reduction) -> tuple[Array, Array]:
+def weights_of(position: Position, reduction: Reduction) -> tuple[Array, Array]:
     """The sample weight of each position, and the mask of those that count."""
-    refuse(how.nan_policy == "raise" and (at.nan & at.keep).any())
-    weight = sample_weights(how.sample_weight, at.loss.shape, at.keep)
-    keep = at.keep & ~at.nan if how.nan_policy == "omit" else at.keep
+    refuse(reduction.nan_policy == "raise" and (position.nan & position.keep).any())
+    weight = sample_weights(reduction.sample_weight, position.loss.shape, position.keep)
+    keep = position.keep & ~position.nan if reduction.nan_policy == "omit" else position.keep
     return weight, keep
 
 
-def reduce(at: Position, how: Reduction) -> float | Array:
-    weight, keep = weights_of(at, how)
-    losses = np.where(at.nan, np.nan, times(weight, at.loss))
+def reduce(position: Position, reduction: Reduction) -> float | Array:
+    weight, keep = weights_of(position, reduction)
+    losses = np.where(position.nan, np.nan, times(weight, position.loss))
     losses = np.where(keep, losses, 0)
-    if how.reduction == "wide":  # the oracle's own: "none", unrounded
+    if reduction.reduction == "wide":  # the oracle's own: "none", unrounded
         return losses
     with np.errstate(all="ignore"):
-        if how.reduction == "none":
-            return losses.astype(out_dtype(at.dtype))
-        if how.reduction == "sum":
+        if reduction.reduction == "none":
+            return losses.astype(out_dtype(position.dtype))
+        if reduction.reduction == "sum":
             return float(losses.sum())
-        return float(losses.sum() / (denominator(at, weight, keep) or np.nan))
+        return float(losses.sum() / (denominator(position, weight, keep) or np.nan))
 
 
-def denominator(at: Position, weight: Array, keep: Array) -> Any:
-    return np.where(keep, weight * at.share, 0).sum(dtype=LD)
+def denominator(position: Position, weight: Array, keep: Array) -> Any:
+    return np.where(keep, weight * position.share, 0).sum(dtype=LD)
 
 
-def scale(at: Position, how: Reduction, slope: Array) -> Array:
+def scale(position: Position, reduction: Reduction, grad: Array) -> Array:
     """Bring the slope of each unweighted loss to that of the reduced value."""
-    weight, keep = weights_of(at, how)
-    extra = slope.ndim - weight.ndim  # the classes, last
+    weight, keep = weights_of(position, reduction)
+    extra = grad.ndim - weight.ndim  # the classes, last
     spread = (...,) + (None,) * extra
     with np.errstate(all="ignore"):
-        slope = np.where(at.nan[spread], np.nan, times(weight[spread], slope))
-        if how.reduction == "mean" and keep.any():
-            slope = slope / (denominator(at, weight, keep) or 1)
-        return np.where(keep[spread], slope, 0).astype(out_dtype(at.dtype))
+        grad = np.where(position.nan[spread], np.nan, times(weight[spread], grad))
+        if reduction.reduction == "mean" and keep.any():
+            grad = grad / (denominator(position, weight, keep) or 1)
+        return np.where(keep[spread], grad, 0).astype(out_dtype(position.dtype))
 
 
 # ------------------------------------------------------------------------------------- binary
@@ -161,8 +161,8 @@ def clipped_costs(p: Array, eps: float) -> tuple[Array, Array]:
     low, top = p < e, 1 - p < e
     p = np.where(low, e, p)
     with np.errstate(divide="ignore"):
-        hit, miss = -np.log(p), -np.log1p(-p)
-        return np.where(top, -np.log1p(-e), hit), np.where(top, -np.log(e), miss)
+        if_one, if_zero = -np.log(p), -np.log1p(-p)
+        return np.where(top, -np.log1p(-e), if_one), np.where(top, -np.log(e), if_zero)
 
 
 def binary_cross_entropy(
@@ -172,16 +172,16 @@ def binary_cross_entropy(
     where: ArrayLike | None = None,
     label_smoothing: float = 0.0,
     eps: str | float = "auto",
-    **how: Any,
+    **reduction: Any,
 ) -> float | Array:
     p, dtype = wide(y_proba), score_dtype(y_proba)
     keep, nan = mask(where, p.shape), np.isnan(p)
     refuse(keep & ((p < 0) | (p > 1)))
     y, nan_label = binary_labels(y_true, p.shape, keep, label_smoothing)
     p = np.where(keep & ~nan, p, 0.5)
-    hit, miss = clipped_costs(p, epsilon(eps, dtype))
-    loss = times(y, hit) + times(1 - y, miss)
-    return reduce(Position(loss, 1, nan | nan_label, keep, dtype), Reduction(**how))
+    if_one, if_zero = clipped_costs(p, epsilon(eps, dtype))
+    loss = times(y, if_one) + times(1 - y, if_zero)
+    return reduce(Position(loss, 1, nan | nan_label, keep, dtype), Reduction(**reduction))
 
 
 def softplus(z: Array) -> Array:
@@ -194,10 +194,10 @@ def sigmoid(z: Array) -> Array:
 
 
 class Binary(NamedTuple):
-    at: Position
+    position: Position
     z: Array
-    hit: Array  # what the label weighs the positive outcome by
-    miss: Array
+    pos_weight: Array  # what the label weighs the positive outcome by
+    neg_weight: Array
 
 
 def binary_logits(
@@ -207,40 +207,40 @@ def binary_logits(
     pos_weight: ArrayLike | None = None,
     where: ArrayLike | None = None,
     label_smoothing: float = 0.0,
-    **how: Any,
+    **reduction: Any,
 ) -> tuple[Binary, Reduction]:
     z, dtype = wide(logits), score_dtype(logits)
     keep, nan = mask(where, z.shape), np.isnan(z)
     y, nan_label = binary_labels(y_true, z.shape, keep, label_smoothing)
     positive = np.broadcast_to(wide(1.0 if pos_weight is None else pos_weight), z.shape)
-    refuse(keep & ~((positive > 0) & np.isfinite(positive)))
+    refuse(keep & ~((positive >= 0) & np.isfinite(positive)))
     z = np.where(keep & ~nan, z, 0)
-    hit, miss = y * np.where(keep, positive, 1), 1 - y
-    loss = times(hit, softplus(-z)) + times(miss, softplus(z))
-    at = Position(loss, 1, nan | nan_label, keep, dtype)
-    return Binary(at, z, hit, miss), Reduction(**how)
+    pos_weight, neg_weight = y * np.where(keep, positive, 1), 1 - y
+    loss = times(pos_weight, softplus(-z)) + times(neg_weight, softplus(z))
+    position = Position(loss, 1, nan | nan_label, keep, dtype)
+    return Binary(position, z, pos_weight, neg_weight), Reduction(**reduction)
 
 
 def binary_cross_entropy_with_logits(*args: ArrayLike, **options: Any) -> float | Array:
-    b, how = binary_logits(*args, **options)
-    return reduce(b.at, how)
+    b, reduction = binary_logits(*args, **options)
+    return reduce(b.position, reduction)
 
 
-def binary_slope(b: Binary) -> Array:
-    return b.miss * sigmoid(b.z) - b.hit * sigmoid(-b.z)
+def binary_grad(b: Binary) -> Array:
+    return b.neg_weight * sigmoid(b.z) - b.pos_weight * sigmoid(-b.z)
 
 
 def binary_cross_entropy_value_and_grad(
     *args: ArrayLike, **options: Any
 ) -> tuple[float | Array, Array]:
-    b, how = binary_logits(*args, **options)
-    return reduce(b.at, how), scale(b.at, how, binary_slope(b))
+    b, reduction = binary_logits(*args, **options)
+    return reduce(b.position, reduction), scale(b.position, reduction, binary_grad(b))
 
 
 def binary_cross_entropy_grad_hess(*args: ArrayLike, **options: Any) -> tuple[Array, Array]:
-    b, how = binary_logits(*args, **options, reduction="sum")
-    bend = (b.miss + b.hit) * sigmoid(b.z) * sigmoid(-b.z)
-    return scale(b.at, how, binary_slope(b)), scale(b.at, how, bend)
+    b, reduction = binary_logits(*args, **options, reduction="sum")
+    hess = (b.neg_weight + b.pos_weight) * sigmoid(b.z) * sigmoid(-b.z)
+    return scale(b.position, reduction, binary_grad(b)), scale(b.position, reduction, hess)
 
 
 # -------------------------------------------------------------------------------- categorical
@@ -312,7 +312,7 @@ def categorical_cross_entropy(
     where: ArrayLike | None = None,
     label_smoothing: float = 0.0,
     eps: str | float = "auto",
-    **how: Any,
+    **reduction: Any,
 ) -> float | Array:
     p, dtype = np.moveaxis(wide(y_proba), axis, -1), score_dtype(y_proba)
     labels = class_labels(y_true, p.shape, axis, mask(where, p.shape[:-1]), ignore_index)
@@ -323,8 +323,8 @@ def categorical_cross_entropy(
     nan = (read & np.isnan(p)).any(-1)
     p = np.where(read & ~np.isnan(p), p, 0.5)
     cost, _ = clipped_costs(p, epsilon(eps, dtype))
-    at, _ = categorical(labels, cost, nan, dtype, class_weight, label_smoothing)
-    return reduce(at, Reduction(**how))
+    position, _ = categorical(labels, cost, nan, dtype, class_weight, label_smoothing)
+    return reduce(position, Reduction(**reduction))
 
 
 def log_softmax_cost(z: Array) -> tuple[Array, Array]:
@@ -341,7 +341,7 @@ def log_softmax_cost(z: Array) -> tuple[Array, Array]:
 
 
 class Categorical(NamedTuple):
-    at: Position
+    position: Position
     q: Array
     p: Array
     rest: Array  # 1 - p
@@ -357,41 +357,43 @@ def categorical_logits(
     ignore_index: int | None = None,
     where: ArrayLike | None = None,
     label_smoothing: float = 0.0,
-    **how: Any,
+    **reduction: Any,
 ) -> tuple[Categorical, Reduction]:
     z, dtype = np.moveaxis(wide(logits), axis, -1), score_dtype(logits)
     labels = class_labels(y_true, z.shape, axis, mask(where, z.shape[:-1]), ignore_index)
     nan = np.isnan(z).any(-1)
     z = np.where((labels.keep & ~nan)[..., None], z, 0)
     cost, undefined = log_softmax_cost(z)
-    at, q = categorical(labels, cost, nan, dtype, class_weight, label_smoothing)
-    at = at._replace(nan=at.nan | (undefined & ((q > 0) | (z == -np.inf))).any(-1))
-    return Categorical(at, q, np.exp(-cost), -np.expm1(-cost), axis), Reduction(**how)
+    position, q = categorical(labels, cost, nan, dtype, class_weight, label_smoothing)
+    position = position._replace(
+        nan=position.nan | (undefined & ((q > 0) | (z == -np.inf))).any(-1)
+    )
+    return Categorical(position, q, np.exp(-cost), -np.expm1(-cost), axis), Reduction(**reduction)
 
 
 def categorical_cross_entropy_with_logits(*args: ArrayLike, **options: Any) -> float | Array:
-    c, how = categorical_logits(*args, **options)
-    return reduce(c.at, how)
+    c, reduction = categorical_logits(*args, **options)
+    return reduce(c.position, reduction)
 
 
-def row_slopes(c: Categorical, how: Reduction) -> Array:
+def row_grads(c: Categorical, reduction: Reduction) -> Array:
     """p·Σq - q; where a class holds all of Σq, as -(1-p)·q: nothing cancels."""
     total = c.q.sum(-1, keepdims=True)
-    slope = np.where(c.q == total, -c.rest * c.q, c.p * total - c.q)
-    return np.moveaxis(scale(c.at, how, slope), -1, c.axis)
+    grad = np.where(c.q == total, -c.rest * c.q, c.p * total - c.q)
+    return np.moveaxis(scale(c.position, reduction, grad), -1, c.axis)
 
 
 def categorical_cross_entropy_value_and_grad(
     *args: ArrayLike, **options: Any
 ) -> tuple[float | Array, Array]:
-    c, how = categorical_logits(*args, **options)
-    return reduce(c.at, how), row_slopes(c, how)
+    c, reduction = categorical_logits(*args, **options)
+    return reduce(c.position, reduction), row_grads(c, reduction)
 
 
 def categorical_cross_entropy_grad_hess(*args: ArrayLike, **options: Any) -> tuple[Array, Array]:
-    c, how = categorical_logits(*args, **options, reduction="sum")
-    bend = scale(c.at, how, c.q.sum(-1, keepdims=True) * c.p * c.rest)
-    return row_slopes(c, how), np.moveaxis(bend, -1, c.axis)
+    c, reduction = categorical_logits(*args, **options, reduction="sum")
+    hess = scale(c.position, reduction, c.q.sum(-1, keepdims=True) * c.p * c.rest)
+    return row_grads(c, reduction), np.moveaxis(hess, -1, c.axis)
 
 
 # ------------------------------------------------------------------------ Gaussian, entropy, KL
@@ -404,7 +406,7 @@ def gaussian_nll(
     *,
     full: bool = False,
     where: ArrayLike | None = None,
-    **how: Any,
+    **reduction: Any,
 ) -> float | Array:
     y, m, dtype = wide(y_true), wide(mean), score_dtype(mean)
     refuse(y.shape != m.shape)
@@ -415,14 +417,14 @@ def gaussian_nll(
     loss = ((y - m) ** 2 / v + np.log(v)) / 2
     if full:
         loss = loss + np.log(2 * LD(np.pi)) / 2
-    return reduce(Position(loss, 1, nan, keep, dtype), Reduction(**how))
+    return reduce(Position(loss, 1, nan, keep, dtype), Reduction(**reduction))
 
 
 def entropy(
-    p: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None, **how: Any
+    p: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None, **reduction: Any
 ) -> float | Array:
     ones = np.ones(np.shape(p))
-    return kl_divergence(p, ones, axis=axis, where=where, eps=0.0, sign=-1, of=p, **how)
+    return kl_divergence(p, ones, axis=axis, where=where, eps=0.0, sign=-1, of=p, **reduction)
 
 
 def kl_divergence(
@@ -434,7 +436,7 @@ def kl_divergence(
     eps: str | float = "auto",
     sign: int = 1,
     of: ArrayLike | None = None,
-    **how: Any,
+    **reduction: Any,
 ) -> float | Array:
     """Σ q log(q/p), with p clipped to [eps, 1-eps]; 0·log 0 is 0, whatever p is."""
     dtype = score_dtype(p if of is None else of)
@@ -448,4 +450,4 @@ def kl_divergence(
     cost, _ = clipped_costs(b, epsilon(eps, dtype))
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.where(a == 0, 0, a * (np.log(a) + cost))
-    return reduce(Position(sign * terms.sum(-1), 1, nan, keep, dtype), Reduction(**how))
+    return reduce(Position(sign * terms.sum(-1), 1, nan, keep, dtype), Reduction(**reduction))

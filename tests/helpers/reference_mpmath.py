@@ -39,13 +39,13 @@ def exact_row_logits(target: int, row: ArrayLike) -> Any:
     return mp.log1p(odds)
 
 
-def exact_binary_slope(y: float, z: float) -> Any:
+def exact_binary_gradient(y: float, z: float) -> Any:
     """σ(z) - y, and its slope in turn."""
     y, z = exact(y), exact(z)
     return (1 - y) / (1 + mp.exp(-z)) - y / (1 + mp.exp(z))
 
 
-def exact_row_slopes(target: int, row: ArrayLike) -> list[Any]:
+def exact_row_gradients(target: int, row: ArrayLike) -> list[Any]:
     """softmax - onehot; the target's as minus the sum of the others: nothing cancels."""
     p = exact_softmax(row)
     others = mp.fsum(x for c, x in enumerate(p) if c != target)

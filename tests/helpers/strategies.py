@@ -261,11 +261,12 @@ def common_options(rng: Any, shape: tuple[int, ...]) -> st.SearchStrategy[Option
 
 def pos_weights(rng: Any, shape: tuple[int, ...]) -> st.SearchStrategy[Options]:
     def array(dtype: str, k: int) -> Array:
-        return rng.uniform(0.2, 5, shape[k:]).astype(dtype)
+        weights = rng.uniform(0.2, 5, shape[k:])
+        return np.where(rng.random(shape[k:]) < 0.1, 0, weights).astype(dtype)
 
     arrays = st.builds(array, st.sampled_from(FLOATS[:2]), st.integers(0, len(shape) - 1))
     return st.fixed_dictionaries(
-        {}, optional={"pos_weight": st.one_of(st.sampled_from([1.0, 0.25, 7, 3.5]), arrays)}
+        {}, optional={"pos_weight": st.one_of(st.sampled_from([1.0, 0.25, 7, 3.5, 0.0]), arrays)}
     )
 
 

@@ -10,9 +10,9 @@ from helpers import reference
 from helpers.losses import LOGITS, loss
 from helpers.reference import EXTENDED
 from helpers.reference_mpmath import (
+    exact_binary_gradient,
     exact_binary_logits,
-    exact_binary_slope,
-    exact_row_slopes,
+    exact_row_gradients,
     mp,
     ulps,
 )
@@ -112,7 +112,7 @@ def test_the_slopes_are_those_of_the_losses():
     for y in (0, 1):
         for z in (-30.0, -1.5, 0.0, 2.25, 30.0):
             slope = mp.diff(lambda x, y=y: exact_binary_logits_of(y, x), mp.mpf(z))
-            assert abs(slope - exact_binary_slope(y, z)) < 1e-15 * abs(slope) + mp.mpf("1e-18")
+            assert abs(slope - exact_binary_gradient(y, z)) < 1e-15 * abs(slope) + mp.mpf("1e-18")
 
 
 def exact_binary_logits_of(y, z):
@@ -126,7 +126,7 @@ def test_binary_gradients(spread, dtype):
     z = RNG.uniform(-spread, spread, 600).astype(dtype)
     z = z[np.abs(z) < 86] if dtype == "float32" else z
     for y in (RNG.integers(0, 2, z.size), z > 0, z < 0):
-        want = [exact_binary_slope(int(k), x) for k, x in zip(y, z, strict=True)]
+        want = [exact_binary_gradient(int(k), x) for k, x in zip(y, z, strict=True)]
         assert ulps(bce_grad(y, z, reduction="none")[1], want, dtype) <= 4
         assert ulps(bce_hess(y, z)[0], want, dtype) <= 4
         bend = [mp.exp(x) / (1 + mp.exp(x)) ** 2 for x in map(mp.mpf, map(float, z))]
@@ -142,7 +142,7 @@ def test_categorical_gradients(classes, dtype):
         y = RNG.integers(0, classes, n)
         z[np.arange(n), y] += lead
         z = z.astype(dtype)
-        rows = [exact_row_slopes(t, row) for t, row in zip(y, z, strict=True)]
+        rows = [exact_row_gradients(t, row) for t, row in zip(y, z, strict=True)]
         want = [x for row in rows for x in row]
         assert ulps(cce_grad(y, z, reduction="none")[1], want, dtype) <= 4, (scale, lead)
         grad, hess = cce_hess(y, z)
