@@ -168,30 +168,6 @@ def cells(line: str, border: str) -> list[str]:
     return [line[a:b].strip() for a, b in pairwise([*begins, None])]
 
 
-def test_names_for_developers():
-    """What the pages for developers name is in the sources."""
-    pages = sorted((ROOT / "docs" / "develop").glob("*.rst"))
-    if not pages or not (ROOT / "fastxent").exists():
-        pytest.skip("no docs, or no package beside them: the tests run apart from the sources")
-    folders = [ROOT, *(ROOT / name for name in ("fastxent", "fastxent/_kernels", "tests"))]
-    sources = [p for p in (ROOT / "fastxent").rglob("*.p*") if p.suffix in {".py", ".pxd", ".pyx"}]
-    words = {word for p in sources for word in re.findall(r"\w+", p.read_text("utf-8"))}
-    named = [n for page in pages for n in re.findall(r"``([\w./]+)``", page.read_text("utf-8"))]
-    files = [n for n in named if re.search(r"/|\w\.(py|pyx|pxd|md|rst)$", n)]
-    assert len(files) > 30 and len(named) > len(files) + 30
-    assert not [n for n in files if not any((folder / n).exists() for folder in folders)]
-    assert not [n for n in named if n not in files and n.split(".")[-1] not in words]
-
-
-def test_every_module_is_in_the_architecture():
-    path = ROOT / "docs" / "develop" / "architecture.rst"
-    if not path.exists() or not (ROOT / "fastxent").exists():
-        pytest.skip("no docs, or no package beside them: the tests run apart from the sources")
-    modules = {p.name for p in (ROOT / "fastxent").glob("*.py")} - {"__init__.py"}
-    assert len(modules) > 20
-    assert not modules - set(re.findall(r"``(\w+\.py)``", path.read_text("utf-8")))
-
-
 def test_version_to_cite():
     path = ROOT / "CITATION.cff"
     if not path.exists():
