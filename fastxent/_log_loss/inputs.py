@@ -1,4 +1,4 @@
-"""What the arguments of ``log_loss`` hold: probabilities, labels and their classes."""
+"""The arguments of ``log_loss`` as arrays: probabilities, labels and their classes."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def as_array(value: Any) -> np.ndarray:
 
 
 def dtype_read_as(value: Any, array: np.ndarray) -> np.dtype:
-    """Return the dtype that scikit-learn makes of scores that NumPy makes `array` of.
+    """Return the dtype to which scikit-learn converts scores that NumPy converts to `array`.
 
-    It keeps three dtypes where the object names one of them as its own, and makes float64 of
-    everything else, of a list and of a torch tensor of float32 too.
+    It keeps three dtypes of NumPy arrays and pandas objects. Everything else becomes float64,
+    even a torch tensor of float32.
     """
     own = isinstance(getattr(value, "dtype", None), np.dtype) or hasattr(value, "iloc")
     keep = own and array.dtype in (np.float64, np.float32, np.float16)
@@ -46,7 +46,9 @@ class Scores:
     def __init__(self, y_proba: Any) -> None:
         array = as_array(y_proba)
         if array.ndim not in (1, 2) or array.dtype.kind in "cmMV":
-            raise TypeError("y_proba holds no probabilities")
+            raise TypeError(
+                f"y_proba of dtype {array.dtype} and {array.ndim} dimensions cannot hold probabilities"
+            )
         self.dtype = dtype_read_as(y_proba, array)
         self.eps = float(np.finfo(self.dtype).eps)
         self.array = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
@@ -59,22 +61,17 @@ class Scores:
         return np.asarray(self.array[rows], dtype=self.dtype)
 
     def sum_to_one(self, p: np.ndarray) -> bool:
-        """Say whether the rows of `p` do, and raise where it holds something else than [0, 1].
-
-        A single column is left to the kernel, which looks at each of its scores anyway.
-        """
+        """Say whether the rows of `p` sum to one; a single column always does."""
         if p.ndim == 1:
             return True
-        if not is_probability(p):
-            raise ValueError("y_proba holds something that is no probability")
         off = _row_sums(p) - 1
         return bool(max(off.max(), -off.min()) <= math.sqrt(self.eps) + 1e-8)
 
 
 def is_probability(p: np.ndarray) -> bool:
     """Say whether all of `p` is in [0, 1]."""
-    # As integers, the bits of floats without a sign are in their order, and all others are above
-    # those of 1: one pass, and in float16 a quick one.
+    # The bits of nonnegative floats, as integers, sort like the floats; negative numbers and NaNs
+    # have larger ones than 1. So one pass is enough, and it is fast in float16.
     bits = np.dtype(f"u{p.itemsize}")
     if p.view(bits).max() <= np.ones((), p.dtype).view(bits):
         return True
@@ -98,11 +95,13 @@ def as_labels(y: Any) -> np.ndarray:
         array = array[:, 0]
     kind = array.dtype.kind
     if array.ndim not in (1, 2) or array.size == 0 or kind in "cSV":
-        raise TypeError("y_true holds no labels")
+        raise TypeError(
+            f"the labels have dtype {array.dtype} and shape {array.shape}: pass numbers or strings"
+        )
     if kind == "O" and not isinstance(array.flat[0], str):
-        raise TypeError("y_true holds objects that are no strings")
+        raise TypeError("the labels are objects other than strings: pass numbers or strings")
     if kind == "U" and is_mixed(y):
-        raise ValueError("y_true holds strings and numbers")
+        raise ValueError("the labels mix strings and numbers")
     return array
 
 
@@ -139,7 +138,7 @@ def distinct(labels: np.ndarray, enough: int | None = None) -> np.ndarray:
 
 
 def encode(block: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Return the place of each label among the sorted `classes`, -1 for one that is not there."""
+    """Return the index of each label in the sorted `classes`, or -1."""
     if len(classes) <= _FEW:
         codes = np.full(len(block), -1, dtype=np.int8)
         for rows in blocks(len(block), _IN_CACHE):
@@ -147,12 +146,12 @@ def encode(block: np.ndarray, classes: np.ndarray) -> np.ndarray:
                 same = np.asarray(block[rows] == label, dtype=bool).view(np.int8)
                 codes[rows] += same if code == 0 else np.multiply(same, code + 1, dtype=np.int8)
         return codes
-    places = np.minimum(np.searchsorted(classes, block), len(classes) - 1)
-    places[classes[places] != block] = -1
-    return places
+    indices = np.minimum(np.searchsorted(classes, block), len(classes) - 1)
+    indices[classes[indices] != block] = -1
+    return indices
 
 
-def misordered(labels: Any, classes: np.ndarray) -> str:
+def label_order_warning(labels: Any, classes: np.ndarray) -> str:
     return (
         f"Labels passed were {labels}. But this function assumes labels are ordered "
         f"lexicographically. Pass the ordered labels={classes.tolist()} and ensure that the "
@@ -160,4 +159,4 @@ def misordered(labels: Any, classes: np.ndarray) -> str:
     )
 
 
-UNSUMMED = "The y_prob values do not sum to one. Make sure to pass probabilities."
+NOT_NORMALIZED = "The y_prob values do not sum to one. Make sure to pass probabilities."

@@ -1,10 +1,8 @@
 """scikit-learn's ``log_loss``, as a drop-in.
 
-A call takes one of two roads. The first, `_score`, is short and hopeful: it goes through the rows
-once, in blocks that stay in the cache, and leaves every check of an element to the kernels; no
-array of the length of the input is ever made. Whatever looks odd to it raises there, in few
-words, and the second road, `fastxent._log_loss_errors`, then repeats scikit-learn's checks in
-scikit-learn's order and raises with scikit-learn's words.
+`_score` goes through the rows once, in blocks that stay in the cache, and leaves the checks of
+elements to the kernels. It allocates no array of the length of the input. When it fails and
+scikit-learn is installed, scikit-learn gets the same arguments and raises its own error.
 """
 
 from __future__ import annotations
@@ -15,10 +13,17 @@ from typing import Any
 
 import numpy as np
 
+from fastxent._core.errors import ElementError
 from fastxent._core.evaluate import Sums, checked_weight_sum, evaluate_sums
-from fastxent._log_loss.errors import check_parameters, explain
+from fastxent._log_loss.errors import (
+    check_parameters,
+    in_whole_array,
+    raise_not_probability,
+    raise_sklearn_error,
+    raise_unknown_label,
+)
 from fastxent._log_loss.inputs import (
-    UNSUMMED,
+    NOT_NORMALIZED,
     Scores,
     as_array,
     as_labels,
@@ -28,15 +33,15 @@ from fastxent._log_loss.inputs import (
     is_indicator,
     is_integral,
     is_probability,
-    misordered,
+    label_order_warning,
 )
 from fastxent._losses import binary_cross_entropy, categorical_cross_entropy
 from fastxent._losses.binary import BINARY
 from fastxent._losses.categorical import CATEGORICAL
 
-# Scores in a block, whatever the labels: where they are cut, sums may differ in the last bit.
-_LONG_BLOCK = 1 << 19  # of one column, which only the kernel looks at
-_BLOCK = 1 << 17  # of rows, which are looked at three times and so have to stay in L2
+# Scores in a block, the same for all labels: block boundaries affect the last bit of a sum.
+_LONG_BLOCK = 1 << 19  # one column: only the kernel reads it
+_BLOCK = 1 << 17  # rows: three passes, so a block has to stay in L2
 
 
 def log_loss(
@@ -82,79 +87,107 @@ def log_loss(
     >>> round(loss, 5)
     0.21616
     """
-    check_parameters(
-        y_true=y_true,
-        y_proba=y_proba,
-        normalize=normalize,
-        sample_weight=sample_weight,
-        labels=labels,
-    )
     try:
-        total, weight, remarks = _score(y_true, y_proba, sample_weight, labels)
+        check_parameters(
+            y_true=y_true,
+            y_proba=y_proba,
+            normalize=normalize,
+            sample_weight=sample_weight,
+            labels=labels,
+        )
+        total, weight, warnings_ = _score(y_true, y_proba, sample_weight, labels)
     except (ValueError, TypeError) as error:
         failure = error
     else:
-        for remark in remarks:
-            warnings.warn(remark, UserWarning, stacklevel=2)
+        for warning in warnings_:
+            warnings.warn(warning, UserWarning, stacklevel=2)
         if not normalize:
             return total
         if weight == 0:
             raise ZeroDivisionError("Weights sum to zero, can't be normalized")
-        checked_weight_sum(abs(weight))  # scikit-learn's may be negative
+        checked_weight_sum(abs(weight))  # scikit-learn accepts negative ones
         return total / weight
-    with np.errstate(invalid="ignore", over="ignore"):  # as `_score`
-        explain(y_true, y_proba, sample_weight, labels)
+    options = {"normalize": normalize, "sample_weight": sample_weight, "labels": labels}
+    raise_sklearn_error(y_true, y_proba, **options, stacklevel=2)
     raise failure
 
 
-# A signaling NaN that is cast is refused for what it is, and so is a sum of weights beyond float64.
+# No NumPy warning for a cast of a signaling NaN or an overflowing sum of weights: both raise later.
 @np.errstate(invalid="ignore", over="ignore")
 def _score(
     y_true: Any, y_proba: Any, sample_weight: Any, labels: Any
 ) -> tuple[float, float, list[str]]:
-    """Return the sum of the losses, the sum of the weights, and what to warn of."""
+    """Return the sum of the losses, the sum of the weights, and the warnings."""
     scores = Scores(y_proba)
     truth = as_labels(y_true)
     truth = truth.view(np.uint8) if truth.dtype == bool else truth
     weights = None if sample_weight is None else as_array(sample_weight)
     n = len(scores)
-    if n == 0 or len(truth) != n or (weights is not None and weights.shape != (n,)):
-        raise ValueError("y_true, y_proba and sample_weight differ in length")
-    remarks: list[str] = []
-    classes = _classes(truth, labels, scores.classes, remarks)
+    if n == 0:
+        raise ValueError("y_proba is empty: pass at least one row")
+    if len(truth) != n:
+        raise ValueError(f"y_true has {len(truth)} rows, but y_proba has {n}")
+    if weights is not None and weights.shape != (n,):
+        raise ValueError(f"sample_weight has shape {weights.shape}, but shape {(n,)} is needed")
+    warnings_: list[str] = []
+    classes = _classes(truth, labels, scores.classes, warnings_)
     found: list[Sums] = []
-    summed = True
+    normalized = True
     for rows in blocks(n, _rows_per_block(scores)):
         y, p = truth[rows], scores.rows(rows)
         w = None if weights is None else _weights(weights[rows])
-        summed &= scores.sum_to_one(p)
+        if p.ndim == 2 and not is_probability(p):
+            raise_not_probability(p, rows.start)
+        normalized &= scores.sum_to_one(p)
         if classes is not None:
-            y = encode(y, classes)
-        found.append(_sums(y, p, w, scores.eps))
+            codes = encode(y, classes)
+            if codes.min() < 0:
+                raise_unknown_label(y, codes, classes, rows.start)
+            y = codes
+        found.append(_block_sums(y, p, w, scores.eps, rows.start))
     total = math.fsum(part for s in found for part in (s.total, s.total_lo))
     weight = math.fsum(part for s in found for part in (s.weight, s.weight_lo))
     if weight == 0 and weights is not None and not weights.any():
-        raise ValueError("all weights are 0")
-    return total, weight, remarks if summed else [*remarks, UNSUMMED]
+        raise ValueError("sample_weight is 0 everywhere: pass at least one weight that is not")
+    return total, weight, warnings_ if normalized else [*warnings_, NOT_NORMALIZED]
 
 
 def _rows_per_block(scores: Scores) -> int:
     return _LONG_BLOCK if scores.array.ndim == 1 else max(1, _BLOCK // scores.classes)
 
 
-def _classes(truth: np.ndarray, labels: Any, columns: int, remarks: list[str]) -> np.ndarray | None:
+def _classes(
+    truth: np.ndarray, labels: Any, columns: int, warnings_: list[str]
+) -> np.ndarray | None:
     """Return the label of each column; None where the labels are the columns' numbers already."""
     if truth.ndim == 2:
         if labels is not None or truth.shape[1] != columns or not is_indicator(truth):
-            raise ValueError("y_true has two dimensions and is no label indicator")
+            raise ValueError(
+                f"y_true of shape {truth.shape} is not a label indicator of {columns} columns of 0 and 1"
+            )
         return None
     classes = distinct(truth, columns) if labels is None else np.unique(as_labels(labels))
-    if len(classes) != columns or columns < 2 or not is_integral(classes):
-        raise ValueError("the classes are not those of y_proba")
+    if not is_integral(classes):
+        raise ValueError("y_true holds numbers that are not class labels: pass whole numbers")
+    if len(classes) != columns or columns < 2:
+        source = "y_true" if labels is None else "labels"
+        raise ValueError(
+            f"{source} holds {len(classes)} classes, {classes}, but y_proba is for {columns}: pass "
+            "all classes as labels, at least two"
+        )
     if labels is not None and not np.all(classes == np.asarray(labels)):
-        remarks.append(misordered(labels, classes))
+        warnings_.append(label_order_warning(labels, classes))
     numbered = truth.dtype.kind in "iu" and np.array_equal(classes, np.arange(columns))
     return None if numbered else classes
+
+
+def _block_sums(y: np.ndarray, p: np.ndarray, w: np.ndarray | None, eps: float, first: int) -> Sums:
+    """Score the block that begins at row `first`."""
+    try:
+        return _sums(y, p, w, eps)
+    except ElementError as error:
+        failure = in_whole_array(error, first)
+    raise failure
 
 
 def _sums(y: np.ndarray, p: np.ndarray, w: np.ndarray | None, eps: float) -> Sums:
@@ -171,14 +204,14 @@ def _sums(y: np.ndarray, p: np.ndarray, w: np.ndarray | None, eps: float) -> Sum
 
 
 def _unusual_sums(y: np.ndarray, p: np.ndarray, w: np.ndarray | None, eps: float) -> Sums:
-    """Score one block that the losses refuse and scikit-learn does not.
+    """Score one block that scikit-learn accepts and the losses do not.
 
-    That are negative weights and label indicators, of which a row may hold several labels or none.
+    It has negative weights, or label indicators with several labels in a row or none.
     """
     if not is_probability(p):
-        raise ValueError("y_proba holds something that is no probability")
+        raise_not_probability(p, 0)
     if w is not None and not np.isfinite(w).all():
-        raise ValueError("sample_weight holds NaN or infinity")
+        raise ValueError("sample_weight holds NaN or infinity: pass finite weights")
     p = np.clip(p, eps, 1 - eps).astype(np.float64)
     if y.ndim == 2:
         terms = np.log(p if p.ndim == 2 else np.stack([1 - p, p], axis=1))
@@ -193,5 +226,5 @@ def _unusual_sums(y: np.ndarray, p: np.ndarray, w: np.ndarray | None, eps: float
 
 def _weights(block: np.ndarray) -> np.ndarray:
     if block.dtype.kind not in "biuf":
-        raise TypeError("sample_weight holds no numbers")
+        raise TypeError("sample_weight must hold real numbers")
     return block.astype(np.float64, copy=False)
