@@ -3,47 +3,37 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import sys
 from collections.abc import Sequence
 
-# command: the module whose main() runs it, imported only then, and a line of help
-COMMANDS = {
-    "score": ("fastxent._cli.score", "score predictions in files: Parquet, Arrow, CSV, NPY, NPZ"),
-    "demo": (
-        "fastxent._cli.demo",
-        "score the predictions that ship with fastxent, and time a batch",
-    ),
-}
+from fastxent._cli import demo, score
 
-SIGPIPE = 141  # what a shell reports of a program that the signal has ended: 128 + 13
+SIGPIPE = 141  # the exit status that a shell reports after SIGPIPE: 128 + 13
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command with the arguments that follow it, and return its exit status."""
+    """Run one command and return its exit status."""
     try:
         try:
-            return _run(arguments)
+            options = parser().parse_args(arguments)
+            return int(options.run(options))
         finally:
-            print(end="", flush=True)  # here, where a broken pipe can be caught
-    except BrokenPipeError:  # whoever read the output has gone, and wants no more
+            print(end="", flush=True)  # flush here, where a broken pipe can be caught
+    except BrokenPipeError:  # the reader of the output has closed the pipe: exit quietly
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return SIGPIPE
 
 
-def _run(arguments: Sequence[str] | None) -> int:
-    width = max(map(len, COMMANDS))
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The parser of all commands. Each sets `run`, which imports what it needs when it is called."""
+    p = argparse.ArgumentParser(
         prog="fastxent",
         description="Cross-entropy of large batches, as fast as memory can be read.",
-        epilog="\n".join(
-            ["commands:", *(f"  {name:{width}}  {text}" for name, (_, text) in COMMANDS.items())]
-        ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
-    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="see below")
-    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="its own arguments")
-    parsed = parser.parse_args(arguments)
-    module = importlib.import_module(COMMANDS[parsed.command][0])
-    return int(module.main(parsed.rest))
+    commands = p.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    added = [module.add_parser(commands) for module in (score, demo)]
+    p.epilog = "\n".join(command.format_usage() for command in added)
+    return p

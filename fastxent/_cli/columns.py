@@ -1,8 +1,8 @@
-"""Columns of a batch become arrays: numbers, or the keys of groups."""
+"""Columns of a batch as arrays: labels, scores and weights as numbers, and keys of groups."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -11,18 +11,103 @@ from fastxent._cli.errors import FileError
 from fastxent._cli.files import Batch
 
 
+class ColumnRoles(NamedTuple):
+    """The role of each column."""
+
+    label: str
+    models: list[list[str]]  # the score columns of each model
+    weight: str | None
+    by: str | None
+
+    def names(self) -> tuple[str, ...]:
+        """The names of the columns, each once."""
+        scores = [name for model in self.models for name in model]
+        given = [self.label, *scores, self.weight, self.by]
+        return tuple(dict.fromkeys(name for name in given if name is not None))
+
+    def column_of(self, argument: str, category: int) -> str | None:
+        """The column behind an argument of a loss."""
+        if argument == "sample_weight":
+            return self.weight
+        if argument in ("y_true", "q"):
+            return self.label
+        model = self.models[-1 if argument == "scores_b" else 0]
+        return model[category] if len(model) > 1 else model[0]
+
+
+class BatchColumns:
+    """The arrays of a batch.
+
+    Attributes
+    ----------
+    valid : ndarray or None
+        Masks the rows without a null; None if there are no nulls.
+    """
+
+    def __init__(self, batch: Batch, keep_null: bool) -> None:
+        self._batch, self._keep_null = batch, keep_null
+        self.valid: np.ndarray | None = None
+
+    def _numbers(self, name: str) -> np.ndarray:
+        values, valid = numbers(self._batch, name, self._keep_null)
+        self._apply_mask(valid)
+        return values
+
+    def _apply_mask(self, valid: np.ndarray | None) -> None:
+        if valid is not None:
+            self.valid = valid if self.valid is None else self.valid & valid
+
+    def vector(self, name: str) -> np.ndarray:
+        """A column of one number per row."""
+        values = self._numbers(name)
+        if values.ndim != 1:
+            self._fail(name, "expected one number in each row, found lists")
+        return values
+
+    def scores(self, names: list[str]) -> np.ndarray:
+        """One column as it is, or several stacked as the columns of a matrix."""
+        if len(names) == 1:
+            return self._numbers(names[0])
+        return np.stack([self.vector(name) for name in names], axis=1)
+
+    def labels(self, name: str, scores: np.ndarray) -> np.ndarray:
+        """The labels; floats become class indices where the scores have several classes."""
+        labels = self._numbers(name)
+        if scores.ndim == 1 or labels.ndim == 2:
+            if labels.shape != scores.shape:
+                self._fail(name, f"has shape {labels.shape}, but the scores have {scores.shape}")
+            return labels
+        if labels.dtype.kind != "f":
+            return labels
+        if self._keep_null:
+            known = ~np.isnan(labels)
+            if not known.all():
+                self._apply_mask(known)
+                labels = np.where(known, labels, 0.0)
+        whole = labels == np.floor(labels)
+        if not whole.all():
+            row = int(np.argmin(whole))
+            self._fail(name, f"{labels[row]} is not a class index: use 0, 1, 2, …", row)
+        indices: np.ndarray = np.clip(labels, -1, 2.0**62).astype(np.int64)
+        return indices
+
+    def _fail(self, name: str, text: str, row: int | None = None) -> NoReturn:
+        at = None if row is None else self._batch.first + row + 1
+        raise FileError(self._batch.path, text, at, name)
+
+
 def numbers(batch: Batch, name: str, keep_null: bool = False) -> tuple[np.ndarray, Any]:
-    """A column as numbers, of one or two dimensions, and a mask of what is not null (or None).
+    """A column as a numeric array of one or two dimensions, and a mask of its valid rows or None.
 
     Raises
     ------
     FileError
-        For another type; and for a null, unless nulls are kept: then they are 0.
+        For other types; and for a null, unless `keep_null`: nulls are 0 then.
     """
     column = batch.columns[name]
     if isinstance(column, np.ndarray):
         if column.dtype.kind not in "biuf":
-            raise FileError(batch.path, _no_number(column.dtype), column=name)
+            raise FileError(batch.path, _not_numeric(column.dtype), column=name)
         return column, None
     kind = column.type
     if pa.types.is_dictionary(kind):
@@ -32,21 +117,21 @@ def numbers(batch: Batch, name: str, keep_null: bool = False) -> tuple[np.ndarra
         valid = _as_numpy(column.is_valid())
         if not keep_null:
             row = batch.first + int(np.argmin(valid)) + 1
-            text = "null: mend it, or leave such rows out with --nan-policy omit"
+            text = "null: fill it in, or leave such rows out with --nan-policy omit"
             raise FileError(batch.path, text, row, name)
     if pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return _rows(batch, name, column, valid), valid
     if pa.types.is_decimal(kind):
         column = column.cast(pa.float64())
     elif not (pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-        raise FileError(batch.path, _no_number(kind), column=name)
+        raise FileError(batch.path, _not_numeric(kind), column=name)
     if valid is not None:
         column = column.fill_null(False if pa.types.is_boolean(kind) else 0)
     return _as_numpy(column), valid
 
 
 def _as_numpy(column: Any) -> np.ndarray:
-    """An Arrow array of numbers without nulls. (Its own to_numpy imports pandas, which takes long.)"""
+    """A numeric Arrow array without nulls. (`Array.to_numpy` imports pandas, which is slow.)"""
     if pa.types.is_boolean(column.type):
         return _as_numpy(column.cast(pa.uint8())).view(np.bool_)
     dtype = np.dtype(column.type.to_pandas_dtype())
@@ -54,30 +139,32 @@ def _as_numpy(column: Any) -> np.ndarray:
     return np.frombuffer(column.buffers()[1], dtype, len(column), start)
 
 
-def _no_number(kind: object) -> str:
-    return f"the type is {kind}: numbers are needed"
+def _not_numeric(kind: Any) -> str:
+    text = str(kind)
+    found = f"strings ({text})" if "string" in text or text.startswith("<U") else text
+    return f"expected numbers, found {found}"
 
 
 def _rows(batch: Batch, name: str, column: Any, valid: Any) -> np.ndarray:
-    """Lists of one length, as the rows of an array."""
+    """Lists of equal length as the rows of an array."""
     if valid is not None:
         raise FileError(batch.path, "a list is null", batch.first + int(np.argmin(valid)) + 1, name)
     lengths = _as_numpy(column.value_lengths())
     other = np.flatnonzero(lengths != lengths[0])
     if other.size:
-        text = f"{lengths[other[0]]} values, where the first row has {lengths[0]}"
+        text = f"{lengths[other[0]]} values, but the first row has {lengths[0]}"
         raise FileError(batch.path, text, batch.first + int(other[0]) + 1, name)
     values, _ = numbers(batch._replace(columns={name: column.flatten()}), name)
     return values.reshape(len(column), -1)
 
 
-def keys(batch: Batch, name: str) -> tuple[np.ndarray, list[Any]]:
-    """A column as places in a list of values, the last of which is None."""
+def group_keys(batch: Batch, name: str) -> tuple[np.ndarray, list[Any]]:
+    """A column as codes, and the list of keys that they index; the last key is None."""
     column = batch.columns[name]
     if isinstance(column, np.ndarray):
         column = pa.array(np.ascontiguousarray(column))
     if pa.types.is_dictionary(column.type) and len(column.dictionary) > len(column):
-        column = column.dictionary_decode()  # most values are not in this batch
+        column = column.dictionary_decode()  # most of its values are not in this batch
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
     names = column.dictionary.to_pylist()

@@ -1,11 +1,11 @@
-"""``python -m fastxent demo``: the main job on real predictions, then on ten million rows."""
+"""``fastxent demo``: scores real predictions, then times ten million rows."""
 
 from __future__ import annotations
 
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from importlib import resources
 from typing import Any
 
@@ -13,24 +13,32 @@ import numpy as np
 
 import fastxent
 
-TOLERANCE = 1e-12  # how far, relatively, a loss may be from what scikit-learn gave
+TOLERANCE = 1e-12  # relative, from the losses that scikit-learn gave
 DATA_SETS = {"breast cancer": "breast_cancer.npz", "digits": "digits.npz"}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print both parts; return 1 where a loss is not the one on record, otherwise 0."""
-    parser = argparse.ArgumentParser(
-        prog="fastxent demo",
-        description="Score real predictions beside what scikit-learn gave for them, then a large "
-        "batch beside the NumPy formula. The exit status is 1 if a loss differs from the record.",
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Add the command to the subparsers of ``fastxent``."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "demo",
+        help="score the predictions that ship with fastxent, and time a large batch",
+        description="Score real predictions and compare with scikit-learn's recorded losses, then "
+        "time a large batch against the NumPy formula. The exit status is 1 if a loss differs from "
+        "the recorded one.",
+        allow_abbrev=False,
     )
     parser.add_argument(
         "--rows", type=int, default=10_000_000, help="rows of the large batch (default 10000000)"
     )
     parser.add_argument(
-        "--runs", type=int, default=9, help="runs of each, of which the median counts (default 9)"
+        "--runs", type=int, default=9, help="timed runs; the median counts (default 9)"
     )
-    options = parser.parse_args(arguments)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print both parts; return 1 if a loss is not the recorded one, otherwise 0."""
     agree = show_predictions()
     show_speed(options.rows, options.runs)
     return 0 if agree else 1
@@ -40,8 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def show_predictions() -> bool:
-    """Print the losses of the predictions that ship; say whether all are those on record."""
-    print("Real predictions, each row by a model fitted without it (logistic regression)")
+    """Print the losses of the shipped predictions; return whether all are the recorded ones."""
+    print("Real predictions of logistic regression, each row by a model fitted without it")
     agree = True
     for name, file in DATA_SETS.items():
         data = load(file)
@@ -52,21 +60,20 @@ def show_predictions() -> bool:
             agree &= difference <= TOLERANCE
             print(f"{function:37}  {loss:<14.12f}  {record:<14.12f}  {difference:9.1e}")
     verdict = "All are" if agree else "NOT all are"
-    print(
-        f"\n{verdict} within {TOLERANCE:.0e} of the record.", flush=True
-    )  # what follows takes long
+    # Flushed, since the timing that follows takes long.
+    print(f"\n{verdict} within {TOLERANCE:.0e} of the record.", flush=True)
     return agree
 
 
 def load(file: str) -> dict[str, np.ndarray]:
-    """Read one of the files that examples/make_predictions.py made."""
+    """Read one of the files that examples/make_predictions.py writes."""
     path = resources.files("fastxent") / "data" / file
     with path.open("rb") as stream, np.load(stream) as archive:
         return dict(archive)
 
 
 def losses(data: dict[str, np.ndarray]) -> Iterator[tuple[str, float, float]]:
-    """Score one file with every function that fits; yield its name, the loss and the record."""
+    """Score one file with every applicable function; yield name, loss and recorded loss."""
     y, proba, logits = data["y_true"], data["proba"], data["logits"]
     kind = "binary" if logits.ndim == 1 else "categorical"
     of_proba, of_logits = float(data["loss_of_proba"]), float(data["loss_of_logits"])
@@ -77,7 +84,9 @@ def losses(data: dict[str, np.ndarray]) -> Iterator[tuple[str, float, float]]:
     score = getattr(fastxent, name)
     yield name, score(y, logits), of_logits
     names = data["class_names"]
-    in_order = proba[:, np.argsort(names)]  # log_loss takes the columns for the sorted labels'
+    in_order = proba[
+        :, np.argsort(names)
+    ]  # log_loss expects columns in the order of the sorted labels
     yield f"log_loss, labels {names[y[0]]!s}, ...", fastxent.log_loss(names[y], in_order), of_proba
 
 
@@ -85,7 +94,7 @@ def losses(data: dict[str, np.ndarray]) -> Iterator[tuple[str, float, float]]:
 
 
 def show_speed(rows: int, runs: int) -> None:
-    """Print how fast fastxent and the NumPy formula score the same made-up batch."""
+    """Print how fast fastxent and the NumPy formula score the same random batch."""
     rng = np.random.default_rng(0)
     p = rng.random(rows, dtype=np.float32)
     np.clip(p, 1e-6, 1 - 1e-6, out=p)
@@ -109,7 +118,7 @@ def numpy_from_logits(y: np.ndarray, z: np.ndarray) -> float:
 def race(
     name: str, formula: Callable[..., float], y: np.ndarray, scores: np.ndarray, runs: int
 ) -> None:
-    """Time both by turns, so that what else the machine does meets both alike."""
+    """Time both alternately, so that other load on the machine affects both alike."""
     function: Callable[..., float] = getattr(fastxent, name)
     ours, theirs = [], []
     for _ in range(max(runs, 1)):

@@ -1,4 +1,4 @@
-"""What cannot be done, in one line."""
+"""Errors of the command line: one line each, exit status 2."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class InputError(Exception):
-    """What cannot be done, in one line."""
+    """Input or options that cannot be scored, in one line."""
 
 
 class FileError(InputError):

@@ -1,4 +1,4 @@
-"""Which files are meant, and their columns batch by batch, which a thread of its own reads ahead."""
+"""Finds the files, and reads their columns batch by batch, with a thread that reads ahead."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from fastxent._cli.errors import FileError
-from fastxent._cli.readers import READERS, Wanted
+from fastxent._cli.readers import READERS, ColumnSelection
 
 ENDINGS = {
     "Parquet": (".parquet", ".pq"),
@@ -26,20 +26,20 @@ ENDINGS = {
 
 
 class Batch(NamedTuple):
-    """Rows of one file: an Arrow array, or an ndarray, for each column that was asked for."""
+    """Rows of one file: an Arrow array or an ndarray for each selected column."""
 
     path: Path
-    first: int  # how many rows of the file come before
+    first: int  # number of rows of the file before this batch
     rows: int
     columns: dict[str, Any]
-    share: float  # of the file, that has been read with this batch
+    fraction: float  # of the file, read up to the end of this batch
 
 
 # ---- which files ---------------------------------------------------------------------------------
 
 
 def expand(names: Iterable[str]) -> list[Path]:
-    """The files that are meant: directories are searched, and patterns are matched."""
+    """Expand directories and patterns to files."""
     found: list[Path] = []
     for name in names:
         path = Path(name)
@@ -72,7 +72,7 @@ def _kind_by_name(path: Path) -> str | None:
 
 
 def _kind(path: Path) -> str:
-    """What the first bytes say, else the name."""
+    """The format, by the first bytes or else by the name."""
     with path.open("rb") as stream:
         start = stream.read(8)
     if not start:
@@ -91,26 +91,30 @@ def _kind(path: Path) -> str:
     if by_name == "CSV":
         return "CSV"
     if by_name:
-        raise FileError(path, f"this is no {by_name} file: it does not begin like one")
-    raise FileError(path, "neither Parquet, Arrow, NPY nor NPZ; a CSV file must be named .csv")
+        raise FileError(path, f"not a {by_name} file (wrong magic bytes)")
+    raise FileError(
+        path,
+        "unrecognised format: expected Parquet, Arrow, NPY, NPZ, or a file named .csv, .tsv or .txt "
+        "(or .csv.gz, .csv.bz2, .csv.zst)",
+    )
 
 
 # ---- reading -------------------------------------------------------------------------------------
 
 
-def read(path: Path, wanted: Wanted) -> Iterator[Batch]:
+def read(path: Path, selection: ColumnSelection) -> Iterator[Batch]:
     """Read a file batch by batch.
 
     Raises
     ------
     FileError
-        Whatever is wrong with the file.
+        If the file cannot be read.
     """
     row = 0
     try:
-        for share, columns in READERS[_kind(path)](path, wanted):
+        for fraction, columns in READERS[_kind(path)](path, selection):
             rows = len(next(iter(columns.values())))
-            yield Batch(path, row, rows, columns, share)
+            yield Batch(path, row, rows, columns, fraction)
             row += rows
     except (OSError, pa.ArrowException, zipfile.BadZipFile, zlib.error, EOFError) as error:
         if isinstance(error, OSError) and error.strerror:
@@ -123,7 +127,7 @@ def read(path: Path, wanted: Wanted) -> Iterator[Batch]:
 
 
 def ahead(batches: Iterator[Batch], depth: int = 2) -> Iterator[Batch]:
-    """The same batches, which another thread reads ahead."""
+    """The same batches, read ahead by another thread."""
     ready: queue.Queue[Any] = queue.Queue(depth)
     stop = threading.Event()
 
@@ -140,10 +144,10 @@ def ahead(batches: Iterator[Batch], depth: int = 2) -> Iterator[Batch]:
                 if stop.is_set():
                     return
             put(None)
-        except BaseException as error:  # the caller's thread raises it
+        except BaseException as error:  # raised in the caller's thread
             put(error)
 
-    thread = threading.Thread(target=run, name="fastxent reads", daemon=True)
+    thread = threading.Thread(target=run, name="fastxent reader", daemon=True)
     thread.start()
     try:
         while (item := ready.get()) is not None:

@@ -1,6 +1,6 @@
-"""A picture of how far the probabilities can be trusted, and of how the losses are spread.
+"""Reliability diagram and histogram of the losses.
 
-Both are drawn from counts, so their memory does not grow with the rows.
+Both are drawn from binned counts, so memory does not grow with the rows.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from matplotlib.figure import Figure
 from fastxent._aggregate.elementwise import Array, Block
 
 BINS = 20
-EDGES = np.geomspace(1e-4, 100.0, 61)  # of the losses; what lies beyond is in the outer bins
+EDGES = np.geomspace(1e-4, 100.0, 61)  # of the losses; the outer bins hold everything beyond
 
 
 def problem(path: Path) -> str | None:
-    """Why no picture can be written there."""
+    """Why no picture can be written to the path; None if it can."""
     known = FigureCanvasBase.get_supported_filetypes()
     if path.suffix[1:].lower() not in known:
-        return f"no picture of this kind: use one of {' '.join('.' + k for k in sorted(known))}"
+        return f"unknown picture format: use one of {' '.join('.' + k for k in sorted(known))}"
     if not path.parent.is_dir():
-        return "there is no such directory"
+        return "no such directory"
     if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-        return "this cannot be written"
+        return "not writable"
     return None
 
 
@@ -37,11 +37,11 @@ class Counts:
     Attributes
     ----------
     sums : ndarray of shape (4, BINS)
-        Of the weight, and of weight times probability, times truth, and times weight.
+        Sums of the weight w, w * confidence, w * outcome, and w².
     losses : ndarray
-        Of the weight, between EDGES.
+        Sums of the weight by loss, between EDGES.
     total : float
-        Of weight times loss.
+        Sum of weight times loss.
     """
 
     def __init__(self) -> None:
@@ -50,8 +50,8 @@ class Counts:
         self.total = 0.0
 
     def add(self, labels: Array, scores: Array, block: Block, logits: bool) -> None:
-        """Add a block, and what its losses are of."""
-        p, truth = believed(labels, scores, logits)
+        """Add a block with its labels and scores."""
+        p, truth = confidence_and_outcome(labels, scores, logits)
         w = np.ones(len(p)) if block.weights is None else block.weights
         known = ~(np.isnan(p) | np.isnan(truth) | np.isnan(block.losses)) & (w > 0.0)
         p, truth, w, losses = p[known], truth[known], w[known], block.losses[known]
@@ -69,34 +69,36 @@ class Counts:
         above = figure.add_subplot(places[0, 0])
         below = figure.add_subplot(places[1, 0], sharex=above)
         self._draw_calibration(above, loss.startswith("binary"))
-        self._draw_shares(below, loss.startswith("binary"))
+        self._draw_weights(below, loss.startswith("binary"))
         self._draw_losses(figure.add_subplot(places[:, 1]), loss)
         for axes in figure.axes:
             axes.spines[["top", "right"]].set_visible(False)
         figure.savefig(path)
 
     def _draw_calibration(self, axes: Any, binary: bool) -> None:
-        """The share that came true of each bin, with two standard errors either way."""
+        """The observed frequency in each bin, with two standard errors on either side."""
         weight, p, truth, squares = self.sums[:, self.sums[0] > 0.0]
-        share = truth / weight
-        error = np.sqrt(np.maximum(share * (1.0 - share), 0.0) * squares) / weight
+        frequency = truth / weight
+        error = np.sqrt(np.maximum(frequency * (1.0 - frequency), 0.0) * squares) / weight
         axes.plot([0, 1], [0, 1], color="0.7", linewidth=1, label="perfectly calibrated")
         axes.errorbar(
-            p / weight, share, 2.0 * error,
+            p / weight, frequency, 2.0 * error,
             marker="o", markersize=4, linewidth=1.2, elinewidth=1, color="C0",
             label="this model, ± 2 standard errors",
         )  # fmt: skip
-        truth_name = "label is 1" if binary else "that class is right"
-        axes.set(title="Calibration", ylabel=f"share where {truth_name}", ylim=(-0.02, 1.02))
+        outcome = "label 1" if binary else "the top class"
+        axes.set(title="Calibration", ylabel=f"observed frequency of {outcome}", ylim=(-0.02, 1.02))
         axes.tick_params(labelbottom=False)
         axes.legend(loc="upper left", frameon=False)
 
-    def _draw_shares(self, axes: Any, binary: bool) -> None:
+    def _draw_weights(self, axes: Any, binary: bool) -> None:
         weight = self.sums[0]
         middles = (np.arange(BINS) + 0.5) / BINS
         axes.bar(middles, 100.0 * weight / max(weight.sum(), 1e-300), 0.9 / BINS, color="0.75")
-        given = "label 1" if binary else "the likeliest class"
-        axes.set(xlabel=f"probability given to {given}", ylabel="% of weight", xlim=(0, 1))
+        xlabel = "predicted probability of label 1"
+        if not binary:
+            xlabel = "confidence (predicted probability of the top class)"
+        axes.set(xlabel=xlabel, ylabel="% of weight", xlim=(0, 1))
 
     def _draw_losses(self, axes: Any, loss: str) -> None:
         weight = max(self.losses.sum(), 1e-300)
@@ -114,8 +116,8 @@ class Counts:
         )
 
 
-def believed(labels: Array, scores: Array, logits: bool) -> tuple[Array, Array]:
-    """What probability was given, and whether it came true, row by row."""
+def confidence_and_outcome(labels: Array, scores: Array, logits: bool) -> tuple[Array, Array]:
+    """The predicted probability (of label 1 or of the top class) and the outcome, row by row."""
     scores = scores.astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         if scores.ndim == 1:

@@ -1,4 +1,4 @@
-"""What ``fastxent score`` shows: a bar while it reads; then a table, columns, or JSON."""
+"""Output of ``fastxent score``: a progress bar, then a table, tab-separated columns, or JSON."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import rich.box
 import rich.console
+import rich.markup
 import rich.progress
 import rich.table
 import rich.text
@@ -22,17 +23,17 @@ if TYPE_CHECKING:
     from fastxent._cli.files import Batch
 
 WIDTH = 80
-EVERY = 0.1  # seconds between two states of the bar
+REFRESH = 0.1  # seconds between two updates of the bar
 
 
 class Progress:
-    """How far the files have been read: a bar on standard error, if that is a terminal.
+    """How far the files have been read; a bar on standard error if that is a terminal.
 
     Attributes
     ----------
     files, rows : int
-    share : float
-        Of all bytes.
+    fraction : float
+        Of the bytes of all files.
     seconds : float
     """
 
@@ -41,7 +42,7 @@ class Progress:
         self._total = max(1, sum(path.stat().st_size for path in paths))
         self._done, self._size = 0, 0
         self.files = len(paths)
-        self.rows, self.share, self.seconds = 0, 0.0, 0.0
+        self.rows, self.fraction, self.seconds = 0, 0.0, 0.0
         self._bar: rich.progress.Progress | None = None
         if sys.stderr.isatty() and not quiet:
             self._bar = rich.progress.Progress(
@@ -70,13 +71,13 @@ class Progress:
             self._bar.stop()
 
     def show(self, batch: Batch) -> None:
-        """Say that a batch has been scored."""
-        if batch.first == 0:  # of the next file, which may be the same one
+        """Count a batch as scored."""
+        if batch.first == 0:  # the next file, which may be the same one again
             self._done += self._size
             self._size = self._sizes[batch.path]
         self.rows += batch.rows
-        self.share = min(1.0, (self._done + batch.share * self._size) / self._total)
-        if self._bar is not None and time.perf_counter() - self._shown > EVERY:
+        self.fraction = min(1.0, (self._done + batch.fraction * self._size) / self._total)
+        if self._bar is not None and time.perf_counter() - self._shown > REFRESH:
             self._refresh()
 
     def _refresh(self) -> None:
@@ -84,22 +85,23 @@ class Progress:
         self._shown = time.perf_counter()
         rate = self.rows / max(1e-9, self._shown - self._start)
         text = f"{self.rows:,} rows, {rate:,.0f} rows/s"
-        self._bar.update(self._task, completed=self.share, text=text, refresh=True)
+        self._bar.update(self._task, completed=self.fraction, text=text, refresh=True)
 
 
 class Result(NamedTuple):
-    """What there is to say."""
+    """All that is printed."""
 
     loss: str
     reduction: str
     grouped: bool
+    models: list[str]  # the score columns of each
     read: Progress
-    found: ByGroup[Any]
+    by_group: ByGroup[Any]
 
     def records(self) -> list[dict[str, Any]]:
-        """A record for each group, or the one record of everything."""
+        """One record per group, or a single record."""
         records = []
-        for key, record in self.found.items():
+        for key, record in self.by_group.items():
             group = {"group": key} if self.grouped else {}
             records.append({**group, **self._values(record)})
         return records
@@ -115,13 +117,14 @@ class Result(NamedTuple):
         return dict(values)
 
 
-def so_far(read: Progress, result: Result | None) -> str:
-    """For who did not wait."""
-    text = f"{read.rows:,} rows, {read.share:.0%} of the bytes"
+def partial_summary(read: Progress, result: Result | None) -> str:
+    """Summary printed after Ctrl-C."""
+    text = f"{read.rows:,} rows, {100 * read.fraction:.0f} % of the input"
     if result is None or result.grouped or result.reduction == "none":
         return text
-    values = ", ".join(f"{HEADINGS.get(k, k)} {_short(v)}" for k, v in result.records()[0].items())
-    return f"{text}; of these: {values}"
+    record = result.records()[0]
+    values = ", ".join(f"{_heading(result, k)} {_short(v)}" for k, v in record.items())
+    return f"{text}; partial result: {values}"
 
 
 def write(result: Result, as_json: bool) -> None:
@@ -142,12 +145,12 @@ def _json(result: Result) -> str:
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no word for nan."""
+    """None for nan and inf, which JSON does not have."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plain(result: Result) -> str:
-    """The number alone, or columns apart by tabs."""
+    """The number alone, or tab-separated columns."""
     records = result.records()
     if not result.grouped and len(records[0]) <= 4:
         return repr(next(iter(records[0].values())))
@@ -161,7 +164,7 @@ def _cell(value: Any) -> str:
 
 
 def _printable(value: Any) -> str:
-    """A key without what would move the cursor."""
+    """A key with control characters escaped."""
     text = "" if value is None else str(value)
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
@@ -169,10 +172,17 @@ def _printable(value: Any) -> str:
 HEADINGS = {
     "standard_error": "std. error",
     "mean_a": "mean",
-    "mean_b": "mean of the other",
+    "mean_b": "mean",
+    "difference": "diff.",
     "p_value": "p-value",
 }
-SHORT = {**HEADINGS, "mean_b": "other", "difference": "diff."}
+
+
+def _heading(result: Result, key: str) -> str:
+    """The heading of a value; the mean of one of two models names its score columns."""
+    if key in ("mean_a", "mean_b"):
+        return f"mean of {result.models[key == 'mean_b']}"
+    return HEADINGS.get(key, key)
 
 
 def _print_table(result: Result) -> None:
@@ -186,9 +196,9 @@ def _print_table(result: Result) -> None:
         table.add_column()
         table.add_column(justify="right")
         for key, value in records[0].items():
-            table.add_row(HEADINGS.get(key, key), _long(value))
+            table.add_row(rich.text.Text(_heading(result, key)), _long(value))
     else:
-        _add_groups(table, records)
+        _add_groups(table, result, records)
     console.print(table)
     read = result.read
     rate = read.rows / max(read.seconds, 1e-9)
@@ -196,11 +206,12 @@ def _print_table(result: Result) -> None:
     console.print(
         f"{read.rows:,} rows of {files} in {read.seconds:.1f} s: {rate:,.0f} rows per second"
     )
-    if result.found.columns.get("difference") is not None:
-        console.print("The difference is mean - other: below 0 where the first model is better.")
+    if result.by_group.columns.get("difference") is not None:
+        a, b = map(rich.markup.escape, result.models)
+        console.print(f"The difference is {a} - {b}: negative where {a} is better.")
 
 
-def _add_groups(table: Any, records: list[dict[str, Any]]) -> None:
+def _add_groups(table: Any, result: Result, records: list[dict[str, Any]]) -> None:
     left_out = {"z"} if records and "z" in records[0] else set()
     if all(r["weight"] == r["count"] for r in records) or left_out:
         left_out.add("weight")
@@ -209,7 +220,9 @@ def _add_groups(table: Any, records: list[dict[str, Any]]) -> None:
         if name == "group":
             table.add_column(name, no_wrap=True, overflow="ellipsis", min_width=4)
         else:
-            table.add_column(SHORT.get(name, name), justify="right", no_wrap=True)
+            short = {"mean_a": result.models[0], "mean_b": result.models[-1]}
+            heading = rich.text.Text(short.get(name) or HEADINGS.get(name, name))
+            table.add_column(heading, justify="right", no_wrap=True, overflow="ellipsis")
     for record in records:
         cells = [_short(record[name]) if name != "group" else _key(record) for name in names]
         table.add_row(*map(rich.text.Text, cells))

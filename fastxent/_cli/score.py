@@ -1,20 +1,20 @@
-"""``fastxent score``: what the command takes. What it does is in `_scoring`, which needs pyarrow."""
+"""Arguments of ``fastxent score``. Scoring itself is in `scoring`, which needs pyarrow."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from fastxent._cli.errors import InputError
 from fastxent._core.dispatch import NAN_POLICIES
 from fastxent._core.validation import REDUCTIONS
 
 DESCRIPTION = """\
-Score the predictions in files: the mean cross-entropy, how well it is known, by group, and whether
-one model is better than another. Files may be far larger than memory.
+Score the predictions in files: the mean cross-entropy with its standard error, by group, and
+whether one model is better than another. Files may be far larger than memory.
 
 FILE is Parquet, Arrow IPC (Feather), CSV, NPY or NPZ; a directory, which is searched; or a quoted
 pattern. The columns of an .npz are its arrays, which may have two dimensions; those of an .npy are
@@ -24,28 +24,28 @@ EPILOG = """\
 examples:
   the mean loss of binary predictions, p being the probability of label 1
     fastxent score predictions.parquet --label y --proba p
-  of three classes, whose labels are 0, 1 and 2 in the order of the columns
+  three classes, with labels 0, 1 and 2 in the order of the columns
     fastxent score predictions.csv --label y --proba cat,dog,bird
-  of many files, by country, weighted, for a program to read
+  many files, by country, weighted, as JSON
     fastxent score 'run/*.parquet' --label y --logits z --by country --weight w --json
   is the new model better than the old one?
     fastxent score run/ --label y --proba new --compare old
-  how far the probabilities can be trusted, as a picture
+  plot a reliability (calibration) diagram
     fastxent score predictions.parquet --label y --proba p --plot calibration.png
 
-On a terminal the result is a table. In a pipe it is the number alone, or columns apart by tabs, the
-first line naming them; with --json, JSON. Errors name the file, the column and the row: rows are
-counted from 1, a CSV file's header not counting. Exit status: 0; 2 for an error; 130 after Ctrl-C.
+On a terminal the result is a table. In a pipe it is the number alone, or tab-separated columns
+with a header line; with --json, JSON. Errors name the file, the column and the row; rows are
+counted from 1, not counting the CSV header. Exit status: 0; 2 for an error; 130 after Ctrl-C.
 """
 
 MISSING = "fastxent score needs {}: pip install 'fastxent[{}]'"
 
 
-def parser() -> argparse.ArgumentParser:
-    """What the command takes."""
-    p = argparse.ArgumentParser(
-        prog="fastxent score",
-        usage="fastxent score FILE... --label COL (--proba | --logits) COL[,COL...] [options]",
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Add the command to the subparsers of ``fastxent``."""
+    p: argparse.ArgumentParser = commands.add_parser(
+        "score",
+        help="score predictions in files: Parquet, Arrow, CSV, NPY, NPZ",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -54,22 +54,27 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("files", nargs="+", metavar="FILE", help="files, directories, patterns")
     p.add_argument("--label", required=True, metavar="COL", help="0 and 1; or class numbers from 0")
     scores = p.add_mutually_exclusive_group(required=True)
-    scores.add_argument("--proba", type=_names, metavar="COLS", help="probabilities")
-    scores.add_argument("--logits", type=_names, metavar="COLS", help="or logits")
-    p.add_argument("--compare", type=_names, metavar="COLS", help="the same, of another model")
+    scores.add_argument("--proba", type=_names, metavar="COLS", help="score columns: probabilities")
+    scores.add_argument("--logits", type=_names, metavar="COLS", help="score columns: logits")
+    p.add_argument(
+        "--compare", type=_names, metavar="COLS", help="the same columns of a second model"
+    )
     p.add_argument("--weight", metavar="COL", help="weights of the rows")
     p.add_argument("--by", metavar="COL", help="a result for each value of this column")
     p.add_argument(
         "--reduction", choices=REDUCTIONS, default="mean",
-        help="mean (default), sum, or none: weight times loss of every row, line by line",
+        help="mean (default), sum, or none: weight times loss of every row, one per line",
     )  # fmt: skip
     p.add_argument(
         "--nan-policy", choices=NAN_POLICIES, default="raise",
-        help="what a NaN does: an error (default), a result of nan, or its row is left out; null "
-        "(an empty field) is an error, too, unless rows are left out",
+        help="what a NaN does: raise an error (default), propagate to the result, or omit its row; a "
+        "null (an empty field) is an error unless rows are omitted",
     )  # fmt: skip
-    p.add_argument("--json", action="store_true", help="the result as JSON")
-    p.add_argument("--plot", type=Path, metavar="FILE", help="draw calibration and losses there")
+    p.add_argument("--json", action="store_true", help="print the result as JSON")
+    p.add_argument(
+        "--plot", type=Path, metavar="FILE", help="write calibration and loss plots to FILE"
+    )
+    p.set_defaults(run=run, error=p.error)
     return p
 
 
@@ -80,16 +85,9 @@ def _names(text: str) -> list[str]:
     return names
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def run(options: argparse.Namespace) -> int:
     """Run the command; return its exit status."""
-    p = parser()
-    options = p.parse_args(arguments)
-    if options.reduction == "none" and (options.by or options.compare or options.json):
-        p.error("--reduction none goes with neither --by, --compare nor --json")
-    if options.compare and options.plot:
-        p.error("--plot draws one model: leave --compare out")
-    if options.compare and options.reduction != "mean":
-        p.error("--compare compares means: leave --reduction out")
+    _check(options)
     try:
         for module, extra in (("pyarrow", "cli"), ("rich", "cli"), ("matplotlib", "plot")):
             if extra == "cli" or options.plot:
@@ -101,6 +99,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:  # the second Ctrl-C
         print("fastxent: interrupted", file=sys.stderr)
         return 130
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Exit with a usage error where options exclude each other."""
+    if options.reduction == "none" and (options.by or options.compare or options.json):
+        options.error("--reduction none goes with neither --by, --compare nor --json")
+    if options.compare and options.plot:
+        options.error("--plot draws one model: leave --compare out")
+    if options.compare and options.reduction != "mean":
+        options.error("--compare compares means: leave --reduction out")
 
 
 def _need(module: str, extra: str) -> None:

@@ -55,7 +55,7 @@ def file(tmp_path):
 
 ROWS = [
     ("p", 1.5, (), "column p: 1.5 is outside [0, 1]: is it a logit? Then use --logits"),
-    ("p", None, (), "column p: null: mend it, or leave such rows out with --nan-policy omit"),
+    ("p", None, (), "column p: null: fill it in, or leave such rows out with --nan-policy omit"),
     ("y", 2, (), "column y: 2 is not a valid label: labels are 0 and 1, or probabilities"),
     ("q", 7.0, ("--compare", "q"), "column q: 7.0 is outside [0, 1]: is it a logit?"),
     ("q", -1.0, ("--weight", "q"), "column q: -1.0 is not a finite number of at least 0"),
@@ -74,7 +74,7 @@ def test_a_bad_value(file, capsys, name, column, value, more, text):
 def test_nan(file, capsys):
     path = file(changed("p", 5, float("nan")))
     assert fault(capsys, path, *COMMAND) == (
-        f"{path}, row 6, column p: is NaN: fix it, or see --nan-policy"
+        f"{path}, row 6, column p: NaN: fix it, or see --nan-policy"
     )
 
 
@@ -97,7 +97,7 @@ def test_classes(file, capsys):
     assert fault(capsys, path, "--label", "y", "--proba", "p,q").startswith(
         f"{path}, row 3, column y: 2 is not a valid class index: there are 2 columns of scores"
     )
-    text = "0.5 is no class number: use 0, 1, 2, …"
+    text = "0.5 is not a class index: use 0, 1, 2, …"
     assert (
         fault(capsys, path, "--label", "p", "--proba", "p,q") == f"{path}, row 1, column p: {text}"
     )
@@ -107,7 +107,7 @@ CSV = [
     ("1,0.5\nx,0.5\n", ", row 2, column y: CSV conversion error to double: invalid value 'x'"),
     ("1,0.5\n1\n", ", row 2: Expected 2 columns, got 1: 1"),
     ("1,0.5\n0,0.5,1\n", ", row 2: Expected 2 columns, got 3: 0,0.5,1"),
-    ("", ": there are no rows"),
+    ("", ": no rows"),
 ]
 
 
@@ -122,7 +122,7 @@ def test_columns(file, capsys):
     path = file(pa.table(GOOD))
     text = f"{path}: no column 'names': the columns are y, p, q, name; did you mean 'name'?"
     assert fault(capsys, path, *COMMAND, "--by", "names") == text
-    text = f"{path}, column name: the type is string: numbers are needed"
+    text = f"{path}, column name: expected numbers, found strings (string)"
     assert fault(capsys, path, "--label", "name", "--proba", "p") == text
     twice = file(pa.Table.from_arrays([pa.array([1]), pa.array([1])], ["y", "y"]))
     assert fault(capsys, twice, *COMMAND) == f"{twice}: 2 columns are called 'y'"
@@ -191,7 +191,7 @@ def test_what_is_not_installed(file, capsys, monkeypatch, module, extra):
 def test_a_picture_that_cannot_be_written_is_refused_first(file, capsys, tmp_path):
     pytest.importorskip("matplotlib", reason="--plot draws with matplotlib")
     path = file(changed("p", 0, 5.0))
-    for name, text in (("a.xyz", "no picture of this kind"), ("no/a.png", "no such directory")):
+    for name, text in (("a.xyz", "unknown picture format"), ("no/a.png", "no such directory")):
         assert text in fault(capsys, path, *COMMAND, "--plot", tmp_path / name)
 
 

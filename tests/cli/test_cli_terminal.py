@@ -135,7 +135,7 @@ def test_ctrl_c_says_what_was_read(folder):
     text = plain(terminal.read())
     assert terminal.close() == 130
     said = re.search(
-        r"interrupted after ([\d,]+) rows, (\d+)% of the bytes; of these: mean (\S+),", text
+        r"interrupted after ([\d,]+) rows, (\d+) % of the input; partial result: mean (\S+),", text
     )
     assert said, text
     assert 0 < int(said[1].replace(",", "")) < 4000 * N and int(said[2]) < 100
