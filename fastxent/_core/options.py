@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastxent._core import validation
-from fastxent._core.scalars import NON_NEGATIVE, UNIT, as_bool
 from fastxent._core.dispatch import NAN_POLICIES
+from fastxent._core.scalars import NON_NEGATIVE, UNIT, as_bool
 from fastxent._core.validation import REDUCTIONS
 
 

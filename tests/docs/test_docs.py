@@ -20,8 +20,8 @@ import pytest
 import fastxent
 from fastxent import _losses
 from fastxent._core import types
-from fastxent._core.options import DEFAULTS, OPTIONS
 from fastxent._core.dispatch import NAN_POLICIES
+from fastxent._core.options import DEFAULTS, OPTIONS
 from fastxent._core.validation import REDUCTIONS
 from helpers.processes import run_python
 from helpers.typing import mypy, stubtest
