@@ -11,6 +11,7 @@ class ErrorKind(StrEnum):
 
     NAN = "nan"
     OUTSIDE = "outside"
+    DOMAIN = "domain"
     LABEL = "label"
     CLASS_INDEX = "class_index"
     WEIGHT = "weight"
@@ -21,6 +22,7 @@ class ErrorKind(StrEnum):
 _SENTENCES = {
     ErrorKind.NAN: 'is NaN: fix it, or pass nan_policy="propagate" or "omit", or where=',
     ErrorKind.OUTSIDE: "is outside [0, 1]",
+    ErrorKind.DOMAIN: "is not",  # and the hint names the domain
     ErrorKind.LABEL: "is not a valid label: use 0 or 1",
     ErrorKind.CLASS_INDEX: "is not a valid class index",
     ErrorKind.WEIGHT: "is not a finite number of at least 0",
@@ -44,7 +46,7 @@ class ElementError(ValueError):
     value : numpy scalar or None
         The element; None for a whole row.
     kind : str
-        ``"nan"``, ``"outside"`` (of [0, 1]), ``"label"``, ``"class_index"``, ``"weight"``,
+        ``"nan"``, ``"outside"`` (of [0, 1]), ``"domain"`` (of the loss), ``"label"``, ``"class_index"``, ``"weight"``,
         ``"scale"`` (`pos_weight` or `var`) or ``"undefined_row"``.
     hint : str
         The end of the message.

@@ -9,6 +9,7 @@ import numpy as np
 from fastxent._core.dispatch import ERROR_CODES
 from fastxent._core.errors import ElementError, ErrorKind
 from fastxent._core.loss import Loss
+from fastxent._core.scalars import UNIT
 
 _NAN_SCORE, _BAD_SCORE, _NAN_LABEL, _BAD_LABEL, _BAD_WEIGHT, _BAD_SCALE = (
     ERROR_CODES[name]
@@ -80,6 +81,9 @@ def _bad_label(operands: Gathered) -> tuple[ErrorKind, str]:
             f": {operands.loss.scores_name} has {classes} classes, 0 to {classes - 1}; to leave "
             f"elements out, pass ignore_index or where"
         )
+    domain = operands.loss.formula.labels
+    if domain != UNIT:
+        return ErrorKind.DOMAIN, f" {domain}"
     if operands.labels.dtype.kind in "iub":
         return ErrorKind.LABEL, ""
     return ErrorKind.OUTSIDE, ": a label is 0, 1, or a probability between"

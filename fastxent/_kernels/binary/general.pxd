@@ -11,13 +11,13 @@ from fastxent._kernels.arrays.prefetch cimport (
     Prefetch, prefetch_operand, prefetch_of, OF_LABELS, OF_SCORES, OF_WEIGHT,
 )
 from fastxent._kernels.arrays.store cimport store
-from fastxent._kernels.focal cimport binary_focal_losses
+from fastxent._kernels.focal cimport binary_focal_gradients, binary_focal_losses
 from fastxent._kernels.job cimport (
     ABSENT, BAD_LABEL, BAD_SCALE, BAD_SCORE, BAD_WEIGHT, BINARY, BINARY_FOCAL, BINARY_LOGITS,
     Bounds, Job, LANES, NAN_LABEL, NAN_OMIT, NAN_PROPAGATE, NAN_SCORE, NO_ERROR, Partial,
 )
 from fastxent._kernels.numeric.clipped_log cimport minus_log
-from fastxent._kernels.numeric.elementary cimport log_f64
+from fastxent._kernels.numeric.elementary cimport exp_nonpos_f64, log_f64
 from fastxent._kernels.numeric.generic cimport exp_minus_abs, log1p_unit
 from fastxent._kernels.numeric.sums cimport add_losses, apply_weights, mul_zero_inf
 from fastxent._kernels.types cimport real
@@ -240,6 +240,43 @@ cdef inline void block_losses(const Job* job, Block* block, real* tag) noexcept 
         )
     else:
         gaussian_losses(block, job.full)
+
+
+# ---- gradients ---------------------------------------------------------------------------------
+
+
+cdef inline void logit_gradients(Block* block) noexcept nogil:
+    """(1 - y) sigma(z) - w y sigma(-z) into loss, and its derivative into scratch.
+
+    Both take the better of two forms: the smaller of sigma(z) and sigma(-z) is never a difference.
+    """
+    cdef Py_ssize_t i
+    cdef double z, e, small, hit, total, grad, hess
+    for i in range(block.n):
+        z = block.score[i]
+        e = exp_nonpos_f64(z if z < 0.0 else -z)
+        small = e / (1.0 + e)
+        hit = block.scale[i] * block.label[i]
+        total = 1.0 + (block.scale[i] - 1.0) * block.label[i]
+        grad = total * small - hit if z < 0.0 else (1.0 - block.label[i]) - total * small
+        hess = total * (e / ((1.0 + e) * (1.0 + e)))
+        hess = hess if z == z else z
+        grad = grad if z == z else z
+        block.loss[i] = grad
+        block.scratch[i] = hess
+
+
+cdef inline void block_gradients(const Job* job, Block* block) noexcept nogil:
+    """The derivatives of a loaded block by its scores: the first into loss, the second into scratch."""
+    if job.loss == BINARY_FOCAL:
+        binary_focal_gradients(
+            job, block.score, block.label, block.other, block.n, block.loss, block.scratch
+        )
+    else:
+        logit_gradients(block)
+
+
+# ---- a block -----------------------------------------------------------------------------------
 
 
 cdef inline bint general_block(

@@ -7,10 +7,8 @@ from fastxent._kernels.arrays.load cimport hard_labels, load, view
 from fastxent._kernels.arrays.store cimport store
 from fastxent._kernels.binary.chunk cimport run_positions
 from fastxent._kernels.binary.fast cimport add_direct_losses, has_fast_path, softplus_of
-from fastxent._kernels.binary.general cimport PART, Block, load_block
-from fastxent._kernels.focal cimport binary_focal_gradients
-from fastxent._kernels.job cimport ABSENT, BINARY_FOCAL, BLOCK, Job, NAN_RAISE, NO_ERROR, Partial
-from fastxent._kernels.numeric.elementary cimport exp_nonpos_f64
+from fastxent._kernels.binary.general cimport Block, PART, block_gradients, load_block
+from fastxent._kernels.job cimport ABSENT, BLOCK, Job, NAN_RAISE, NO_ERROR, Partial
 from fastxent._kernels.numeric.generic cimport exp_minus_abs
 from fastxent._kernels.numeric.sums cimport add
 from fastxent._kernels.types cimport real
@@ -80,27 +78,6 @@ cdef inline bint fast_gradient_block(
     return True
 
 
-cdef inline void logit_gradients(Block* block) noexcept nogil:
-    """(1 - y) sigma(z) - w y sigma(-z) into loss, and its derivative into scratch.
-
-    Both take the better of two forms: the smaller of sigma(z) and sigma(-z) is never a difference.
-    """
-    cdef Py_ssize_t i
-    cdef double z, e, small, hit, total, grad, hess
-    for i in range(block.n):
-        z = block.score[i]
-        e = exp_nonpos_f64(z if z < 0.0 else -z)
-        small = e / (1.0 + e)
-        hit = block.scale[i] * block.label[i]
-        total = 1.0 + (block.scale[i] - 1.0) * block.label[i]
-        grad = total * small - hit if z < 0.0 else (1.0 - block.label[i]) - total * small
-        hess = total * (e / ((1.0 + e) * (1.0 + e)))
-        hess = hess if z == z else z
-        grad = grad if z == z else z
-        block.loss[i] = grad
-        block.scratch[i] = hess
-
-
 cdef inline bint general_gradients(
     const Job* job, Py_ssize_t start, int n, Partial* partial
 ) noexcept nogil:
@@ -113,12 +90,7 @@ cdef inline bint general_gradients(
         block.n = min(PART, n - done)
         if not load_block(job, start + done, &block, partial):
             return False
-        if job.loss == BINARY_FOCAL:
-            binary_focal_gradients(
-                job, block.score, block.label, block.other, block.n, block.loss, block.scratch
-            )
-        else:
-            logit_gradients(&block)
+        block_gradients(job, &block)
         for i in range(block.n):
             weight = block.weight[i] * job.grad_scale if block.weighted else job.grad_scale
             block.loss[i] *= weight

@@ -55,6 +55,17 @@ cdef inline double exp_nonpos_f64(double x) noexcept nogil:
     return exp_nonpos_dd(x, -0.0)
 
 
+cdef inline double exp_f64(double x) noexcept nogil:
+    """e^x."""
+    # e^710 overflows. 1.5 * 2^52 - 64: y's exponent takes k - 64, and the product with 2^64 may overflow
+    cdef double z = 710.0 if x > 710.0 else x
+    cdef double shifted = z * 1.4426950408889634 + 6755399441055680.0
+    cdef double y = _exp_f64(z, -0.0, shifted - 6755399441055680.0)
+    y = f64_from_bits(bits_of_f64(y) + (bits_of_f64(shifted) << 52)) * 18446744073709551616.0
+    y = exp_nonpos_f64(x) if x <= 0.0 else y
+    return y if x == x else x
+
+
 cdef inline double exp_scaled_f64(double x, double lo) noexcept nogil:
     """2^64 e^(x + lo); 0 for x < -745, infinite for x > 660 and for NaN."""
     cdef double shifted = x * 1.4426950408889634 + 6755399441055808.0
@@ -183,6 +194,33 @@ cdef inline double log1p_f64(double u) noexcept nogil:
     cdef double other = x - u
     cdef double lo = (1.0 - other) + (u - (x - other))
     return _log_limits_f64(x, _log_dd(x, lo, -0.0))
+
+
+@cython.cdivision(True)
+cdef inline double log_factorial_f64(double y) noexcept nogil:
+    """log y! = log Gamma(y + 1) of y >= 0, to about 1e-14 absolute, or 1e-15 relative where it is large.
+
+    Stirling's series (NIST Digital Library of Mathematical Functions, 5.11.1), beyond 9; smaller
+    numbers are raised by the recurrence Gamma(x + 1) = x Gamma(x).
+    """
+    cdef double x = y + 1.0
+    cdef bint small = x < 9.0
+    cdef double rising = x * (x + 1.0) * (x + 2.0) * (x + 3.0)
+    cdef double t, z, series
+    rising = rising * ((x + 4.0) * (x + 5.0) * (x + 6.0) * (x + 7.0)) if small else 1.0
+    x = x + 8.0 if small else x
+    t = 1.0 / x
+    z = t * t
+    series = -0.029550653594771242 * z + 0.00641025641025641     # 1/156, -3617/122400
+    series = series * z - 0.0019175269175269176                 # 691/360360
+    series = series * z + 0.0008417508417508417                 # 1/1188
+    series = series * z - 0.0005952380952380953                 # 1/1680
+    series = series * z + 0.0007936507936507937                 # 1/1260
+    series = series * z - 0.002777777777777778                  # 1/360
+    series = series * z + 0.08333333333333333                   # 1/12
+    series = (x - 0.5) * log_f64(x) - x + (0.9189385332046727 + series * t) - log_f64(rising)
+    series = series if y < 1e300 else y * (log_f64(y) - 1.0)
+    return 0.0 if y == 0.0 or y == 1.0 else series
 
 
 cdef inline uint32_t _centred_f32(float x) noexcept nogil:
