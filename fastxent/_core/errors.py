@@ -46,7 +46,8 @@ class ElementError(ValueError):
     value : numpy scalar or None
         The element; None for a whole row.
     kind : str
-        ``"nan"``, ``"outside"`` (of [0, 1]), ``"domain"`` (of the loss), ``"label"``, ``"class_index"``, ``"weight"``,
+        ``"nan"``, ``"outside"`` (of [0, 1]), ``"domain"`` (of the loss), ``"label"``,
+        ``"class_index"``, ``"weight"``,
         ``"scale"`` (`pos_weight` or `var`) or ``"undefined_row"``.
     hint : str
         The end of the message.
