@@ -1,6 +1,7 @@
 from typing import Any, Self, final
 
 import numpy as np
+from typing_extensions import disjoint_base
 
 version: str
 compiler: str
@@ -14,6 +15,7 @@ def supported_levels() -> tuple[str, ...]: ...
 def set_kernels(capsule: object) -> None: ...
 def changed(options: dict[str, Any], neutral: dict[str, Any]) -> dict[str, Any]: ...
 
+@disjoint_base
 class Kernel:
     def __new__(
         cls,
