@@ -36,6 +36,9 @@ from fastxent._losses import (
     entropy,
     gaussian_nll,
     kl_divergence,
+    poisson_nll,
+    poisson_nll_grad_hess,
+    poisson_nll_value_and_grad,
 )
 
 __all__ = [
@@ -63,6 +66,9 @@ __all__ = [
     "grouped",
     "kl_divergence",
     "log_loss",
+    "poisson_nll",
+    "poisson_nll_grad_hess",
+    "poisson_nll_value_and_grad",
     "score",
     "show_config",
     "simd_level",

@@ -36,7 +36,7 @@ cdef extern from *:
     """
     #define FASTXENT_LOSSES \
         "BINARY BINARY_LOGITS CATEGORICAL CATEGORICAL_LOGITS GAUSSIAN KL BINARY_FOCAL " \
-        "CATEGORICAL_FOCAL"
+        "CATEGORICAL_FOCAL POISSON"
     #define FASTXENT_NAN_POLICIES "raise propagate omit"
     #define FASTXENT_ERROR_CODES \
         "NO_ERROR NAN_SCORE NAN_LABEL BAD_SCORE BAD_LABEL BAD_WEIGHT BAD_SCALE UNDEFINED_ROW"
@@ -54,6 +54,7 @@ cdef enum Loss:
     KL
     BINARY_FOCAL
     CATEGORICAL_FOCAL
+    POISSON
     N_LOSSES
 
 cdef enum NanPolicy:
@@ -94,7 +95,7 @@ cdef struct Job:        # one call
     NanPolicy nan_policy
     bint want_losses    # reduction="none"
     bint index_labels   # class indices rather than a distribution per row
-    bint full           # gaussian_nll with its constant
+    bint full           # with the constant of the likelihood
     bint weights_only   # only the weights of rows are summed
     bint nontemporal        # outputs bypass the caches
     bint has_ignore

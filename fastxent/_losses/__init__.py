@@ -33,11 +33,17 @@ from fastxent._losses.focal import (
 )
 from fastxent._losses.gaussian import GAUSSIAN, gaussian_nll
 from fastxent._losses.information import ENTROPY, KL, entropy, kl_divergence
+from fastxent._losses.poisson import (
+    POISSON,
+    poisson_nll,
+    poisson_nll_grad_hess,
+    poisson_nll_value_and_grad,
+)
 
 #: Every loss, in the order of the reference.
 LOSSES = (
     BINARY, BINARY_LOGITS, CATEGORICAL, CATEGORICAL_LOGITS, GAUSSIAN, ENTROPY, KL, BINARY_FOCAL,
-    CATEGORICAL_FOCAL,
+    CATEGORICAL_FOCAL, POISSON,
 )  # fmt: skip
 
 __all__ = [
@@ -60,6 +66,9 @@ __all__ = [
     "gaussian_nll",
     "get_loss",
     "kl_divergence",
+    "poisson_nll",
+    "poisson_nll_grad_hess",
+    "poisson_nll_value_and_grad",
 ]
 
 

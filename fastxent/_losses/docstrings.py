@@ -59,6 +59,18 @@ ARGUMENTS = {
         at +inf costs 0, one at -inf costs inf.
         """,
     ),
+    "poisson_nll.y_true": (
+        "array-like",
+        "The counts, 0 or more, in the shape of `log_rate`. They need not be whole numbers.",
+    ),
+    "poisson_nll.full": ("bool, default {default}", "Add log y!, which no rate changes."),
+    "log_rate": (
+        _FLOATS,
+        """
+        The logarithm of the rate: any number. At -inf a count of 0 costs 0 and any other inf; at
+        +inf every count costs inf.
+        """,
+    ),
     "mean": (_FLOATS, "The Gaussian's mean. Integers become float64."),
     "q": (
         "array-like",

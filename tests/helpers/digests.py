@@ -180,6 +180,11 @@ def others(rng: Any) -> Iterator[str]:
         calls = [((y, mean, var), {})]
         calls += [((made(y), made(mean), made(var)), {}) for made in LAYOUTS.values()]
         yield f"gaussian_nll {n} {dtype.name} {same('gaussian_nll', iter(calls))}"
+        for name in ("poisson_nll", "poisson_nll_value_and_grad", "poisson_nll_grad_hess"):
+            counts = abs(y).round()
+            calls = [((counts, mean), {})]
+            calls += [((made(counts), made(mean)), {}) for made in LAYOUTS.values()]
+            yield f"{name} {n} {dtype.name} {same(name, iter(calls))}"
     for (n, classes), dtype in itertools.product(ROWS, dtypes()):
         q, p = (rows_of_one(rng, (n, classes)).astype(dtype) for _ in range(2))
         for name, args in (("entropy", (p,)), ("kl_divergence", (q, p))):

@@ -22,6 +22,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from helpers.reference_mpmath import mp
+
 LD = np.longdouble
 EXTENDED = np.finfo(LD).eps < 1e-18  # arm64 and MSVC have no longdouble of their own
 
@@ -418,6 +420,61 @@ def gaussian_nll(
     if full:
         loss = loss + np.log(2 * LD(np.pi)) / 2
     return reduce(Position(loss, 1, nan, keep, dtype), Reduction(**reduction))
+
+
+def poisson_nll(
+    y_true: ArrayLike,
+    log_rate: ArrayLike,
+    *,
+    full: bool = False,
+    where: ArrayLike | None = None,
+    **reduction: Any,
+) -> float | Array:
+    c = poisson(y_true, log_rate, full, where)
+    return reduce(c, Reduction(**reduction))
+
+
+def poisson_nll_value_and_grad(
+    y_true: ArrayLike,
+    log_rate: ArrayLike,
+    *,
+    full: bool = False,
+    where: ArrayLike | None = None,
+    **reduction: Any,
+) -> tuple[float | Array, Array]:
+    c, how = poisson(y_true, log_rate, full, where), Reduction(**reduction)
+    return reduce(c, how), scale(c, how, np.exp(wide(log_rate)) - wide(y_true))
+
+
+def poisson_nll_grad_hess(
+    y_true: ArrayLike,
+    log_rate: ArrayLike,
+    *,
+    full: bool = False,
+    where: ArrayLike | None = None,
+    **reduction: Any,
+) -> tuple[Array, Array]:
+    c, how = poisson(y_true, log_rate, full, where), Reduction(**{**reduction, "reduction": "none"})
+    rate = np.exp(wide(log_rate))
+    return scale(c, how, rate - wide(y_true)), scale(c, how, rate)
+
+
+def poisson(
+    y_true: ArrayLike, log_rate: ArrayLike, full: bool, where: ArrayLike | None
+) -> Position:
+    """exp(z) - y z; log y! by mpmath."""
+    y, z, dtype = wide(y_true), wide(log_rate), score_dtype(log_rate)
+    refuse(y.shape != z.shape)
+    keep, nan = mask(where, z.shape), np.isnan(y) | np.isnan(z)
+    refuse(keep & ((y < 0) | (y == np.inf)))
+    y, z = np.where(keep & ~nan, y, 1), np.where(keep & ~nan, z, 0)
+    with np.errstate(invalid="ignore", over="ignore"):
+        rate = np.exp(z)
+        loss = np.where(rate == np.inf, np.inf, rate - times(y, z))
+    if full:
+        factorials = [LD(mp.nstr(mp.loggamma(mp.mpf(float(k)) + 1), 25)) for k in y.flat]
+        loss = loss + np.array(factorials, LD).reshape(y.shape)
+    return Position(loss, 1, nan, keep, dtype)
 
 
 def entropy(

@@ -70,7 +70,7 @@ def cases(
 
 def spoil(draw: st.DrawFn, rng: Any, case: Case) -> None:
     """Strew limits among the scores, and NaN among scores and labels."""
-    unbounded = case.loss in LOGITS or case.loss == "gaussian_nll"
+    unbounded = case.loss in LOGITS or case.loss in ("gaussian_nll", "poisson_nll")
     limits = [-np.inf, np.inf, 1e30, -1e30, 0.0, -0.0] if unbounded else [0.0, 1.0, -0.0]
     limits = [x for x in limits if np.isinf(x) or abs(x) <= float(np.finfo(case.scores.dtype).max)]
     strew(rng, case.scores, limits, draw(st.sampled_from([0.0, 0.01, 0.3])))
@@ -146,6 +146,19 @@ def gaussian_case(
     return Case(loss, y, mean.astype(dtype), options)
 
 
+def poisson_case(
+    draw: st.DrawFn, rng: Any, loss: str, dtype: np.dtype[Any], shape: tuple[int, ...], _: int
+) -> Case:
+    z = rng.normal(0, draw(st.sampled_from([1.0, 3.0])), shape).astype(dtype)
+    kind = np.dtype(draw(st.sampled_from([*FLOATS, "int8", "int64", "uint16"])))
+    y = np.minimum(rng.poisson(np.exp(np.minimum(z.astype(float), 4))), 100).astype(kind)
+    options = draw(common_options(rng, shape))
+    options.pop("label_smoothing", None)
+    if y.size <= 3000:  # mpmath takes its time
+        options |= draw(st.fixed_dictionaries({}, optional={"full": st.booleans()}))
+    return Case(loss, y, z, options)
+
+
 def distributions_case(
     draw: st.DrawFn, rng: Any, loss: str, dtype: np.dtype[Any], shape: tuple[int, ...], classes: int
 ) -> Case:
@@ -169,6 +182,7 @@ OTHERS = {
     "gaussian_nll": gaussian_case,
     "entropy": distributions_case,
     "kl_divergence": distributions_case,
+    "poisson_nll": poisson_case,
 }
 
 

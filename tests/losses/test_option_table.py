@@ -42,6 +42,8 @@ def example(entry, option):
     """The arrays of a call. Where axis may be another, the labels are distributions."""
     if entry.name == "gaussian_nll":
         return Y, SPREAD
+    if entry.name == "poisson_nll":
+        return HARD * 3, SPREAD
     if not entry.per_row:
         return HARD, SPREAD if entry.scores_name == "logits" else ROWS[..., 0]
     rows = np.log(ROWS) if entry.scores_name == "logits" else ROWS

@@ -15,9 +15,12 @@ from fastxent._kernels.focal cimport binary_focal_gradients, binary_focal_losses
 from fastxent._kernels.job cimport (
     ABSENT, BAD_LABEL, BAD_SCALE, BAD_SCORE, BAD_WEIGHT, BINARY, BINARY_FOCAL, BINARY_LOGITS,
     Bounds, Job, LANES, NAN_LABEL, NAN_OMIT, NAN_PROPAGATE, NAN_SCORE, NO_ERROR, Partial,
+    POISSON,
 )
 from fastxent._kernels.numeric.clipped_log cimport minus_log
-from fastxent._kernels.numeric.elementary cimport exp_nonpos_f64, log_f64
+from fastxent._kernels.numeric.elementary cimport (
+    exp_f64, exp_nonpos_f64, log_f64, log_factorial_f64,
+)
 from fastxent._kernels.numeric.generic cimport exp_minus_abs, log1p_unit
 from fastxent._kernels.numeric.sums cimport add_losses, apply_weights, mul_zero_inf
 from fastxent._kernels.types cimport real
@@ -225,6 +228,19 @@ cdef inline void gaussian_losses(Block* block, bint full) noexcept nogil:
         ) + constant
 
 
+cdef inline void poisson_losses(Block* block, bint full) noexcept nogil:
+    """e^z - y z, and log y! where it is wanted; infinite for z = inf."""
+    cdef Py_ssize_t i
+    cdef double rate
+    for i in range(block.n):
+        rate = exp_f64(block.score[i])
+        block.loss[i] = rate - mul_zero_inf(block.label[i], block.score[i])
+        block.loss[i] = rate if rate == INFINITY else block.loss[i]
+    if full:
+        for i in range(block.n):
+            block.loss[i] += log_factorial_f64(block.label[i])
+
+
 cdef inline void block_losses(const Job* job, Block* block, real* tag) noexcept nogil:
     """The losses of a loaded block, with logarithms in the tag's type."""
     if job.loss == BINARY:
@@ -238,6 +254,8 @@ cdef inline void block_losses(const Job* job, Block* block, real* tag) noexcept 
         binary_focal_losses(
             job, block.score, block.label, block.other, block.n, block.loss, block.scratch
         )
+    elif job.loss == POISSON:
+        poisson_losses(block, job.full)
     else:
         gaussian_losses(block, job.full)
 
@@ -266,12 +284,22 @@ cdef inline void logit_gradients(Block* block) noexcept nogil:
         block.scratch[i] = hess
 
 
+cdef inline void poisson_gradients(Block* block) noexcept nogil:
+    """e^z - y into loss, and e^z into scratch."""
+    cdef Py_ssize_t i
+    for i in range(block.n):
+        block.scratch[i] = exp_f64(block.score[i])
+        block.loss[i] = block.scratch[i] - block.label[i]
+
+
 cdef inline void block_gradients(const Job* job, Block* block) noexcept nogil:
     """The derivatives of a loaded block by its scores: the first into loss, the second into scratch."""
     if job.loss == BINARY_FOCAL:
         binary_focal_gradients(
             job, block.score, block.label, block.other, block.n, block.loss, block.scratch
         )
+    elif job.loss == POISSON:
+        poisson_gradients(block)
     else:
         logit_gradients(block)
 
