@@ -17,7 +17,7 @@ from fastxent._aggregate.groups import grouped
 from fastxent._aggregate.score import compare, score
 from fastxent._core.dispatch import show_config, simd_level
 from fastxent._core.errors import ElementError
-from fastxent._log_loss.log_loss import log_loss
+from fastxent._log_loss.log_loss import d2_log_loss_score, log_loss
 from fastxent._losses import (
     binary_cross_entropy,
     binary_cross_entropy_grad_hess,
@@ -61,6 +61,7 @@ __all__ = [
     "categorical_focal_loss_grad_hess",
     "categorical_focal_loss_value_and_grad",
     "compare",
+    "d2_log_loss_score",
     "entropy",
     "gaussian_nll",
     "grouped",

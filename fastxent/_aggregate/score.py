@@ -1,4 +1,4 @@
-"""How well a mean loss is known, and whether one model is better than another."""
+"""The standard error of a mean loss, and the paired comparison of two models."""
 
 from __future__ import annotations
 
@@ -65,7 +65,8 @@ def score(
     Returns
     -------
     Score or ByGroup
-        A named tuple (mean, standard_error, weight, count); by group, one for each.
+        A named tuple (mean, standard_error, weight, count, degrees_of_freedom); by group, one for
+        each. Its method ``confidence_interval`` uses Student's t distribution.
 
     See Also
     --------
@@ -140,7 +141,7 @@ def compare(
     var_b: Any = None,
     **options: Any,
 ) -> Comparison | ByGroup[Comparison]:
-    """Compare two models on the same data: is the one better, and is the difference real?
+    """Compare two models on the same data with a paired t-test.
 
     Parameters
     ----------
@@ -160,9 +161,11 @@ def compare(
     Returns
     -------
     Comparison or ByGroup
-        A named tuple (mean_a, mean_b, difference, standard_error, weight, count), the difference
-        being a - b: below 0 where a is better. Its property ``z`` is the difference in standard
-        errors, and ``p_value`` says how likely so large a one is by chance.
+        A named tuple (mean_a, mean_b, difference, standard_error, weight, count,
+        degrees_of_freedom), the difference being a - b: below 0 where a is better. Its property
+        ``t`` is the difference in standard errors, ``p_value`` is the two-sided probability of a
+        difference at least this large if the models were equally good, and its method
+        ``confidence_interval`` gives the interval of the difference.
 
     See Also
     --------
@@ -171,8 +174,9 @@ def compare(
     Notes
     -----
     The standard error is that of the differences of the pairs, with the formula of
-    `fastxent.score`; for equal weights ``z`` is the statistic of ``scipy.stats.ttest_rel``. With
-    ``nan_policy="omit"`` what is NaN for either model counts for neither.
+    `fastxent.score`. For equal weights ``t`` and ``p_value`` are those of
+    ``scipy.stats.ttest_rel``: Student's t distribution with n - 1 degrees of freedom. With
+    ``nan_policy="omit"`` a pair with a NaN for either model is left out.
 
     Examples
     --------
@@ -180,7 +184,7 @@ def compare(
     >>> y, a, b = [1, 0, 1, 1], [0.9, 0.2, 0.8, 0.4], [0.8, 0.3, 0.8, 0.3]
     >>> c = fastxent.compare(fastxent.binary_cross_entropy, y, a, b)
     >>> round(c.difference, 4), round(c.standard_error, 4), round(c.p_value, 3)
-    (-0.1347, 0.059, 0.022)
+    (-0.1347, 0.059, 0.107)
     """
     call = BoundLoss(loss, options, "compare")
     batch = {"sample_weight": sample_weight, "where": where}

@@ -1,7 +1,7 @@
 """Means with their standard errors, of one model or of two, by group: sums over any batches.
 
-The variance is gathered in the one pass that gathers the mean: about the mean of each block, and
-shifted when blocks are put together (Chan, Golub and LeVeque), so nothing cancels.
+Mean and variance come from one pass. Each block sums squares about its own mean, and these are
+shifted when blocks are combined (Chan, Golub and LeVeque), so nothing cancels.
 """
 
 from __future__ import annotations
@@ -12,22 +12,70 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastxent._aggregate import student_t
 from fastxent._aggregate.elementwise import Array, Block, ElementwiseLosses
 from fastxent._aggregate.group_keys import BlockGroups, GroupKeys, StreamGroupKeys
 from fastxent._aggregate.groups import ByGroup, GroupTotals, check_divisors, divided, zero_padded
 
 
 class Score(NamedTuple):
-    """A mean loss, and how well it is known."""
+    """A mean loss with its standard error.
+
+    Attributes
+    ----------
+    mean, standard_error : float
+        The weighted mean, and its standard error.
+    weight : float
+        The sum of the weights.
+    count : int
+        The number of losses.
+    degrees_of_freedom : float
+        Of the standard error: the number of losses whose weight is not 0, less one.
+    """
 
     mean: float
     standard_error: float
     weight: float
     count: int  # type: ignore[assignment]  # tuple has a method of that name
+    degrees_of_freedom: float
+
+    def confidence_interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """The interval that Student's t distribution gives for the mean.
+
+        Parameters
+        ----------
+        confidence : float, default 0.95
+            The probability that such an interval contains the true mean: between 0 and 1.
+
+        Returns
+        -------
+        tuple of float
+            The lower and the upper end; nan for fewer than two losses.
+        """
+        return _interval(self.mean, self, confidence)
 
 
 class Comparison(NamedTuple):
-    """The losses of two models on the same data; the difference is a - b."""
+    """The losses of two models on the same data; the difference is a - b.
+
+    Attributes
+    ----------
+    mean_a, mean_b : float
+        The weighted means.
+    difference, standard_error : float
+        mean_a - mean_b, and the standard error of this paired difference.
+    weight : float
+        The sum of the weights.
+    count : int
+        The number of pairs.
+    degrees_of_freedom : float
+        Of the standard error: the number of pairs whose weight is not 0, less one.
+    t : float
+        The difference in standard errors: the statistic of the paired t-test.
+    p_value : float
+        The two-sided probability of a difference at least this large if the models were equally
+        good, by Student's t distribution.
+    """
 
     mean_a: float
     mean_b: float
@@ -35,18 +83,45 @@ class Comparison(NamedTuple):
     standard_error: float
     weight: float
     count: int  # type: ignore[assignment]  # tuple has a method of that name
+    degrees_of_freedom: float
 
     @property
-    def z(self) -> float:
-        """The difference in standard errors."""
+    def t(self) -> float:
         if self.standard_error:
             return self.difference / self.standard_error
         return math.copysign(math.inf, self.difference) if self.difference else math.nan
 
     @property
     def p_value(self) -> float:
-        """How likely so large a difference is by chance (two-sided, normal)."""
-        return math.erfc(abs(self.z) / math.sqrt(2.0))
+        return student_t.p_value(self.t, self.degrees_of_freedom)
+
+    def confidence_interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """The interval that Student's t distribution gives for the difference.
+
+        Parameters
+        ----------
+        confidence : float, default 0.95
+            The probability that such an interval contains the true difference: between 0 and 1.
+
+        Returns
+        -------
+        tuple of float
+            The lower and the upper end; nan for fewer than two pairs.
+        """
+        return _interval(self.difference, self, confidence)
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={value!r}" for name, value in self._asdict().items())
+        low, high = self.confidence_interval()
+        tested = f"t={self.t:.4g}, p={self.p_value:.3g}, 95 % interval {low:.4g} to {high:.4g}"
+        return f"Comparison({fields}): {tested}"
+
+
+def _interval(middle: float, of: Score | Comparison, confidence: float) -> tuple[float, float]:
+    if not 0.0 < confidence < 1.0:
+        raise ValueError(f"confidence={confidence!r} must be above 0 and below 1")
+    margin = student_t.critical_value(confidence, of.degrees_of_freedom) * of.standard_error
+    return middle - margin, middle + margin
 
 
 class _RunningVariance:
@@ -101,6 +176,10 @@ class _RunningVariance:
         self.ee = self.ee - shift * (2.0 * self.ew - shift * self.ww)
         self.ew = self.ew - shift * self.ww
         self.centre = centre
+
+    def degrees_of_freedom(self) -> Array:
+        """How many weights are not 0, less one."""
+        return np.maximum(self.n - 1.0, 0.0)
 
     @np.errstate(invalid="ignore", over="ignore", divide="ignore")
     def standard_error(self, mean: Array) -> Array:
@@ -166,7 +245,7 @@ class MeanAndError:
         if other:
             columns.append(divided(first.totals() - other[0].totals(), first.weights()))
         columns.append(self._variance.standard_error(columns[-1]))
-        columns += [first.weights(), first.counts]
+        columns += [first.weights(), first.counts, self._variance.degrees_of_freedom()]
         record: Any = Comparison if other else Score
         return ByGroup(record, used, *(column[at] for column in columns))
 

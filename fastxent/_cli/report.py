@@ -108,9 +108,10 @@ class Result(NamedTuple):
 
     def _values(self, record: Any) -> dict[str, Any]:
         values = record._asdict()
+        values.pop("degrees_of_freedom")
         if isinstance(record, Comparison):
             rest = {k: values.pop(k) for k in ("weight", "count")}
-            return {**values, "z": record.z, "p_value": record.p_value, **rest}
+            return {**values, "t": record.t, "p_value": record.p_value, **rest}
         if self.reduction == "sum":
             total = record.mean * record.weight if record.weight else 0.0
             return {"sum": total, "weight": record.weight, "count": record.count}
@@ -212,7 +213,7 @@ def _print_table(result: Result) -> None:
 
 
 def _add_groups(table: Any, result: Result, records: list[dict[str, Any]]) -> None:
-    left_out = {"z"} if records and "z" in records[0] else set()
+    left_out = {"t"} if records and "t" in records[0] else set()
     if all(r["weight"] == r["count"] for r in records) or left_out:
         left_out.add("weight")
     names = [k for k in (records[0] if records else {"group": None}) if k not in left_out]

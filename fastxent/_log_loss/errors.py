@@ -34,20 +34,20 @@ def _is_array_like(value: Any) -> bool:
     return any(hasattr(value, name) for name in ("__len__", "shape", "__array__"))
 
 
-def raise_sklearn_error(*args: Any, stacklevel: int, **options: Any) -> None:
-    """Raise what the installed scikit-learn raises for these arguments of `log_loss`.
+def raise_sklearn_error(name: str, *args: Any, stacklevel: int, **options: Any) -> None:
+    """Raise what the installed scikit-learn raises for these arguments of a metric.
 
     Return without scikit-learn, or where it accepts them. Its warnings are issued again, at the
     line of our caller. Its RuntimeWarnings are NumPy's about casts, and are not.
     """
     try:
-        log_loss = importlib.import_module("sklearn.metrics").log_loss
-    except ImportError:
+        metric = getattr(importlib.import_module("sklearn.metrics"), name)
+    except (ImportError, AttributeError):  # d2_log_loss_score came with version 1.5
         return
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            log_loss(*args, **options)
+            metric(*args, **options)
             accepted = True
         except Exception as error:
             accepted, raised = False, error
@@ -57,6 +57,15 @@ def raise_sklearn_error(*args: Any, stacklevel: int, **options: Any) -> None:
         if not issubclass(warning.category, RuntimeWarning):
             warnings.warn(str(warning.message), warning.category, stacklevel=stacklevel + 1)
     raise raised
+
+
+def warn_undefined(message: str, stacklevel: int) -> None:
+    """Warn with scikit-learn's category for undefined metrics, which is a UserWarning."""
+    try:
+        category = importlib.import_module("sklearn.exceptions").UndefinedMetricWarning
+    except ImportError:
+        category = UserWarning
+    warnings.warn(message, category, stacklevel=stacklevel + 1)
 
 
 def in_whole_array(error: ElementError, first: int) -> ElementError:

@@ -1,4 +1,4 @@
-"""scikit-learn's ``log_loss``, as a drop-in.
+"""scikit-learn's ``log_loss`` and ``d2_log_loss_score``, as drop-ins.
 
 `_score` goes through the rows once, in blocks that stay in the cache, and leaves the checks of
 elements to the kernels. It allocates no array of the length of the input. When it fails and
@@ -21,6 +21,7 @@ from fastxent._log_loss.errors import (
     raise_not_probability,
     raise_sklearn_error,
     raise_unknown_label,
+    warn_undefined,
 )
 from fastxent._log_loss.inputs import (
     NOT_NORMALIZED,
@@ -39,6 +40,7 @@ from fastxent._losses import binary_cross_entropy, categorical_cross_entropy
 from fastxent._losses.binary import BINARY
 from fastxent._losses.categorical import CATEGORICAL
 
+_FEW = 8  # up to so many classes, a comparison with each is faster than bincount
 # Scores in a block, the same for all labels: block boundaries affect the last bit of a sum.
 _LONG_BLOCK = 1 << 19  # one column: only the kernel reads it
 _BLOCK = 1 << 17  # rows: three passes, so a block has to stay in L2
@@ -108,8 +110,83 @@ def log_loss(
         checked_weight_sum(abs(weight))  # scikit-learn accepts negative ones
         return total / weight
     options = {"normalize": normalize, "sample_weight": sample_weight, "labels": labels}
-    raise_sklearn_error(y_true, y_proba, **options, stacklevel=2)
+    raise_sklearn_error("log_loss", y_true, y_proba, **options, stacklevel=2)
     raise failure
+
+
+def d2_log_loss_score(
+    y_true: Any, y_proba: Any, *, sample_weight: Any = None, labels: Any = None
+) -> float:
+    """Fraction of the log loss explained, with scikit-learn's arguments, warnings and errors.
+
+    Parameters
+    ----------
+    y_true, y_proba, sample_weight, labels : array-like
+        As `fastxent.log_loss` takes them.
+
+    Returns
+    -------
+    float
+        1 - loss / loss of the model that always predicts the (weighted) frequencies of the
+        classes in `y_true`. It is 1 for a perfect model, 0 for that constant one, and negative
+        for a worse one. nan, with a warning, for fewer than two samples.
+
+    See Also
+    --------
+    log_loss : The loss itself.
+
+    Examples
+    --------
+    >>> from fastxent import d2_log_loss_score
+    >>> round(d2_log_loss_score([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.7]), 4)
+    0.6724
+    >>> d2_log_loss_score([0, 0, 1, 1], [0.5, 0.5, 0.5, 0.5])
+    0.0
+    """
+    options = {"sample_weight": sample_weight, "labels": labels}
+    try:
+        check_parameters(y_true=y_true, y_proba=y_proba, **options)
+        scores = Scores(y_proba)
+        if len(scores) == len(as_array(y_true)) < 2:
+            warn_undefined("D^2 score is not well-defined with less than two samples.", 2)
+            return math.nan
+        total, _, warnings_ = _score(y_true, y_proba, sample_weight, labels)
+    except (ValueError, TypeError) as error:
+        failure = error
+    else:
+        for warning in warnings_:
+            warnings.warn(warning, UserWarning, stacklevel=2)
+        by_class = _class_weights(y_true, sample_weight, labels, scores.classes)
+        eps = np.finfo(np.float64).eps
+        frequencies = np.clip(by_class / by_class.sum(), eps, 1 - eps)
+        return 1.0 - total / -math.fsum(by_class * np.log(frequencies))
+    raise_sklearn_error("d2_log_loss_score", y_true, y_proba, **options, stacklevel=2)
+    raise failure
+
+
+@np.errstate(invalid="ignore", over="ignore")
+def _class_weights(y_true: Any, sample_weight: Any, labels: Any, columns: int) -> np.ndarray:
+    """Return the sum of the weights of each class, for arguments that `_score` accepts."""
+    truth = as_labels(y_true)
+    truth = truth.view(np.uint8) if truth.dtype == bool else truth
+    weights = None if sample_weight is None else as_array(sample_weight)
+    classes = _classes(truth, labels, columns, [])
+    sums = np.zeros(columns)
+    for rows in blocks(len(truth), _BLOCK):
+        y = truth[rows]
+        w = None if weights is None else _weights(weights[rows])
+        if y.ndim == 2:
+            sums += y.sum(axis=0) if w is None else w @ y
+        else:
+            codes = y if classes is None else encode(y, classes)
+            sums += _sums_by_code(codes, w, columns)
+    return sums
+
+
+def _sums_by_code(codes: np.ndarray, w: np.ndarray | None, n: int) -> np.ndarray:
+    if w is None and n <= _FEW:
+        return np.array([np.count_nonzero(codes == code) for code in range(n)], np.float64)
+    return np.bincount(codes.astype(np.intp, copy=False), w, n)
 
 
 # No NumPy warning for a cast of a signaling NaN or an overflowing sum of weights: both raise later.

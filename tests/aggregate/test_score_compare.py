@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import fastxent
+import fastxent.typing
 from fastxent import binary_cross_entropy, compare, gaussian_nll, grouped, score
 from fastxent._core import threads
 from helpers.losses import LOSSES, loss
@@ -119,7 +120,14 @@ def test_by_group():
         want = score(binary_cross_entropy, Y[m], A[m], sample_weight=W[m])
         assert got[key] == pytest.approx(want, rel=1e-12)
         assert got[key].mean == means[key].mean
-    assert list(got.columns) == ["group", "mean", "standard_error", "weight", "count"]
+    assert list(got.columns) == [
+        "group",
+        "mean",
+        "standard_error",
+        "weight",
+        "count",
+        "degrees_of_freedom",
+    ]
     assert pickle.loads(pickle.dumps(got)) == got
 
 
@@ -164,8 +172,35 @@ def test_the_paired_difference(weight):
     want = standard_error(each(Y, A) - each(Y, B), weight)
     assert got.standard_error == pytest.approx(want, rel=1e-12)
     assert got.count == N
-    assert got.z == got.difference / got.standard_error
-    assert got.p_value == math.erfc(abs(got.z) / math.sqrt(2)) < 1e-6
+    assert got.t == got.difference / got.standard_error
+    assert got.degrees_of_freedom == N - 1
+    normal = math.erfc(abs(got.t) / math.sqrt(2))
+    assert got.p_value == pytest.approx(normal, rel=0.05)
+    assert got.p_value < 1e-6
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.999])
+def test_the_confidence_intervals_are_those_of_scipy(confidence):
+    stats = pytest.importorskip("scipy.stats", reason="the reference is SciPy's interval")
+    losses, difference = each(Y[:7], A[:7]), each(Y[:7], A[:7]) - each(Y[:7], B[:7])
+    one = score(binary_cross_entropy, Y[:7], A[:7])
+    both = compare(binary_cross_entropy, Y[:7], A[:7], B[:7])
+    for got, values in ((one, losses), (both, difference)):
+        want = stats.t.interval(confidence, 6, values.mean(), stats.sem(values))
+        assert got.confidence_interval(confidence) == pytest.approx(want, rel=1e-9)
+    low, high = both.confidence_interval()
+    assert f"t={both.t:.4g}, p={both.p_value:.3g}, 95 % interval {low:.4g} to {high:.4g}" in repr(
+        both
+    )
+    for bad in (0.0, 1.0, math.nan):
+        with pytest.raises(ValueError, match="confidence="):
+            one.confidence_interval(bad)
+
+
+def test_weights_of_zero_are_no_degrees_of_freedom():
+    got = score(binary_cross_entropy, Y[:9], A[:9], sample_weight=[0, 0, 1, 1, 1, 2, 2, 2, 3])
+    assert (got.count, got.degrees_of_freedom) == (9, 6)
+    assert all(map(math.isnan, score(binary_cross_entropy, [1], [0.5]).confidence_interval()))
 
 
 def test_the_other_way_round():
@@ -186,12 +221,12 @@ def test_paired_by_group():
 def test_a_model_and_itself():
     got = compare(binary_cross_entropy, Y, A, A)
     assert (got.difference, got.standard_error) == (0.0, 0.0)
-    assert math.isnan(got.z) and math.isnan(got.p_value)
+    assert math.isnan(got.t) and math.isnan(got.p_value)
 
 
 def test_a_difference_without_any_deviation():
     got = compare(gaussian_nll, [0.0] * 4, [1.0] * 4, [3.0] * 4)
-    assert (got.difference, got.z, got.p_value) == (-4.0, -math.inf, 0.0)
+    assert (got.difference, got.t, got.p_value) == (-4.0, -math.inf, 0.0)
 
 
 def test_what_is_nan_for_one_counts_for_neither():

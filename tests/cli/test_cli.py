@@ -109,8 +109,8 @@ def test_the_record_is_that_of_score(folder, capsys):
     got = record(capsys, folder / "a.parquet", "--label", "y", "--proba", "p", "--weight", "w")
     want = fastxent.score("binary_cross_entropy", Y, P, sample_weight=W)
     assert (got["loss"], got["files"], got["rows"]) == ("binary_cross_entropy", 1, N)
-    for name, value in want._asdict().items():
-        assert got[name] == pytest.approx(value, rel=1e-12), name
+    for name in ("mean", "standard_error", "weight", "count"):
+        assert got[name] == pytest.approx(getattr(want, name), rel=1e-12), name
 
 
 def test_logits(folder, capsys):
@@ -141,7 +141,7 @@ def test_by_group(folder, capsys, name):
 def test_compare(folder, capsys):
     command = (folder / "a.parquet", "--label", "y", "--proba", "p", "--compare", "q")
     got, want = record(capsys, *command), fastxent.compare("binary_cross_entropy", Y, P, Q)
-    for name in ("mean_a", "mean_b", "difference", "standard_error", "z", "p_value", "count"):
+    for name in ("mean_a", "mean_b", "difference", "standard_error", "t", "p_value", "count"):
         assert got[name] == pytest.approx(getattr(want, name), rel=1e-10), name
     header, values = score(capsys, *command).splitlines()
     assert dict(zip(header.split("\t"), values.split("\t"), strict=True))["count"] == str(N)

@@ -33,7 +33,7 @@ assert_type(fastxent.score("binary_cross_entropy", y, p, groups=y), ByGroup[Scor
 assert_type(fastxent.compare("binary_cross_entropy", y, p, p), Comparison)
 assert_type(fastxent.compare("binary_cross_entropy", y, p, p, where=p > 0.5).p_value, float)
 assert_type(fastxent.compare("binary_cross_entropy", y, p, p, ["a", "b"]), ByGroup[Comparison])
-assert_type(fastxent.compare("binary_cross_entropy", y, p, p, groups=y)[0].z, float)
+assert_type(fastxent.compare("binary_cross_entropy", y, p, p, groups=y)[0].t, float)
 assert_type(fastxent.grouped("binary_cross_entropy", y, p, y), ByGroup[GroupMean])
 assert_type(fastxent.grouped("binary_cross_entropy", y, p, ["a", "b"])["a"].mean, float)
 
