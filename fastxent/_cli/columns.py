@@ -17,12 +17,12 @@ class ColumnRoles(NamedTuple):
     label: str
     models: list[list[str]]  # the score columns of each model
     weight: str | None
-    by: str | None
+    by: list[str]  # the keys of the groups
 
     def names(self) -> tuple[str, ...]:
         """The names of the columns, each once."""
         scores = [name for model in self.models for name in model]
-        given = [self.label, *scores, self.weight, self.by]
+        given = [self.label, *scores, self.weight, *self.by]
         return tuple(dict.fromkeys(name for name in given if name is not None))
 
     def column_of(self, argument: str, category: int) -> str | None:
@@ -158,7 +158,26 @@ def _rows(batch: Batch, name: str, column: Any, valid: Any) -> np.ndarray:
     return values.reshape(len(column), -1)
 
 
-def group_keys(batch: Batch, name: str) -> tuple[np.ndarray, list[Any]]:
+def group_keys(batch: Batch, names: list[str]) -> tuple[np.ndarray, list[Any]]:
+    """The groups of a batch as codes, and the list of keys that they index.
+
+    A key is a value, or a tuple where there are several columns.
+    """
+    codes, keys = _column_keys(batch, names[0])
+    if len(names) == 1:
+        return codes, keys
+    combined = [(key,) for key in keys]
+    for name in names[1:]:
+        more, keys = _column_keys(batch, name)
+        # Only the combinations in the batch get codes, so the product cannot overflow.
+        product = codes.astype(np.int64) * len(keys) + more
+        present, codes = np.unique(product, return_inverse=True)
+        pairs = zip(*np.divmod(present, len(keys)), strict=True)
+        combined = [(*combined[i], keys[j]) for i, j in pairs]
+    return codes, combined
+
+
+def _column_keys(batch: Batch, name: str) -> tuple[np.ndarray, list[Any]]:
     """A column as codes, and the list of keys that they index; the last key is None."""
     column = batch.columns[name]
     if isinstance(column, np.ndarray):

@@ -136,6 +136,8 @@ def _read_csv(path: Path, selection: ColumnSelection) -> Iterator[Chunk]:
         for field in file.schema:
             if field.name in selection.numeric and not pa.types.is_boolean(field.type):
                 types[field.name] = pa.float64()
+            elif field.name in selection.keys:  # "01234" is not 1234
+                types[field.name] = pa.string()
         names = file.schema.names
     size = path.stat().st_size
     with _csv_errors(path, names), _csv(path, types, list(selection.names)) as (file, raw):

@@ -60,7 +60,10 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         "--compare", type=_names, metavar="COLS", help="the same columns of a second model"
     )
     p.add_argument("--weight", metavar="COL", help="weights of the rows")
-    p.add_argument("--by", metavar="COL", help="a result for each value of this column")
+    p.add_argument(
+        "--by", action="append", default=[], metavar="COL",
+        help="a result for each value of this column; repeated: for each combination of values",
+    )  # fmt: skip
     p.add_argument(
         "--reduction", choices=REDUCTIONS, default="mean",
         help="mean (default), sum, or none: weight times loss of every row, one per line",
@@ -105,6 +108,8 @@ def _check(options: argparse.Namespace) -> None:
     """Exit with a usage error where options exclude each other."""
     if options.reduction == "none" and (options.by or options.compare or options.json):
         options.error("--reduction none goes with neither --by, --compare nor --json")
+    if options.by and options.plot:
+        options.error("--plot draws one result: leave --by out")
     if options.compare and options.plot:
         options.error("--plot draws one model: leave --compare out")
     if options.compare and options.reduction != "mean":

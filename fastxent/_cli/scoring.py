@@ -118,7 +118,7 @@ class Scorer:
     def batches(self, paths: list[Path]) -> Iterator[Batch]:
         """The batches of all files, read ahead by another thread."""
         names = self.roles.names()
-        keys = frozenset(name for name in names if name == self.roles.by)
+        keys = frozenset(self.roles.by)
         selection = ColumnSelection(names, frozenset(names) - keys, keys)
         return files.ahead(b for path in paths for b in files.read(path, selection))
 
@@ -129,7 +129,7 @@ class Scorer:
         self._choose(batch, scores)
         labels = columns.labels(self.roles.label, scores[0])
         weight = None if self.roles.weight is None else columns.vector(self.roles.weight)
-        if self._groups is not None and self.roles.by is not None:
+        if self._groups is not None:
             self._groups.set_batch(*group_keys(batch, self.roles.by))
         try:
             elements = [
@@ -148,8 +148,8 @@ class Scorer:
             return None
         by_group = self._results.result(self._keys())
         models = [",".join(names) for names in self.roles.models]
-        grouped = self._groups is not None
-        return report.Result(self.loss, self._reduction, grouped, models, progress, by_group)
+        by = self.roles.by
+        return report.Result(self.loss, self._reduction, by, models, progress, by_group)
 
     def _keys(self) -> GroupKeys | StreamGroupKeys:
         return GroupKeys(None, ()) if self._groups is None else self._groups

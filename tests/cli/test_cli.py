@@ -138,6 +138,37 @@ def test_by_group(folder, capsys, name):
         assert group["count"] == expected.count
 
 
+def test_a_file_counts_once_however_often_it_is_named(tmp_path, monkeypatch, capsys):
+    pq.write_table(TABLE, tmp_path / "a.parquet")
+    monkeypatch.chdir(tmp_path)
+    named = ["a.parquet", tmp_path, "./a.parquet", "*.parquet"]
+    got = record(capsys, *named, "--label", "y", "--proba", "p")
+    assert (got["files"], got["rows"], got["count"]) == (1, N, N)
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.csv"])
+def test_by_several_columns_is_by_their_combinations(folder, capsys, name):
+    command = (folder / name, "--label", "y", "--proba", "p", "--by", "class", "--by", "country")
+    groups = record(capsys, *command)["groups"]
+    key = list(zip(CLASSES.tolist(), COUNTRIES.tolist(), strict=True))
+    want = fastxent.score("binary_cross_entropy", Y, P, groups=key)
+    assert len(groups) == len(want) == 9
+    for group in groups:
+        keys = group["group"]
+        assert list(keys) == ["class", "country"]
+        expected = want[int(keys["class"]), keys["country"] or None]
+        assert group["count"] == expected.count
+        assert group["mean"] == pytest.approx(expected.mean, rel=1e-12)
+    header, *rows = score(capsys, *command).splitlines()
+    assert header.split("\t")[:3] == ["class", "country", "mean"] and len(rows) == 9
+
+
+def test_keys_of_csv_files_are_text(tmp_path, capsys):
+    (tmp_path / "a.csv").write_text("y,p,zip\n1,0.5,01234\n0,0.5,1234\n")
+    got = record(capsys, tmp_path / "a.csv", "--label", "y", "--proba", "p", "--by", "zip")
+    assert [group["group"] for group in got["groups"]] == ["01234", "1234"]
+
+
 def test_compare(folder, capsys):
     command = (folder / "a.parquet", "--label", "y", "--proba", "p", "--compare", "q")
     got, want = record(capsys, *command), fastxent.compare("binary_cross_entropy", Y, P, Q)

@@ -89,7 +89,8 @@ def test_a_probability_above_1_in_row_ten_million(tmp_path, capsys):
 
 def test_the_file_is_the_one_of_several(file, capsys):
     good, bad = file(pa.table(GOOD)), file(changed("p", 3, 9.0), "b.csv")
-    assert fault(capsys, good, bad, good, *COMMAND).startswith(f"{bad}, row 4, column p: 9.0")
+    last = file(pa.table(GOOD), "c.csv")
+    assert fault(capsys, good, bad, last, *COMMAND).startswith(f"{bad}, row 4, column p: 9.0")
 
 
 def test_classes(file, capsys):
@@ -204,6 +205,7 @@ def test_a_picture_that_cannot_be_written_is_refused_first(file, capsys, tmp_pat
         ([*COMMAND, "--reduction", "none", "--json"], "--reduction none goes with neither"),
         ([*COMMAND, "--compare", "q", "--reduction", "sum"], "--compare compares means"),
         ([*COMMAND, "--compare", "q", "--plot", "a.png"], "--plot draws one model"),
+        ([*COMMAND, "--by", "name", "--plot", "a.png"], "--plot draws one result"),
     ],
 )
 def test_options(capsys, arguments, text):
