@@ -95,6 +95,7 @@ class Result(NamedTuple):
     reduction: str
     by: list[str]  # the columns of the keys
     models: list[str]  # the score columns of each
+    clipped: list[int]  # rows of each model
     read: Progress
     by_group: ByGroup[Any]
 
@@ -144,8 +145,14 @@ def write(result: Result, as_json: bool) -> None:
 
 
 def _json(result: Result) -> str:
-    about = {"loss": result.loss, "files": result.read.files, "rows": result.read.rows}
+    about: dict[str, Any] = {
+        "loss": result.loss,
+        "files": result.read.files,
+        "rows": result.read.rows,
+    }
     records = [{k: _finite(v) for k, v in r.items()} for r in result.records()]
+    if any(result.clipped):
+        about["clipped"] = result.clipped if len(result.clipped) > 1 else result.clipped[0]
     whole = records[0] if not result.by else {"groups": records}
     return json.dumps({**about, **whole}, indent=2, ensure_ascii=False, default=str)
 

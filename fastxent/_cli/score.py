@@ -73,12 +73,29 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         help="what a NaN does: raise an error (default), propagate to the result, or omit its row; a "
         "null (an empty field) is an error unless rows are omitted",
     )  # fmt: skip
+    p.add_argument(
+        "--eps", type=_eps, default="auto", metavar="EPS",
+        help="clip probabilities to [EPS, 1 - EPS]; by default the machine epsilon of their type: "
+        "2.2e-16 for float64 and CSV, 1.2e-7 for float32",
+    )  # fmt: skip
     p.add_argument("--json", action="store_true", help="print the result as JSON")
     p.add_argument(
         "--plot", type=Path, metavar="FILE", help="write calibration and loss plots to FILE"
     )
     p.set_defaults(run=run, error=p.error)
     return p
+
+
+def _eps(text: str) -> float | str:
+    if text == "auto":
+        return text
+    try:
+        eps = float(text)
+    except ValueError:
+        eps = -1.0
+    if not 0.0 <= eps < 0.5:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number in [0, 0.5)")
+    return eps
 
 
 def _names(text: str) -> list[str]:
@@ -108,6 +125,8 @@ def _check(options: argparse.Namespace) -> None:
     """Exit with a usage error where options exclude each other."""
     if options.reduction == "none" and (options.by or options.compare or options.json):
         options.error("--reduction none goes with neither --by, --compare nor --json")
+    if options.logits and options.eps != "auto":
+        options.error("--eps clips probabilities: logits need none")
     if options.by and options.plot:
         options.error("--plot draws one result: leave --by out")
     if options.compare and options.plot:

@@ -169,6 +169,47 @@ def test_keys_of_csv_files_are_text(tmp_path, capsys):
     assert [group["group"] for group in got["groups"]] == ["01234", "1234"]
 
 
+def test_clipped_rows_are_counted_and_eps_is_an_option(tmp_path, capsys):
+    p = np.array([0.0, 1.0, 0.5, 1e-20, 1.0], np.float32)
+    pq.write_table(pa.table({"y": [1, 0, 1, 0, 1], "p": p}), tmp_path / "a.parquet")
+    pyarrow.csv.write_csv(pa.table({"y": [1, 0, 1, 0, 1], "p": p}), str(tmp_path / "a.csv"))
+    means = []
+    for name, eps in (
+        ("a.parquet", "auto"),
+        ("a.csv", "auto"),
+        ("a.parquet", 1e-6),
+        ("a.csv", 1e-6),
+    ):
+        more = () if eps == "auto" else ("--eps", eps)
+        command = ["score", tmp_path / name, "--label", "y", "--proba", "p", "--json", *more]
+        assert main(list(map(str, command))) == 0
+        out, err = capsys.readouterr()
+        assert json.loads(out)["clipped"] == 2
+        assert err.startswith("fastxent: warning: p: 2 rows give their label a probability below")
+        means.append(json.loads(out)["mean"])
+    assert means[1] > 1.5 * means[0]
+    assert means[2] == pytest.approx(means[3], rel=1e-6)
+
+
+def test_rows_that_do_not_sum_to_1_are_a_warning(folder, capsys):
+    command = ["score", str(folder / "a.parquet"), "--label", "y", "--proba", "p,q"]
+    assert main(command) == 0
+    err = capsys.readouterr().err
+    wrong = np.abs(P + Q - 1) > 5e-3
+    assert err.startswith(
+        f"fastxent: warning: {wrong.sum():,} rows of probabilities do not sum to 1"
+    )
+    assert f"row {np.argmax(wrong) + 1:,}: p,q sum to" in err
+    assert err.endswith("if these are two models, use --proba p --compare q\n")
+    assert err.count("\n") == 1
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(["--version"])
+    assert exit_.value.code == 0 and capsys.readouterr().out.startswith("fastxent")
+
+
 def test_compare(folder, capsys):
     command = (folder / "a.parquet", "--label", "y", "--proba", "p", "--compare", "q")
     got, want = record(capsys, *command), fastxent.compare("binary_cross_entropy", Y, P, Q)
