@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from fastxent._cli.errors import FileError
 from fastxent._cli.files import Batch
+from fastxent._cli.labels import LabelError, LabelNames
 
 
 class ColumnRoles(NamedTuple):
@@ -70,8 +71,11 @@ class BatchColumns:
             return self._numbers(names[0])
         return np.stack([self.vector(name) for name in names], axis=1)
 
-    def labels(self, name: str, scores: np.ndarray) -> np.ndarray:
-        """The labels; floats become class indices where the scores have several classes."""
+    def labels(self, roles: ColumnRoles, scores: np.ndarray, names: LabelNames) -> np.ndarray:
+        """The labels as numbers; floats become class indices where there are several classes."""
+        name = roles.label
+        if names.given or _holds_names(self._batch.columns[name]):
+            return self._named_labels(roles, scores, names)
         labels = self._numbers(name)
         if scores.ndim == 1 or labels.ndim == 2:
             if labels.shape != scores.shape:
@@ -90,6 +94,30 @@ class BatchColumns:
             self._fail(name, f"{labels[row]} is not a class index: use 0, 1, 2, …", row)
         indices: np.ndarray = np.clip(labels, -1, 2.0**62).astype(np.int64)
         return indices
+
+    def _named_labels(
+        self, roles: ColumnRoles, scores: np.ndarray, names: LabelNames
+    ) -> np.ndarray:
+        codes, keys = _column_keys(self._batch, roles.label)
+        null = len(keys) - 1
+        present = np.bincount(codes, minlength=len(keys)) > 0
+        if present[null]:
+            known = codes != null
+            if not self._keep_null:
+                text = "null: fill it in, or leave such rows out with --nan-policy omit"
+                self._fail(roles.label, text, int(np.argmin(known)))
+            self._apply_mask(known)
+        used = np.flatnonzero(present[:null])
+        table = np.zeros(len(keys), np.int64)
+        n_classes = None if scores.ndim == 1 else scores.shape[1]
+        try:
+            found = names.numbers([keys[i] for i in used], roles.models[0], n_classes)
+        except LabelError as error:
+            row = int(np.argmax(codes == used[error.place])) if used.size else None
+            self._fail(roles.label, str(error), row)
+        table[used] = found
+        labels: np.ndarray = table[codes]
+        return labels
 
     def _fail(self, name: str, text: str, row: int | None = None) -> NoReturn:
         at = None if row is None else self._batch.first + row + 1
@@ -128,6 +156,19 @@ def numbers(batch: Batch, name: str, keep_null: bool = False) -> tuple[np.ndarra
     if valid is not None:
         column = column.fill_null(False if pa.types.is_boolean(kind) else 0)
     return _as_numpy(column), valid
+
+
+def _holds_names(column: Any) -> bool:
+    """Whether a column is of strings, or of categories that are strings."""
+    if isinstance(column, np.ndarray):
+        return column.dtype.kind in "US"
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    return bool(
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_string_view(kind)
+        or pa.types.is_binary(kind)
+    )
 
 
 def _as_numpy(column: Any) -> np.ndarray:

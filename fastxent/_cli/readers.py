@@ -33,7 +33,8 @@ class ColumnSelection(NamedTuple):
 
     names: tuple[str, ...]
     numeric: frozenset[str] = frozenset()  # read as float64 from a CSV file
-    keys: frozenset[str] = frozenset()  # strings may be read as a dictionary
+    keys: frozenset[str] = frozenset()  # text in a CSV file; may be read as a dictionary
+    labels: frozenset[str] = frozenset()  # text in a CSV file if the first block has text
 
     def check(self, path: Path, present: Sequence[str]) -> None:
         """Raise for the first name that is missing or ambiguous."""
@@ -79,7 +80,7 @@ def _read_parquet(path: Path, selection: ColumnSelection) -> Iterator[Chunk]:
         selection.check(path, schema.names)
         source.seek(0)
         width = _width(schema, selection)
-        strings = [k for k in selection.keys if _is_string(schema.field(k).type)]
+        strings = [k for k in selection.keys | selection.labels if _is_string(schema.field(k).type)]
         # With a buffer, a column is read page by page instead of as a whole.
         with pa.parquet.ParquetFile(
             source,
@@ -134,7 +135,9 @@ def _read_csv(path: Path, selection: ColumnSelection) -> Iterator[Chunk]:
     ):  # infers the types from the first block
         selection.check(path, file.schema.names)
         for field in file.schema:
-            if field.name in selection.numeric and not pa.types.is_boolean(field.type):
+            if field.name in selection.labels and pa.types.is_string(field.type):
+                types[field.name] = pa.string()
+            elif field.name in selection.numeric and not pa.types.is_boolean(field.type):
                 types[field.name] = pa.float64()
             elif field.name in selection.keys:  # "01234" is not 1234
                 types[field.name] = pa.string()

@@ -28,6 +28,9 @@ examples:
     fastxent score predictions.csv --label y --proba cat,dog,bird
   many files, by country, weighted, as JSON
     fastxent score 'run/*.parquet' --label y --logits z --by country --weight w --json
+  labels that are strings: yes and no; or the names of the columns of three classes
+    fastxent score predictions.csv --label answer --proba p --positive yes
+    fastxent score predictions.csv --label animal --proba cat,dog,bird
   is the new model better than the old one?
     fastxent score run/ --label y --proba new --compare old
   plot a reliability (calibration) diagram
@@ -52,7 +55,20 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     p.add_argument("files", nargs="+", metavar="FILE", help="files, directories, patterns")
-    p.add_argument("--label", required=True, metavar="COL", help="0 and 1; or class numbers from 0")
+    p.add_argument(
+        "--label",
+        required=True,
+        metavar="COL",
+        help="labels: 0 and 1, class indices from 0, or strings",
+    )
+    p.add_argument(
+        "--positive", metavar="VALUE", help="the label that counts as 1, where it is not 1 or true"
+    )
+    p.add_argument(
+        "--classes", type=_names, metavar="VALUE,VALUE...",
+        help="the labels in the order of the score columns; by default strings are matched with the "
+        "names of the columns",
+    )  # fmt: skip
     scores = p.add_mutually_exclusive_group(required=True)
     scores.add_argument("--proba", type=_names, metavar="COLS", help="score columns: probabilities")
     scores.add_argument("--logits", type=_names, metavar="COLS", help="score columns: logits")
@@ -125,6 +141,8 @@ def _check(options: argparse.Namespace) -> None:
     """Exit with a usage error where options exclude each other."""
     if options.reduction == "none" and (options.by or options.compare or options.json):
         options.error("--reduction none goes with neither --by, --compare nor --json")
+    if options.positive is not None and options.classes:
+        options.error("--positive is for binary labels, --classes for several: use one of them")
     if options.logits and options.eps != "auto":
         options.error("--eps clips probabilities: logits need none")
     if options.by and options.plot:

@@ -21,6 +21,7 @@ from fastxent._cli.checks import ProbabilityChecks
 from fastxent._cli.columns import BatchColumns, ColumnRoles, group_keys
 from fastxent._cli.errors import FileError, InputError
 from fastxent._cli.files import Batch
+from fastxent._cli.labels import LabelNames
 from fastxent._cli.readers import ColumnSelection
 from fastxent._core.errors import ElementError, ErrorKind
 
@@ -109,6 +110,7 @@ class Scorer:
     def __init__(self, options: argparse.Namespace, counts: Counts | None) -> None:
         models = [options.proba or options.logits] + ([options.compare] if options.compare else [])
         self.roles = ColumnRoles(options.label, models, options.weight, options.by)
+        self.label_names = LabelNames(options.positive, options.classes)
         self.logits = options.logits is not None
         self.nan_policy = options.nan_policy
         self.loss = ""  # chosen by the shape of the first scores
@@ -126,8 +128,9 @@ class Scorer:
     def batches(self, paths: list[Path]) -> Iterator[Batch]:
         """The batches of all files, read ahead by another thread."""
         names = self.roles.names()
-        keys = frozenset(self.roles.by)
-        selection = ColumnSelection(names, frozenset(names) - keys, keys)
+        label = frozenset([self.roles.label])
+        keys = frozenset(self.roles.by) | (label if self.label_names.given else frozenset())
+        selection = ColumnSelection(names, frozenset(names) - keys, keys, label - keys)
         return files.ahead(b for path in paths for b in files.read(path, selection))
 
     def add(self, batch: Batch) -> None:
@@ -135,7 +138,7 @@ class Scorer:
         columns = BatchColumns(batch, self.nan_policy == "omit")
         scores = [columns.scores(model) for model in self.roles.models]
         self._choose(batch, scores)
-        labels = columns.labels(self.roles.label, scores[0])
+        labels = columns.labels(self.roles, scores[0], self.label_names)
         weight = None if self.roles.weight is None else columns.vector(self.roles.weight)
         if self._groups is not None:
             self._groups.set_batch(*group_keys(batch, self.roles.by))

@@ -210,6 +210,43 @@ def test_version(capsys):
     assert exit_.value.code == 0 and capsys.readouterr().out.startswith("fastxent")
 
 
+NAMED = {
+    "bool": (pa.array(Y == 1), None),
+    "text": (pa.array(np.where(Y, "1", "0")), None),
+    "True": (pa.array(np.where(Y, "True", "False")), None),
+    "yes": (pa.array(np.where(Y, "yes", "no")), "yes"),
+    "category": (pa.array(np.where(Y, "yes", "no")).dictionary_encode(), "yes"),
+    "large": (pa.array(np.where(Y, "yes", "no"), pa.large_string()), "yes"),
+    "1 and 2": (pa.array(Y + 1), "2"),
+    "decimal": (pa.array(Y).cast(pa.decimal128(3, 0)), None),
+    "float": (pa.array(Y, pa.float32()), "1"),
+}
+
+
+@pytest.mark.parametrize("ending", ["parquet", "feather", "csv"])
+@pytest.mark.parametrize("name", NAMED)
+def test_binary_labels_that_are_names(tmp_path, capsys, name, ending):
+    labels, positive = NAMED[name]
+    path = tmp_path / f"a.{ending}"
+    WRITERS[f"a.{ending}"](pa.table({"y": labels, "p": P}), str(path))
+    more = ("--positive", positive) if positive else ()
+    got = float(score(capsys, path, "--label", "y", "--proba", "p", *more))
+    assert got == pytest.approx(BCE, rel=1e-13)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+@pytest.mark.parametrize("classes", [None, "c,d,b"])
+def test_classes_that_are_names(tmp_path, capsys, ending, classes):
+    names = classes.split(",") if classes else ["cat", "dog", "bird"]
+    columns = {name: P3[:, i] for i, name in enumerate(["cat", "dog", "bird"])}
+    table = pa.table({"animal": np.array(names)[CLASSES], **columns})
+    path = tmp_path / f"a.{ending}"
+    WRITERS[f"a.{ending}"](table, str(path))
+    more = ("--classes", classes) if classes else ()
+    got = float(score(capsys, path, "--label", "animal", "--proba", "cat,dog,bird", *more))
+    assert got == pytest.approx(fastxent.categorical_cross_entropy(CLASSES, P3), rel=1e-13)
+
+
 def test_compare(folder, capsys):
     command = (folder / "a.parquet", "--label", "y", "--proba", "p", "--compare", "q")
     got, want = record(capsys, *command), fastxent.compare("binary_cross_entropy", Y, P, Q)
