@@ -94,6 +94,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         help="clip probabilities to [EPS, 1 - EPS]; by default the machine epsilon of their type: "
         "2.2e-16 for float64 and CSV, 1.2e-7 for float32",
     )  # fmt: skip
+    _add_csv_options(p)
     p.add_argument("--json", action="store_true", help="print the result as JSON")
     p.add_argument(
         "--plot", type=Path, metavar="FILE", help="write calibration and loss plots to FILE"
@@ -112,6 +113,25 @@ def _eps(text: str) -> float | str:
     if not 0.0 <= eps < 0.5:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number in [0, 0.5)")
     return eps
+
+
+def _add_csv_options(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--delimiter", type=_character, metavar="CHAR",
+        help="between the columns of CSV files; by default found in the first line: , ; tab or |",
+    )  # fmt: skip
+    p.add_argument("--decimal", choices=(".", ","), default=".", help="decimal point of CSV files")
+    p.add_argument(
+        "--no-header", action="store_true",
+        help="CSV files have no header line: their columns are numbered from 0",
+    )  # fmt: skip
+
+
+def _character(text: str) -> str:
+    text = {"tab": "\t", "\\t": "\t"}.get(text, text)
+    if len(text) != 1 or not text.isascii() or text in '"\r\n':
+        raise argparse.ArgumentTypeError(f"{text!r} is not a delimiter: use one character, or tab")
+    return text
 
 
 def _names(text: str) -> list[str]:
@@ -141,6 +161,8 @@ def _check(options: argparse.Namespace) -> None:
     """Exit with a usage error where options exclude each other."""
     if options.reduction == "none" and (options.by or options.compare or options.json):
         options.error("--reduction none goes with neither --by, --compare nor --json")
+    if options.delimiter == options.decimal:
+        options.error("--delimiter and --decimal are the same")
     if options.positive is not None and options.classes:
         options.error("--positive is for binary labels, --classes for several: use one of them")
     if options.logits and options.eps != "auto":

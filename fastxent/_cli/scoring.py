@@ -22,7 +22,7 @@ from fastxent._cli.columns import BatchColumns, ColumnRoles, group_keys
 from fastxent._cli.errors import FileError, InputError
 from fastxent._cli.files import Batch
 from fastxent._cli.labels import LabelNames
-from fastxent._cli.readers import ColumnSelection
+from fastxent._cli.readers import ColumnSelection, CsvDialect
 from fastxent._core.errors import ElementError, ErrorKind
 
 if TYPE_CHECKING:
@@ -119,6 +119,7 @@ class Scorer:
         if not self.logits:
             self._options["eps"] = options.eps
             self.checks = ProbabilityChecks(options.eps, self.roles.models)
+        self._csv = CsvDialect(options.delimiter, options.decimal, not options.no_header)
         self._reduction = options.reduction
         self._counts = counts
         self._calls: list[BoundLoss] = []
@@ -130,7 +131,7 @@ class Scorer:
         names = self.roles.names()
         label = frozenset([self.roles.label])
         keys = frozenset(self.roles.by) | (label if self.label_names.given else frozenset())
-        selection = ColumnSelection(names, frozenset(names) - keys, keys, label - keys)
+        selection = ColumnSelection(names, frozenset(names) - keys, keys, label - keys, self._csv)
         return files.ahead(b for path in paths for b in files.read(path, selection))
 
     def add(self, batch: Batch) -> None:

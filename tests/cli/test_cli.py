@@ -247,6 +247,28 @@ def test_classes_that_are_names(tmp_path, capsys, ending, classes):
     assert got == pytest.approx(fastxent.categorical_cross_entropy(CLASSES, P3), rel=1e-13)
 
 
+DIALECTS = {
+    "y;p\n1;0.5\n0;0.25\n": (),
+    "y\tp\n1\t0.5\n0\t0.25\n": (),
+    "y|p\n1|0.5\n0|0.25\n": (),
+    "y p\n1 0.5\n0 0.25\n": ("--delimiter", " "),
+    '"a,b,c";y;p\nx;1;0.5\nx;0;0.25\n': (),
+    "y;p\n1;0,5\n0;0,25\n": ("--decimal", ","),
+    "1;0,5\n0;0,25\n": ("--decimal", ",", "--no-header"),
+    "1,0.5\n0,0.25\n": ("--no-header",),
+    "\ufeffy;p\r\n1;0.5\r\n0;0.25\r\n": (),
+}
+
+
+@pytest.mark.parametrize("text", DIALECTS)
+def test_dialects_of_csv(tmp_path, capsys, text):
+    path, more = tmp_path / "a.csv", DIALECTS[text]
+    path.write_bytes(text.encode())
+    label, p = ("0", "1") if "--no-header" in more else ("y", "p")
+    got = float(score(capsys, path, "--label", label, "--proba", p, *more))
+    assert got == pytest.approx((math.log(2) - math.log(0.75)) / 2, rel=1e-14)
+
+
 def test_compare(folder, capsys):
     command = (folder / "a.parquet", "--label", "y", "--proba", "p", "--compare", "q")
     got, want = record(capsys, *command), fastxent.compare("binary_cross_entropy", Y, P, Q)

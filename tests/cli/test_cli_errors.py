@@ -231,3 +231,14 @@ def test_labels_that_are_names(file, capsys):
     assert fault(capsys, path, *classes).startswith(text)
     text = f"{third}, row 42, column name: 'c' is none of the classes a, b"
     assert fault(capsys, third, *classes, "--classes", "a,b") == text
+
+
+def test_rows_and_commas_of_csv_files(tmp_path, capsys):
+    path = tmp_path / "a.csv"
+    path.write_text("1,0.5\n0,1.5\n")
+    command = (path, "--label", "0", "--proba", "1", "--no-header")
+    assert fault(capsys, *command).startswith(f"{path}, row 2, column 1: 1.5 is outside")
+    path.write_text("y;p\n1;0,5\n")
+    assert fault(capsys, path, *COMMAND).endswith("a decimal comma? Then use --decimal ,")
+    path.write_text("1,0.5\n0,0.5,1\n")
+    assert fault(capsys, *command).startswith(f"{path}, row 2: Expected 2 columns, got 3")
