@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import os
 import sys
 from collections.abc import Sequence
@@ -25,6 +26,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return SIGPIPE
 
 
+def _version() -> str:
+    try:
+        return f"fastxent {importlib.metadata.version('fastxent')}"
+    except importlib.metadata.PackageNotFoundError:
+        return "fastxent, not installed: run from its sources"
+
+
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands. Each sets `run`, which imports what it needs when it is called."""
     p = argparse.ArgumentParser(
@@ -33,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    p.add_argument("--version", action="version", version=_version())
     commands = p.add_subparsers(title="commands", metavar="COMMAND", required=True)
     added = [module.add_parser(commands) for module in (score, demo)]
     p.epilog = "\n".join(command.format_usage() for command in added)

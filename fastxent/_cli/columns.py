@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from fastxent._cli.errors import FileError
 from fastxent._cli.files import Batch
+from fastxent._cli.labels import LabelError, LabelNames
 
 
 class ColumnRoles(NamedTuple):
@@ -17,12 +18,12 @@ class ColumnRoles(NamedTuple):
     label: str
     models: list[list[str]]  # the score columns of each model
     weight: str | None
-    by: str | None
+    by: list[str]  # the keys of the groups
 
     def names(self) -> tuple[str, ...]:
         """The names of the columns, each once."""
         scores = [name for model in self.models for name in model]
-        given = [self.label, *scores, self.weight, self.by]
+        given = [self.label, *scores, self.weight, *self.by]
         return tuple(dict.fromkeys(name for name in given if name is not None))
 
     def column_of(self, argument: str, category: int) -> str | None:
@@ -70,8 +71,11 @@ class BatchColumns:
             return self._numbers(names[0])
         return np.stack([self.vector(name) for name in names], axis=1)
 
-    def labels(self, name: str, scores: np.ndarray) -> np.ndarray:
-        """The labels; floats become class indices where the scores have several classes."""
+    def labels(self, roles: ColumnRoles, scores: np.ndarray, names: LabelNames) -> np.ndarray:
+        """The labels as numbers; floats become class indices where there are several classes."""
+        name = roles.label
+        if names.given or _holds_names(self._batch.columns[name]):
+            return self._named_labels(roles, scores, names)
         labels = self._numbers(name)
         if scores.ndim == 1 or labels.ndim == 2:
             if labels.shape != scores.shape:
@@ -90,6 +94,30 @@ class BatchColumns:
             self._fail(name, f"{labels[row]} is not a class index: use 0, 1, 2, …", row)
         indices: np.ndarray = np.clip(labels, -1, 2.0**62).astype(np.int64)
         return indices
+
+    def _named_labels(
+        self, roles: ColumnRoles, scores: np.ndarray, names: LabelNames
+    ) -> np.ndarray:
+        codes, keys = _column_keys(self._batch, roles.label)
+        null = len(keys) - 1
+        present = np.bincount(codes, minlength=len(keys)) > 0
+        if present[null]:
+            known = codes != null
+            if not self._keep_null:
+                text = "null: fill it in, or leave such rows out with --nan-policy omit"
+                self._fail(roles.label, text, int(np.argmin(known)))
+            self._apply_mask(known)
+        used = np.flatnonzero(present[:null])
+        table = np.zeros(len(keys), np.int64)
+        n_classes = None if scores.ndim == 1 else scores.shape[1]
+        try:
+            found = names.numbers([keys[i] for i in used], roles.models[0], n_classes)
+        except LabelError as error:
+            row = int(np.argmax(codes == used[error.place])) if used.size else None
+            self._fail(roles.label, str(error), row)
+        table[used] = found
+        labels: np.ndarray = table[codes]
+        return labels
 
     def _fail(self, name: str, text: str, row: int | None = None) -> NoReturn:
         at = None if row is None else self._batch.first + row + 1
@@ -130,6 +158,19 @@ def numbers(batch: Batch, name: str, keep_null: bool = False) -> tuple[np.ndarra
     return _as_numpy(column), valid
 
 
+def _holds_names(column: Any) -> bool:
+    """Whether a column is of strings, or of categories that are strings."""
+    if isinstance(column, np.ndarray):
+        return column.dtype.kind in "US"
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    return bool(
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_string_view(kind)
+        or pa.types.is_binary(kind)
+    )
+
+
 def _as_numpy(column: Any) -> np.ndarray:
     """A numeric Arrow array without nulls. (`Array.to_numpy` imports pandas, which is slow.)"""
     if pa.types.is_boolean(column.type):
@@ -158,7 +199,26 @@ def _rows(batch: Batch, name: str, column: Any, valid: Any) -> np.ndarray:
     return values.reshape(len(column), -1)
 
 
-def group_keys(batch: Batch, name: str) -> tuple[np.ndarray, list[Any]]:
+def group_keys(batch: Batch, names: list[str]) -> tuple[np.ndarray, list[Any]]:
+    """The groups of a batch as codes, and the list of keys that they index.
+
+    A key is a value, or a tuple where there are several columns.
+    """
+    codes, keys = _column_keys(batch, names[0])
+    if len(names) == 1:
+        return codes, keys
+    combined = [(key,) for key in keys]
+    for name in names[1:]:
+        more, keys = _column_keys(batch, name)
+        # Only the combinations in the batch get codes, so the product cannot overflow.
+        product = codes.astype(np.int64) * len(keys) + more
+        present, codes = np.unique(product, return_inverse=True)
+        pairs = zip(*np.divmod(present, len(keys)), strict=True)
+        combined = [(*combined[i], keys[j]) for i, j in pairs]
+    return codes, combined
+
+
+def _column_keys(batch: Batch, name: str) -> tuple[np.ndarray, list[Any]]:
     """A column as codes, and the list of keys that they index; the last key is None."""
     column = batch.columns[name]
     if isinstance(column, np.ndarray):

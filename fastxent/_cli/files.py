@@ -39,8 +39,8 @@ class Batch(NamedTuple):
 
 
 def expand(names: Iterable[str]) -> list[Path]:
-    """Expand directories and patterns to files."""
-    found: list[Path] = []
+    """Expand directories and patterns to files, each once."""
+    found: dict[Path, Path] = {}  # by the resolved path
     for name in names:
         path = Path(name)
         if path.is_dir():
@@ -57,8 +57,9 @@ def expand(names: Iterable[str]) -> list[Path]:
                 raise FileError(path, "no file matches this pattern")
         else:
             raise FileError(path, "no such file or directory")
-        found += files
-    return found
+        for file in files:
+            found.setdefault(file.resolve(), file)
+    return list(found.values())
 
 
 def _is_data(path: Path, root: Path) -> bool:

@@ -6,6 +6,7 @@ Only the selected columns are read, one batch at a time.
 from __future__ import annotations
 
 import contextlib
+import csv
 import difflib
 import re
 import zipfile
@@ -28,12 +29,33 @@ _MAX_ROWS = 1 << 16  # the columns stay in the cache
 _CSV_BLOCK = 1 << 22
 
 
+class CsvDialect(NamedTuple):
+    """How a CSV file is written."""
+
+    delimiter: str | None = None  # None: found in the first line
+    decimal: str = "."
+    header: bool = True
+    names: tuple[str, ...] = ()  # of the columns, where there is no header
+
+    def found_in(self, path: Path) -> CsvDialect:
+        """The dialect with what the name and the first line of a file tell."""
+        line = _first_line(path)
+        delimiter = self.delimiter or _delimiter(path, line, self)
+        if self.header:
+            return self._replace(delimiter=delimiter)
+        width = len(next(csv.reader([line], delimiter=delimiter)))
+        return self._replace(delimiter=delimiter, names=tuple(map(str, range(max(1, width)))))
+
+
 class ColumnSelection(NamedTuple):
     """The columns to read."""
 
     names: tuple[str, ...]
     numeric: frozenset[str] = frozenset()  # read as float64 from a CSV file
-    keys: frozenset[str] = frozenset()  # strings may be read as a dictionary
+    keys: frozenset[str] = frozenset()  # text in a CSV file; may be read as a dictionary
+    labels: frozenset[str] = frozenset()  # text in a CSV file if the first block has text
+
+    csv: CsvDialect = CsvDialect()
 
     def check(self, path: Path, present: Sequence[str]) -> None:
         """Raise for the first name that is missing or ambiguous."""
@@ -61,7 +83,7 @@ _CSV_ERROR = re.compile(
 
 
 @contextlib.contextmanager
-def _csv_errors(path: Path, names: Sequence[str]) -> Iterator[None]:
+def _csv_errors(path: Path, dialect: CsvDialect, names: Sequence[str] = ()) -> Iterator[None]:
     try:
         yield
     except pa.ArrowInvalid as error:
@@ -70,7 +92,9 @@ def _csv_errors(path: Path, names: Sequence[str]) -> Iterator[None]:
             raise
         column, row, text = found.groups()
         name = names[int(column)] if column else None
-        raise FileError(path, text, int(row) - 1, name) from None
+        if re.search(r"invalid value '-?\d*,\d+'", text):
+            text += ": a decimal comma? Then use --decimal ,"
+        raise FileError(path, text, int(row) - dialect.header, name) from None
 
 
 def _read_parquet(path: Path, selection: ColumnSelection) -> Iterator[Chunk]:
@@ -79,7 +103,7 @@ def _read_parquet(path: Path, selection: ColumnSelection) -> Iterator[Chunk]:
         selection.check(path, schema.names)
         source.seek(0)
         width = _width(schema, selection)
-        strings = [k for k in selection.keys if _is_string(schema.field(k).type)]
+        strings = [k for k in selection.keys | selection.labels if _is_string(schema.field(k).type)]
         # With a buffer, a column is read page by page instead of as a whole.
         with pa.parquet.ParquetFile(
             source,
@@ -128,30 +152,60 @@ def _slices(batch: Any, selection: ColumnSelection) -> Iterator[Any]:
 
 def _read_csv(path: Path, selection: ColumnSelection) -> Iterator[Chunk]:
     types: dict[str, Any] = {}
-    with (
-        _csv_errors(path, []),
-        _csv(path, types) as (file, _),
-    ):  # infers the types from the first block
+    dialect = selection.csv.found_in(path)
+    with _csv_errors(path, dialect), _csv(path, dialect, types) as (file, _):
+        # The first block gives the types.
         selection.check(path, file.schema.names)
         for field in file.schema:
-            if field.name in selection.numeric and not pa.types.is_boolean(field.type):
+            if field.name in selection.labels and pa.types.is_string(field.type):
+                types[field.name] = pa.string()
+            elif field.name in selection.numeric and not pa.types.is_boolean(field.type):
                 types[field.name] = pa.float64()
+            elif field.name in selection.keys:  # "01234" is not 1234
+                types[field.name] = pa.string()
         names = file.schema.names
     size = path.stat().st_size
-    with _csv_errors(path, names), _csv(path, types, list(selection.names)) as (file, raw):
+    with (
+        _csv_errors(path, dialect, names),
+        _csv(path, dialect, types, list(selection.names)) as (file, raw),
+    ):
         for whole in file:
             for batch in _slices(whole, selection):
                 yield min(1.0, raw.tell() / size), _columns(batch, selection)
 
 
+def _compression(path: Path) -> str | None:
+    return {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}.get(path.suffix.lower())
+
+
+def _first_line(path: Path) -> str:
+    with contextlib.ExitStack() as stack:
+        source: Any = stack.enter_context(pa.OSFile(str(path)))
+        packed = _compression(path)
+        if packed:
+            source = stack.enter_context(pa.CompressedInputStream(source, packed))
+        lines = bytes(source.read(1 << 16)).decode("utf-8-sig", "replace").splitlines()
+    return next(filter(None, lines), "")
+
+
+def _delimiter(path: Path, line: str, dialect: CsvDialect) -> str:
+    """The delimiter that the first line has most often outside of quotes."""
+    if ".tsv" in path.name.lower():
+        return "\t"
+    bare = re.sub(r'"[^"]*"', "", line)
+    known = [d for d in ",;\t|" if d != dialect.decimal]
+    if not dialect.header:  # commas may be decimal commas
+        known.sort(key=",".__eq__)
+        return next((d for d in known if d in bare), ",")
+    return max(known, key=bare.count)
+
+
 @contextlib.contextmanager
 def _csv(
-    path: Path, types: dict[str, Any], names: list[str] | None = None
+    path: Path, dialect: CsvDialect, types: dict[str, Any], names: list[str] | None = None
 ) -> Iterator[tuple[Any, IO[bytes]]]:
     """Open a CSV file; the position of its raw stream is how far it has been read."""
-    inside = path.name.lower().rsplit(".", 2)
-    delimiter = "\t" if "tsv" in inside[1:] else ","
-    packed = {"gz": "gzip", "bz2": "bz2", "zst": "zstd"}.get(inside[-1])
+    packed = _compression(path)
     with contextlib.ExitStack() as stack:
         raw = stack.enter_context(path.open("rb"))
         source: Any = pa.PythonFile(raw, mode="r")
@@ -160,10 +214,13 @@ def _csv(
         file = pa.csv.open_csv(
             source,
             # One thread: pyarrow names the row of an error only then.
-            pa.csv.ReadOptions(block_size=_CSV_BLOCK, use_threads=False),
-            pa.csv.ParseOptions(delimiter=delimiter),
+            pa.csv.ReadOptions(
+                block_size=_CSV_BLOCK, use_threads=False, column_names=list(dialect.names)
+            ),
+            pa.csv.ParseOptions(delimiter=dialect.delimiter or ","),
             pa.csv.ConvertOptions(
                 include_columns=names,
+                decimal_point=dialect.decimal,
                 column_types=types,
                 null_values=["", "NA", "N/A", "NULL", "null"],
             ),

@@ -93,8 +93,9 @@ class Result(NamedTuple):
 
     loss: str
     reduction: str
-    grouped: bool
+    by: list[str]  # the columns of the keys
     models: list[str]  # the score columns of each
+    clipped: list[int]  # rows of each model
     read: Progress
     by_group: ByGroup[Any]
 
@@ -102,9 +103,15 @@ class Result(NamedTuple):
         """One record per group, or a single record."""
         records = []
         for key, record in self.by_group.items():
-            group = {"group": key} if self.grouped else {}
-            records.append({**group, **self._values(record)})
+            records.append({**self._group(key), **self._values(record)})
         return records
+
+    def _group(self, key: Any) -> dict[str, Any]:
+        """The key; of several columns, a dictionary by their names."""
+        if not self.by:
+            return {}
+        several = len(self.by) > 1
+        return {"group": dict(zip(self.by, key, strict=True)) if several else key}
 
     def _values(self, record: Any) -> dict[str, Any]:
         values = record._asdict()
@@ -121,7 +128,7 @@ class Result(NamedTuple):
 def partial_summary(read: Progress, result: Result | None) -> str:
     """Summary printed after Ctrl-C."""
     text = f"{read.rows:,} rows, {100 * read.fraction:.0f} % of the input"
-    if result is None or result.grouped or result.reduction == "none":
+    if result is None or result.by or result.reduction == "none":
         return text
     record = result.records()[0]
     values = ", ".join(f"{_heading(result, k)} {_short(v)}" for k, v in record.items())
@@ -139,9 +146,15 @@ def write(result: Result, as_json: bool) -> None:
 
 
 def _json(result: Result) -> str:
-    about = {"loss": result.loss, "files": result.read.files, "rows": result.read.rows}
+    about: dict[str, Any] = {
+        "loss": result.loss,
+        "files": result.read.files,
+        "rows": result.read.rows,
+    }
     records = [{k: _finite(v) for k, v in r.items()} for r in result.records()]
-    whole = records[0] if not result.grouped else {"groups": records}
+    if any(result.clipped):
+        about["clipped"] = result.clipped if len(result.clipped) > 1 else result.clipped[0]
+    whole = records[0] if not result.by else {"groups": records}
     return json.dumps({**about, **whole}, indent=2, ensure_ascii=False, default=str)
 
 
@@ -153,11 +166,21 @@ def _finite(value: Any) -> Any:
 def _plain(result: Result) -> str:
     """The number alone, or tab-separated columns."""
     records = result.records()
-    if not result.grouped and len(records[0]) <= 4:
+    if not result.by and len(records[0]) <= 4:
         return repr(next(iter(records[0].values())))
-    lines = ["\t".join(records[0])] if records else []
-    lines += ["\t".join(map(_cell, record.values())) for record in records]
+    lines = ["\t".join(_flat(records[0]))] if records else []
+    lines += ["\t".join(map(_cell, _flat(record).values())) for record in records]
     return "\n".join(lines)
+
+
+def _flat(record: dict[str, Any]) -> dict[str, Any]:
+    """The record with a column for each of several keys."""
+    group = record.get("group")
+    if not isinstance(group, dict):
+        return record
+    return {_printable(k): v for k, v in group.items()} | {
+        k: v for k, v in record.items() if k != "group"
+    }
 
 
 def _cell(value: Any) -> str:
@@ -192,7 +215,7 @@ def _print_table(result: Result) -> None:
     name = result.loss.replace("_", " ").replace("with logits", "of logits")
     table = rich.table.Table(box=rich.box.SIMPLE, title=name, title_justify="left")
     records = result.records()
-    if not result.grouped:
+    if not result.by:
         table.show_header = False
         table.add_column()
         table.add_column(justify="right")
@@ -216,22 +239,23 @@ def _add_groups(table: Any, result: Result, records: list[dict[str, Any]]) -> No
     left_out = {"t"} if records and "t" in records[0] else set()
     if all(r["weight"] == r["count"] for r in records) or left_out:
         left_out.add("weight")
-    names = [k for k in (records[0] if records else {"group": None}) if k not in left_out]
+    for name in ["group"] if len(result.by) == 1 else result.by:
+        heading = rich.text.Text(_printable(name))
+        table.add_column(heading, no_wrap=True, overflow="ellipsis", min_width=4)
+    names = [k for k in (records[0] if records else {}) if k not in {"group", *left_out}]
     for name in names:
-        if name == "group":
-            table.add_column(name, no_wrap=True, overflow="ellipsis", min_width=4)
-        else:
-            short = {"mean_a": result.models[0], "mean_b": result.models[-1]}
-            heading = rich.text.Text(short.get(name) or HEADINGS.get(name, name))
-            table.add_column(heading, justify="right", no_wrap=True, overflow="ellipsis")
+        short = {"mean_a": result.models[0], "mean_b": result.models[-1]}
+        heading = rich.text.Text(short.get(name) or HEADINGS.get(name, name))
+        table.add_column(heading, justify="right", no_wrap=True, overflow="ellipsis")
     for record in records:
-        cells = [_short(record[name]) if name != "group" else _key(record) for name in names]
+        group = record["group"]
+        keys = group.values() if isinstance(group, dict) else [group]
+        cells = [*map(_key, keys), *(_short(record[name]) for name in names)]
         table.add_row(*map(rich.text.Text, cells))
 
 
-def _key(record: dict[str, Any]) -> str:
-    group = record["group"]
-    return "(null)" if group is None else "(empty)" if group == "" else _printable(group)
+def _key(key: Any) -> str:
+    return "(null)" if key is None else "(empty)" if key == "" else _printable(key)
 
 
 def _short(value: Any) -> str:

@@ -28,6 +28,9 @@ examples:
     fastxent score predictions.csv --label y --proba cat,dog,bird
   many files, by country, weighted, as JSON
     fastxent score 'run/*.parquet' --label y --logits z --by country --weight w --json
+  labels that are strings: yes and no; or the names of the columns of three classes
+    fastxent score predictions.csv --label answer --proba p --positive yes
+    fastxent score predictions.csv --label animal --proba cat,dog,bird
   is the new model better than the old one?
     fastxent score run/ --label y --proba new --compare old
   plot a reliability (calibration) diagram
@@ -52,7 +55,20 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     p.add_argument("files", nargs="+", metavar="FILE", help="files, directories, patterns")
-    p.add_argument("--label", required=True, metavar="COL", help="0 and 1; or class numbers from 0")
+    p.add_argument(
+        "--label",
+        required=True,
+        metavar="COL",
+        help="labels: 0 and 1, class indices from 0, or strings",
+    )
+    p.add_argument(
+        "--positive", metavar="VALUE", help="the label that counts as 1, where it is not 1 or true"
+    )
+    p.add_argument(
+        "--classes", type=_names, metavar="VALUE,VALUE...",
+        help="the labels in the order of the score columns; by default strings are matched with the "
+        "names of the columns",
+    )  # fmt: skip
     scores = p.add_mutually_exclusive_group(required=True)
     scores.add_argument("--proba", type=_names, metavar="COLS", help="score columns: probabilities")
     scores.add_argument("--logits", type=_names, metavar="COLS", help="score columns: logits")
@@ -60,7 +76,10 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         "--compare", type=_names, metavar="COLS", help="the same columns of a second model"
     )
     p.add_argument("--weight", metavar="COL", help="weights of the rows")
-    p.add_argument("--by", metavar="COL", help="a result for each value of this column")
+    p.add_argument(
+        "--by", action="append", default=[], metavar="COL",
+        help="a result for each value of this column; repeated: for each combination of values",
+    )  # fmt: skip
     p.add_argument(
         "--reduction", choices=REDUCTIONS, default="mean",
         help="mean (default), sum, or none: weight times loss of every row, one per line",
@@ -70,12 +89,49 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         help="what a NaN does: raise an error (default), propagate to the result, or omit its row; a "
         "null (an empty field) is an error unless rows are omitted",
     )  # fmt: skip
+    p.add_argument(
+        "--eps", type=_eps, default="auto", metavar="EPS",
+        help="clip probabilities to [EPS, 1 - EPS]; by default the machine epsilon of their type: "
+        "2.2e-16 for float64 and CSV, 1.2e-7 for float32",
+    )  # fmt: skip
+    _add_csv_options(p)
     p.add_argument("--json", action="store_true", help="print the result as JSON")
     p.add_argument(
         "--plot", type=Path, metavar="FILE", help="write calibration and loss plots to FILE"
     )
     p.set_defaults(run=run, error=p.error)
     return p
+
+
+def _eps(text: str) -> float | str:
+    if text == "auto":
+        return text
+    try:
+        eps = float(text)
+    except ValueError:
+        eps = -1.0
+    if not 0.0 <= eps < 0.5:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number in [0, 0.5)")
+    return eps
+
+
+def _add_csv_options(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--delimiter", type=_character, metavar="CHAR",
+        help="between the columns of CSV files; by default found in the first line: , ; tab or |",
+    )  # fmt: skip
+    p.add_argument("--decimal", choices=(".", ","), default=".", help="decimal point of CSV files")
+    p.add_argument(
+        "--no-header", action="store_true",
+        help="CSV files have no header line: their columns are numbered from 0",
+    )  # fmt: skip
+
+
+def _character(text: str) -> str:
+    text = {"tab": "\t", "\\t": "\t"}.get(text, text)
+    if len(text) != 1 or not text.isascii() or text in '"\r\n':
+        raise argparse.ArgumentTypeError(f"{text!r} is not a delimiter: use one character, or tab")
+    return text
 
 
 def _names(text: str) -> list[str]:
@@ -105,6 +161,14 @@ def _check(options: argparse.Namespace) -> None:
     """Exit with a usage error where options exclude each other."""
     if options.reduction == "none" and (options.by or options.compare or options.json):
         options.error("--reduction none goes with neither --by, --compare nor --json")
+    if options.delimiter == options.decimal:
+        options.error("--delimiter and --decimal are the same")
+    if options.positive is not None and options.classes:
+        options.error("--positive is for binary labels, --classes for several: use one of them")
+    if options.logits and options.eps != "auto":
+        options.error("--eps clips probabilities: logits need none")
+    if options.by and options.plot:
+        options.error("--plot draws one result: leave --by out")
     if options.compare and options.plot:
         options.error("--plot draws one model: leave --compare out")
     if options.compare and options.reduction != "mean":

@@ -17,10 +17,12 @@ from fastxent._aggregate.elementwise import Array, Block
 from fastxent._aggregate.group_keys import GroupKeys, StreamGroupKeys
 from fastxent._aggregate.standard_error import MeanAndError
 from fastxent._cli import files, report
+from fastxent._cli.checks import ProbabilityChecks
 from fastxent._cli.columns import BatchColumns, ColumnRoles, group_keys
 from fastxent._cli.errors import FileError, InputError
 from fastxent._cli.files import Batch
-from fastxent._cli.readers import ColumnSelection
+from fastxent._cli.labels import LabelNames
+from fastxent._cli.readers import ColumnSelection, CsvDialect
 from fastxent._core.errors import ElementError, ErrorKind
 
 if TYPE_CHECKING:
@@ -61,6 +63,8 @@ def run(options: argparse.Namespace) -> int:
     if result is None:
         more = f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""
         raise InputError(f"{paths[0]}{more}: no rows")
+    for warning in scorer.checks.warnings() if scorer.checks else []:
+        print(f"fastxent: warning: {warning}", file=sys.stderr)
     if options.reduction != "none":
         report.write(result, as_json=options.json)
     if counts is not None:
@@ -106,9 +110,16 @@ class Scorer:
     def __init__(self, options: argparse.Namespace, counts: Counts | None) -> None:
         models = [options.proba or options.logits] + ([options.compare] if options.compare else [])
         self.roles = ColumnRoles(options.label, models, options.weight, options.by)
+        self.label_names = LabelNames(options.positive, options.classes)
         self.logits = options.logits is not None
         self.nan_policy = options.nan_policy
         self.loss = ""  # chosen by the shape of the first scores
+        self._options = {"nan_policy": options.nan_policy}
+        self.checks: ProbabilityChecks | None = None
+        if not self.logits:
+            self._options["eps"] = options.eps
+            self.checks = ProbabilityChecks(options.eps, self.roles.models)
+        self._csv = CsvDialect(options.delimiter, options.decimal, not options.no_header)
         self._reduction = options.reduction
         self._counts = counts
         self._calls: list[BoundLoss] = []
@@ -118,8 +129,9 @@ class Scorer:
     def batches(self, paths: list[Path]) -> Iterator[Batch]:
         """The batches of all files, read ahead by another thread."""
         names = self.roles.names()
-        keys = frozenset(name for name in names if name == self.roles.by)
-        selection = ColumnSelection(names, frozenset(names) - keys, keys)
+        label = frozenset([self.roles.label])
+        keys = frozenset(self.roles.by) | (label if self.label_names.given else frozenset())
+        selection = ColumnSelection(names, frozenset(names) - keys, keys, label - keys, self._csv)
         return files.ahead(b for path in paths for b in files.read(path, selection))
 
     def add(self, batch: Batch) -> None:
@@ -127,9 +139,9 @@ class Scorer:
         columns = BatchColumns(batch, self.nan_policy == "omit")
         scores = [columns.scores(model) for model in self.roles.models]
         self._choose(batch, scores)
-        labels = columns.labels(self.roles.label, scores[0])
+        labels = columns.labels(self.roles, scores[0], self.label_names)
         weight = None if self.roles.weight is None else columns.vector(self.roles.weight)
-        if self._groups is not None and self.roles.by is not None:
+        if self._groups is not None:
             self._groups.set_batch(*group_keys(batch, self.roles.by))
         try:
             elements = [
@@ -141,15 +153,18 @@ class Scorer:
             raise self._located(batch, scores[0], error) from None
         except (ValueError, TypeError) as error:
             raise FileError(batch.path, error) from None
+        if self.checks is not None:
+            self.checks.add(batch, labels, scores, columns.valid)
 
     def result(self, progress: report.Progress) -> report.Result | None:
         """The result so far; None without any rows."""
         if not self._calls:
             return None
+        clipped = self.checks.clipped if self.checks else [0] * len(self.roles.models)
         by_group = self._results.result(self._keys())
         models = [",".join(names) for names in self.roles.models]
-        grouped = self._groups is not None
-        return report.Result(self.loss, self._reduction, grouped, models, progress, by_group)
+        by = self.roles.by
+        return report.Result(self.loss, self._reduction, by, models, clipped, progress, by_group)
 
     def _keys(self) -> GroupKeys | StreamGroupKeys:
         return GroupKeys(None, ()) if self._groups is None else self._groups
@@ -163,7 +178,7 @@ class Scorer:
             raise FileError(batch.path, text, column=self.roles.models[-1][0])
         if not self._calls:
             self.loss = loss
-            call = BoundLoss(loss, {"nan_policy": self.nan_policy}, "score")
+            call = BoundLoss(loss, self._options, "score")
             names = ["y_proba"] if len(scores) == 1 else ["scores_a", "scores_b"]
             self._calls = [call.with_scores_name(name) for name in names]
 

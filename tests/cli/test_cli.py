@@ -138,6 +138,137 @@ def test_by_group(folder, capsys, name):
         assert group["count"] == expected.count
 
 
+def test_a_file_counts_once_however_often_it_is_named(tmp_path, monkeypatch, capsys):
+    pq.write_table(TABLE, tmp_path / "a.parquet")
+    monkeypatch.chdir(tmp_path)
+    named = ["a.parquet", tmp_path, "./a.parquet", "*.parquet"]
+    got = record(capsys, *named, "--label", "y", "--proba", "p")
+    assert (got["files"], got["rows"], got["count"]) == (1, N, N)
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.csv"])
+def test_by_several_columns_is_by_their_combinations(folder, capsys, name):
+    command = (folder / name, "--label", "y", "--proba", "p", "--by", "class", "--by", "country")
+    groups = record(capsys, *command)["groups"]
+    key = list(zip(CLASSES.tolist(), COUNTRIES.tolist(), strict=True))
+    want = fastxent.score("binary_cross_entropy", Y, P, groups=key)
+    assert len(groups) == len(want) == 9
+    for group in groups:
+        keys = group["group"]
+        assert list(keys) == ["class", "country"]
+        expected = want[int(keys["class"]), keys["country"] or None]
+        assert group["count"] == expected.count
+        assert group["mean"] == pytest.approx(expected.mean, rel=1e-12)
+    header, *rows = score(capsys, *command).splitlines()
+    assert header.split("\t")[:3] == ["class", "country", "mean"] and len(rows) == 9
+
+
+def test_keys_of_csv_files_are_text(tmp_path, capsys):
+    (tmp_path / "a.csv").write_text("y,p,zip\n1,0.5,01234\n0,0.5,1234\n")
+    got = record(capsys, tmp_path / "a.csv", "--label", "y", "--proba", "p", "--by", "zip")
+    assert [group["group"] for group in got["groups"]] == ["01234", "1234"]
+
+
+def test_clipped_rows_are_counted_and_eps_is_an_option(tmp_path, capsys):
+    p = np.array([0.0, 1.0, 0.5, 1e-20, 1.0], np.float32)
+    pq.write_table(pa.table({"y": [1, 0, 1, 0, 1], "p": p}), tmp_path / "a.parquet")
+    pyarrow.csv.write_csv(pa.table({"y": [1, 0, 1, 0, 1], "p": p}), str(tmp_path / "a.csv"))
+    means = []
+    for name, eps in (
+        ("a.parquet", "auto"),
+        ("a.csv", "auto"),
+        ("a.parquet", 1e-6),
+        ("a.csv", 1e-6),
+    ):
+        more = () if eps == "auto" else ("--eps", eps)
+        command = ["score", tmp_path / name, "--label", "y", "--proba", "p", "--json", *more]
+        assert main(list(map(str, command))) == 0
+        out, err = capsys.readouterr()
+        assert json.loads(out)["clipped"] == 2
+        assert err.startswith("fastxent: warning: p: 2 rows give their label a probability below")
+        means.append(json.loads(out)["mean"])
+    assert means[1] > 1.5 * means[0]
+    assert means[2] == pytest.approx(means[3], rel=1e-6)
+
+
+def test_rows_that_do_not_sum_to_1_are_a_warning(folder, capsys):
+    command = ["score", str(folder / "a.parquet"), "--label", "y", "--proba", "p,q"]
+    assert main(command) == 0
+    err = capsys.readouterr().err
+    wrong = np.abs(P + Q - 1) > 5e-3
+    assert err.startswith(
+        f"fastxent: warning: {wrong.sum():,} rows of probabilities do not sum to 1"
+    )
+    assert f"row {np.argmax(wrong) + 1:,}: p,q sum to" in err
+    assert err.endswith("if these are two models, use --proba p --compare q\n")
+    assert err.count("\n") == 1
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(["--version"])
+    assert exit_.value.code == 0 and capsys.readouterr().out.startswith("fastxent")
+
+
+NAMED = {
+    "bool": (pa.array(Y == 1), None),
+    "text": (pa.array(np.where(Y, "1", "0")), None),
+    "True": (pa.array(np.where(Y, "True", "False")), None),
+    "yes": (pa.array(np.where(Y, "yes", "no")), "yes"),
+    "category": (pa.array(np.where(Y, "yes", "no")).dictionary_encode(), "yes"),
+    "large": (pa.array(np.where(Y, "yes", "no"), pa.large_string()), "yes"),
+    "1 and 2": (pa.array(Y + 1), "2"),
+    "decimal": (pa.array(Y).cast(pa.decimal128(3, 0)), None),
+    "float": (pa.array(Y, pa.float32()), "1"),
+}
+
+
+@pytest.mark.parametrize("ending", ["parquet", "feather", "csv"])
+@pytest.mark.parametrize("name", NAMED)
+def test_binary_labels_that_are_names(tmp_path, capsys, name, ending):
+    labels, positive = NAMED[name]
+    path = tmp_path / f"a.{ending}"
+    WRITERS[f"a.{ending}"](pa.table({"y": labels, "p": P}), str(path))
+    more = ("--positive", positive) if positive else ()
+    got = float(score(capsys, path, "--label", "y", "--proba", "p", *more))
+    assert got == pytest.approx(BCE, rel=1e-13)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+@pytest.mark.parametrize("classes", [None, "c,d,b"])
+def test_classes_that_are_names(tmp_path, capsys, ending, classes):
+    names = classes.split(",") if classes else ["cat", "dog", "bird"]
+    columns = {name: P3[:, i] for i, name in enumerate(["cat", "dog", "bird"])}
+    table = pa.table({"animal": np.array(names)[CLASSES], **columns})
+    path = tmp_path / f"a.{ending}"
+    WRITERS[f"a.{ending}"](table, str(path))
+    more = ("--classes", classes) if classes else ()
+    got = float(score(capsys, path, "--label", "animal", "--proba", "cat,dog,bird", *more))
+    assert got == pytest.approx(fastxent.categorical_cross_entropy(CLASSES, P3), rel=1e-13)
+
+
+DIALECTS = {
+    "y;p\n1;0.5\n0;0.25\n": (),
+    "y\tp\n1\t0.5\n0\t0.25\n": (),
+    "y|p\n1|0.5\n0|0.25\n": (),
+    "y p\n1 0.5\n0 0.25\n": ("--delimiter", " "),
+    '"a,b,c";y;p\nx;1;0.5\nx;0;0.25\n': (),
+    "y;p\n1;0,5\n0;0,25\n": ("--decimal", ","),
+    "1;0,5\n0;0,25\n": ("--decimal", ",", "--no-header"),
+    "1,0.5\n0,0.25\n": ("--no-header",),
+    "\ufeffy;p\r\n1;0.5\r\n0;0.25\r\n": (),
+}
+
+
+@pytest.mark.parametrize("text", DIALECTS)
+def test_dialects_of_csv(tmp_path, capsys, text):
+    path, more = tmp_path / "a.csv", DIALECTS[text]
+    path.write_bytes(text.encode())
+    label, p = ("0", "1") if "--no-header" in more else ("y", "p")
+    got = float(score(capsys, path, "--label", label, "--proba", p, *more))
+    assert got == pytest.approx((math.log(2) - math.log(0.75)) / 2, rel=1e-14)
+
+
 def test_compare(folder, capsys):
     command = (folder / "a.parquet", "--label", "y", "--proba", "p", "--compare", "q")
     got, want = record(capsys, *command), fastxent.compare("binary_cross_entropy", Y, P, Q)

@@ -89,7 +89,8 @@ def test_a_probability_above_1_in_row_ten_million(tmp_path, capsys):
 
 def test_the_file_is_the_one_of_several(file, capsys):
     good, bad = file(pa.table(GOOD)), file(changed("p", 3, 9.0), "b.csv")
-    assert fault(capsys, good, bad, good, *COMMAND).startswith(f"{bad}, row 4, column p: 9.0")
+    last = file(pa.table(GOOD), "c.csv")
+    assert fault(capsys, good, bad, last, *COMMAND).startswith(f"{bad}, row 4, column p: 9.0")
 
 
 def test_classes(file, capsys):
@@ -104,7 +105,10 @@ def test_classes(file, capsys):
 
 
 CSV = [
-    ("1,0.5\nx,0.5\n", ", row 2, column y: CSV conversion error to double: invalid value 'x'"),
+    (
+        "1,0.5\nx,0.5\n",
+        ", row 2, column y: labels 'x' and '1': name the one that counts as 1 with --positive",
+    ),
     ("1,0.5\n1\n", ", row 2: Expected 2 columns, got 1: 1"),
     ("1,0.5\n0,0.5,1\n", ", row 2: Expected 2 columns, got 3: 0,0.5,1"),
     ("", ": no rows"),
@@ -123,7 +127,7 @@ def test_columns(file, capsys):
     text = f"{path}: no column 'names': the columns are y, p, q, name; did you mean 'name'?"
     assert fault(capsys, path, *COMMAND, "--by", "names") == text
     text = f"{path}, column name: expected numbers, found strings (string)"
-    assert fault(capsys, path, "--label", "name", "--proba", "p") == text
+    assert fault(capsys, path, "--label", "y", "--proba", "name") == text
     twice = file(pa.Table.from_arrays([pa.array([1]), pa.array([1])], ["y", "y"]))
     assert fault(capsys, twice, *COMMAND) == f"{twice}: 2 columns are called 'y'"
 
@@ -204,6 +208,7 @@ def test_a_picture_that_cannot_be_written_is_refused_first(file, capsys, tmp_pat
         ([*COMMAND, "--reduction", "none", "--json"], "--reduction none goes with neither"),
         ([*COMMAND, "--compare", "q", "--reduction", "sum"], "--compare compares means"),
         ([*COMMAND, "--compare", "q", "--plot", "a.png"], "--plot draws one model"),
+        ([*COMMAND, "--by", "name", "--plot", "a.png"], "--plot draws one result"),
     ],
 )
 def test_options(capsys, arguments, text):
@@ -211,3 +216,29 @@ def test_options(capsys, arguments, text):
         main(["score", "a.csv", *arguments])
     assert exit_.value.code == 2
     assert text in capsys.readouterr().err
+
+
+def test_labels_that_are_names(file, capsys):
+    path = file(pa.table(GOOD))
+    named = (path, "--label", "name", "--proba", "p")
+    text = f"{path}, row 1, column name: labels 'a' and 'b': name the one that counts as 1"
+    assert fault(capsys, *named).startswith(text)
+    third = file(changed("name", 41, "c"), "b.parquet")
+    text = f"{third}, row 42, column name: a third label 'c', besides 'a' and --positive 'b'"
+    assert fault(capsys, third, *named[1:], "--positive", "b").startswith(text)
+    classes = ("--label", "name", "--proba", "p,q")
+    text = f"{path}, row 1, column name: 'a' is none of the classes p, q; name them in this order"
+    assert fault(capsys, path, *classes).startswith(text)
+    text = f"{third}, row 42, column name: 'c' is none of the classes a, b"
+    assert fault(capsys, third, *classes, "--classes", "a,b") == text
+
+
+def test_rows_and_commas_of_csv_files(tmp_path, capsys):
+    path = tmp_path / "a.csv"
+    path.write_text("1,0.5\n0,1.5\n")
+    command = (path, "--label", "0", "--proba", "1", "--no-header")
+    assert fault(capsys, *command).startswith(f"{path}, row 2, column 1: 1.5 is outside")
+    path.write_text("y;p\n1;0,5\n")
+    assert fault(capsys, path, *COMMAND).endswith("a decimal comma? Then use --decimal ,")
+    path.write_text("1,0.5\n0,0.5,1\n")
+    assert fault(capsys, *command).startswith(f"{path}, row 2: Expected 2 columns, got 3")

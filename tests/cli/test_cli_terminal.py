@@ -79,13 +79,22 @@ class Terminal:
         return status
 
 
+def copies(folder, n):
+    """Hard links to a file: a path that is named twice would be read once."""
+    names = [folder / f"{i}.npz" for i in range(n)]
+    for name in names:
+        if not name.exists():
+            os.link(folder / "a.npz", name)
+    return names
+
+
 def plain(text):
     """Without what moves the cursor and colours the text."""
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r\n", "\n")
 
 
 def test_a_terminal_shows_a_bar_that_moves_and_a_table(folder):
-    terminal = Terminal(*COMMAND, *[folder / "a.npz"] * 60, "--label", "y", "--proba", "p")
+    terminal = Terminal(*COMMAND, *copies(folder, 60), "--label", "y", "--proba", "p")
     text = plain(terminal.read())
     assert terminal.close() == 0
     shares = list(map(int, re.findall(r"(\d+)%", text)))
@@ -128,7 +137,7 @@ def test_who_reads_the_pipe_may_go(folder):
 
 
 def test_ctrl_c_says_what_was_read(folder):
-    files = [folder / "a.npz"] * 4000
+    files = copies(folder, 4000)
     terminal = Terminal(*COMMAND, *files, "--label", "y", "--proba", "p")
     terminal.read(until=r" [2-9]%")
     terminal.process.send_signal(signal.SIGINT)
