@@ -100,7 +100,7 @@ class GaussianNLL(Function):  # type: ignore[misc]
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG004
         """Keep the inputs."""
         call, *tensors = inputs
-        ctx.count = call.count if call.reduction == "mean" else 1
+        ctx.count = call.count or 1  # that of "mean"
         ctx.save_for_backward(*tensors)
 
     @staticmethod

@@ -84,7 +84,7 @@ class Call:
         return grad if scale == 1.0 else grad.mul_(scale)
 
     def _operands(self, scores: Any, weights: tuple[Any, ...]) -> dict[str, Any]:
-        options = {**self.options, "nan_policy": "propagate", "workers": torch.get_num_threads()}
+        options = {"nan_policy": "propagate", **self.options, "workers": torch.get_num_threads()}
         for name, weight in zip(self.weights, weights, strict=True):
             if weight is not None:
                 wide = weight.float() if weight.dtype in HALF else weight
@@ -142,8 +142,8 @@ class Call:
 
     def _divisor(self, target: Any, weights: tuple[Any, ...]) -> float:
         """What the mean is divided by: how often a class counts, times its weight."""
-        if self.count:
-            return self.count
+        if self.axis is None or self.count:
+            return self.count or target.numel()
         kept = target != self.options["ignore_index"]
         if weights[0] is None:
             return float(kept.sum())

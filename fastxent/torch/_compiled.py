@@ -90,9 +90,12 @@ def _binary(scores: Any, target: Any, weight: Any, pos_weight: Any, reduction: s
 
 def _gradient(loss: Any, grad_output: Any, scores: Any, *rest: Any) -> Any:
     """The gradient by the scores, below autograd, where an operator's kernel runs."""
-    nothing, everything = torch._C.DispatchKeySet.from_raw_repr(0), None  # noqa: SLF001
-    del everything
-    with torch._C._ForceDispatchKeyGuard(nothing, nothing), torch.enable_grad():  # noqa: SLF001
+    keys = torch._C.DispatchKey  # noqa: SLF001
+    excluded = torch._C._dispatch_tls_local_exclude_set()  # noqa: SLF001
+    for key in (keys.AutogradFunctionality, keys.AutogradOther, keys.ADInplaceOrView):
+        excluded = excluded.remove(key)
+    included = torch._C._dispatch_tls_local_include_set()  # noqa: SLF001
+    with torch._C._ForceDispatchKeyGuard(included, excluded), torch.enable_grad():  # noqa: SLF001
         scores = scores.detach().requires_grad_()
         (grad,) = torch.autograd.grad(loss(scores, *rest), scores, grad_output.detach())
     return grad

@@ -70,8 +70,6 @@ def context_reason() -> str | None:
         isinstance(mode, DeviceContext) for mode in _get_current_function_mode_stack()
     ):
         return "a TorchFunctionMode is active"
-    if torch._C._get_tracing_state() is not None:  # noqa: SLF001
-        return "torch.jit.trace is active"
     return None
 
 
@@ -89,6 +87,8 @@ def tensor_reason(name: str, tensor: Any) -> str | None:
 def scores_reason(scores: Any) -> str | None:
     """Why fastxent cannot read the scores, or None."""
     reason = tensor_reason("input", scores) or context_reason()
+    if reason is None and not (scores.ndim and scores.numel()):
+        return "input has no dimension, or no element"
     if reason is None and scores.dtype not in _FLOATS:
         return f"input has dtype {scores.dtype}"
     if reason is None and scores.dtype is torch.bfloat16 and not _knows_bfloat16():

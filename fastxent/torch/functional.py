@@ -90,7 +90,7 @@ def cross_entropy(
     if torch.compiler.is_compiling():
         return _compiled.cross_entropy(*args)
     reason = (
-        _too_small(input, _has_many_classes(input))
+        _too_small(input)
         or _deprecated(size_average, reduce)
         or scores_reason(input)
         or constant_reason("target", target)
@@ -273,7 +273,7 @@ def binary_cross_entropy(
         OWN.binary_cross_entropy,
         reduction,
         input.dtype,
-        {},
+        {"nan_policy": "raise"},
         weights=("sample_weight",),
         count=input.numel() if weight is not None and reduction == "mean" else None,
     )
@@ -342,7 +342,7 @@ def gaussian_nll_loss(
         input.dtype,
         {},
         weights=("var",),
-        count=input.numel(),
+        count=input.numel() if reduction == "mean" else None,
     )
     return _evaluate("gaussian_nll_loss", call, (input, target, var), args, GaussianNLL)
 
@@ -555,13 +555,17 @@ def _own(name: str, reason: str, args: tuple[Any, ...]) -> Any:
     return own(*args)
 
 
-def _has_many_classes(scores: Any) -> str:
-    many = type(scores) is torch.Tensor and scores.ndim and scores.shape[scores.ndim > 1] > _FEW
-    return "many classes" if many else "few classes"
-
-
-def _too_small(scores: Any, kind: str) -> str | None:
-    if type(scores) is torch.Tensor and scores.numel() < LEAST[kind][scores.requires_grad]:
+def _too_small(scores: Any, kind: str | None = None) -> str | None:
+    """Why torch's own function is the faster one, or None; by the kind in `LEAST`."""
+    if torch._C._get_tracing_state() is not None:  # noqa: SLF001 (sizes are tensors then)
+        return "torch.jit.trace is active"
+    if type(scores) is not torch.Tensor:
+        return None
+    if kind is None:
+        shape = scores.shape
+        many = len(shape) and shape[len(shape) > 1] > _FEW
+        kind = "many classes" if many else "few classes"
+    if scores.numel() < LEAST[kind][scores.requires_grad]:
         return f"it is faster with {scores.numel()} elements"
     return None
 

@@ -15,7 +15,7 @@ import fastxent.torch as ours  # noqa: E402
 from fastxent.torch import _calls, functional  # noqa: E402
 
 F = torch.nn.functional
-LARGE = {"many classes": (0, 0), "few classes": (0, 0)}
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 
 
 def batch(n=600, classes=10, dtype=torch.float32):
@@ -37,7 +37,7 @@ def close(got, want, tolerance=1e-6):
 # ------------------------------------------------------------------------------------ arguments
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_every_combination_of_arguments(data):
     """Shapes of 0 to 5 dimensions, weights, ignored, smoothed, soft, halves: torch's results."""
@@ -185,9 +185,9 @@ def test_half_precision_by_blocks(every_size, monkeypatch):
     y[::7] = -100
     w = torch.rand(10).bfloat16()
     for f in (
-        lambda z: ours.cross_entropy(z, y, w),
+        lambda z: ours.cross_entropy(z, y, w.to(z.dtype)),
         lambda z: ours.cross_entropy(z.reshape(2, 300, 10).transpose(1, 2), y.view(2, 300)),
-        lambda z: ours.binary_cross_entropy_with_logits(z, (z > 0).to(z.dtype).detach(), w),
+        lambda z: ours.binary_cross_entropy_with_logits(z, (z > 0).to(z.dtype).detach(), w.to(z.dtype)),
         lambda z: ours.cross_entropy(z, y, reduction="none").sum(),
     ):
         want = gradient(f, z)
@@ -219,6 +219,7 @@ class Subclass(torch.Tensor):
     pass
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 def test_what_is_handed_to_torch(every_size, notes):
     """Each with a word about why, and with torch's result."""
     z, y = batch()
