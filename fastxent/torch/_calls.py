@@ -84,7 +84,7 @@ class Call:
         return grad if scale == 1.0 else grad.mul_(scale)
 
     def _operands(self, scores: Any, weights: tuple[Any, ...]) -> dict[str, Any]:
-        options = {"nan_policy": "propagate", **self.options, "workers": torch.get_num_threads()}
+        options = {**self.options, "workers": torch.get_num_threads()}
         for name, weight in zip(self.weights, weights, strict=True):
             if weight is not None:
                 wide = weight.float() if weight.dtype in HALF else weight
@@ -172,4 +172,8 @@ def _cuts(shape: tuple[int, ...], axis: int | None) -> Iterator[tuple[slice, ...
     along = sizes.index(max(sizes))
     step = max(1, BLOCK * sizes[along] // math.prod(shape))
     for start in range(0, sizes[along], step):
-        yield (*[slice(None)] * along, slice(start, start + step), *[slice(None)] * (len(shape) - along - 1))
+        yield (
+            *[slice(None)] * along,
+            slice(start, start + step),
+            *[slice(None)] * (len(shape) - along - 1),
+        )

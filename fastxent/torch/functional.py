@@ -1,8 +1,8 @@
 """The losses of ``torch.nn.functional``, and torchvision's focal loss, with torch's signatures.
 
 Each function asks in turn: is it compiled, is the input too small to gain, is there anything that
-fastxent cannot read? What fastxent then finds wrong with the values is torch's to judge as well: its
-own function raises what it raises, or gives what it gives.
+fastxent cannot read? What fastxent then finds wrong with the values, NaN among them, is torch's to
+judge as well: its own function raises what it raises, or gives what it gives.
 """
 
 from __future__ import annotations
@@ -273,7 +273,7 @@ def binary_cross_entropy(
         OWN.binary_cross_entropy,
         reduction,
         input.dtype,
-        {"nan_policy": "raise"},
+        {},
         weights=("sample_weight",),
         count=input.numel() if weight is not None and reduction == "mean" else None,
     )

@@ -87,9 +87,7 @@ class BCELoss(nn.BCELoss):  # type: ignore[misc]
 
     def forward(self, input: Any, target: Any) -> Any:  # noqa: A002
         """The loss."""
-        return functional.binary_cross_entropy(
-            input, target, self.weight, reduction=self.reduction
-        )
+        return functional.binary_cross_entropy(input, target, self.weight, reduction=self.reduction)
 
 
 class GaussianNLLLoss(nn.GaussianNLLLoss):  # type: ignore[misc]

@@ -110,7 +110,12 @@ def test_the_same_bits_with_every_number_of_threads(every_size):
     found = set()
     for threads in (1, 2, 3):
         torch.set_num_threads(threads)
-        found.add((ours.cross_entropy(z, y).item(), gradient(lambda z: ours.cross_entropy(z, y), z).numpy().tobytes()))
+        found.add(
+            (
+                ours.cross_entropy(z, y).item(),
+                gradient(lambda z: ours.cross_entropy(z, y), z).numpy().tobytes(),
+            )
+        )
     torch.set_num_threads(1)
     assert len(found) == 1
     want = fastxent.categorical_cross_entropy_with_logits(y, z)
@@ -187,7 +192,9 @@ def test_half_precision_by_blocks(every_size, monkeypatch):
     for f in (
         lambda z: ours.cross_entropy(z, y, w.to(z.dtype)),
         lambda z: ours.cross_entropy(z.reshape(2, 300, 10).transpose(1, 2), y.view(2, 300)),
-        lambda z: ours.binary_cross_entropy_with_logits(z, (z > 0).to(z.dtype).detach(), w.to(z.dtype)),
+        lambda z: ours.binary_cross_entropy_with_logits(
+            z, (z > 0).to(z.dtype).detach(), w.to(z.dtype)
+        ),
         lambda z: ours.cross_entropy(z, y, reduction="none").sum(),
     ):
         want = gradient(f, z)
