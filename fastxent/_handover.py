@@ -39,7 +39,7 @@ def _bits(value: Any) -> Any:
         return value  # where a gradient is required, NumPy's error says so
     bits = np.asarray(value.view(torch.int16))
     try:
-        import ml_dtypes
+        import ml_dtypes  # noqa: PLC0415 (nobody else needs it)
     except ImportError:
         raise TypeError("its bfloat16 needs the package ml_dtypes: install it") from None
     return bits.view(ml_dtypes.bfloat16)

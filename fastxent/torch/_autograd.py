@@ -111,7 +111,7 @@ class GaussianNLL(Function):  # type: ignore[misc]
         if ctx.count != 1:
             grad_output = grad_output / ctx.count
         scaled = (mean - target) / var
-        grad = scaled * grad_output if by_mean or by_target else None
+        grad = scaled * grad_output
         grad_var = None
         if by_var:
             each = (1 / var - scaled.square()) * (grad_output / 2)
@@ -121,7 +121,7 @@ class GaussianNLL(Function):  # type: ignore[misc]
 
 def has_saved_tensors_hooks() -> bool:
     """Whether saved tensors are packed, by activation checkpointing for example."""
-    hooks = torch._C._autograd._top_saved_tensors_default_hooks  # noqa: SLF001
+    hooks = torch._C._autograd._top_saved_tensors_default_hooks
     return hooks(True) is not None
 
 

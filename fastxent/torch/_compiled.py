@@ -90,12 +90,12 @@ def _binary(scores: Any, target: Any, weight: Any, pos_weight: Any, reduction: s
 
 def _gradient(loss: Any, grad_output: Any, scores: Any, *rest: Any) -> Any:
     """The gradient by the scores, below autograd, where an operator's kernel runs."""
-    keys = torch._C.DispatchKey  # noqa: SLF001
-    excluded = torch._C._dispatch_tls_local_exclude_set()  # noqa: SLF001
+    keys = torch._C.DispatchKey
+    excluded = torch._C._dispatch_tls_local_exclude_set()
     for key in (keys.AutogradFunctionality, keys.AutogradOther, keys.ADInplaceOrView):
         excluded = excluded.remove(key)
-    included = torch._C._dispatch_tls_local_include_set()  # noqa: SLF001
-    with torch._C._ForceDispatchKeyGuard(included, excluded), torch.enable_grad():  # noqa: SLF001
+    included = torch._C._dispatch_tls_local_include_set()
+    with torch._C._ForceDispatchKeyGuard(included, excluded), torch.enable_grad():
         scores = scores.detach().requires_grad_()
         (grad,) = torch.autograd.grad(loss(scores, *rest), scores, grad_output.detach())
     return grad
@@ -112,7 +112,7 @@ def _register(name: str, loss: Any, arguments: str, shape: Any) -> None:
         schema=f"(Tensor grad_output, Tensor input, {arguments}) -> Tensor",
     )(lambda *args: _gradient(loss, *args))
     forward.register_fake(shape)
-    backward.register_fake(lambda _, scores, *rest: torch.empty_like(scores))
+    backward.register_fake(lambda _, scores, *__: torch.empty_like(scores))
 
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG001
         tensors = [v for v in inputs if isinstance(v, torch.Tensor)]

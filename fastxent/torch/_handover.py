@@ -60,13 +60,13 @@ def note(name: str, reason: str) -> None:
 
 def context_reason() -> str | None:
     """Why nothing may bypass torch's dispatcher at the moment, or None."""
-    if torch._C._are_functorch_transforms_active():  # noqa: SLF001
+    if torch._C._are_functorch_transforms_active():
         return "a transform of torch.func is active"
-    if forward_ad._current_level >= 0:  # noqa: SLF001
+    if forward_ad._current_level >= 0:
         return "forward-mode differentiation is active"
-    if torch._C._len_torch_dispatch_stack():  # noqa: SLF001
+    if torch._C._len_torch_dispatch_stack():
         return "a TorchDispatchMode is active"
-    if torch._C._len_torch_function_stack() and not all(  # noqa: SLF001
+    if torch._C._len_torch_function_stack() and not all(
         isinstance(mode, DeviceContext) for mode in _get_current_function_mode_stack()
     ):
         return "a TorchFunctionMode is active"

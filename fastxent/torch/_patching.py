@@ -81,8 +81,8 @@ def patched() -> Iterator[None]:
     >>> import fastxent.torch
     >>> with fastxent.torch.patched():
     ...     loss = torch.nn.CrossEntropyLoss()(torch.zeros(1000, 4), torch.arange(1000) % 4)
-    >>> round(loss.item(), 6)
-    1.386294
+    >>> round(loss.item(), 5)
+    1.38629
     """
     patch()
     try:

@@ -24,8 +24,8 @@ class CrossEntropyLoss(nn.CrossEntropyLoss):  # type: ignore[misc]
     >>> import torch
     >>> from fastxent.torch import CrossEntropyLoss
     >>> criterion = CrossEntropyLoss(label_smoothing=0.1)
-    >>> round(criterion(torch.zeros(1000, 4), torch.arange(1000) % 4).item(), 6)
-    1.386294
+    >>> round(criterion(torch.zeros(1000, 4), torch.arange(1000) % 4).item(), 5)
+    1.38629
     """
 
     inplace_backward = False  # where a pickle of torch's class has none

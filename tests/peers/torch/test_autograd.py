@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="torch is absent: fastxent.torch is not tested")
-import fastxent  # noqa: E402
-import fastxent.torch as ours  # noqa: E402
-from fastxent.torch import _calls, functional  # noqa: E402
+import fastxent
+import fastxent.torch as ours
+from fastxent.torch import _calls, functional
 
 F = torch.nn.functional
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")

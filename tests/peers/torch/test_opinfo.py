@@ -1,11 +1,9 @@
 """torch's own test inputs: its samples, its gradients, its errors, its checks of derivatives."""
 
-import warnings
-
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is absent: fastxent.torch is not tested")
-import fastxent.torch as ours  # noqa: E402
+import fastxent.torch as ours
 
 F = torch.nn.functional
 SAMPLES = {  # how many torch 2.13 has for each dtype
