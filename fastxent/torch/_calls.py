@@ -12,8 +12,8 @@ import torch
 
 from fastxent.torch._handover import HALF
 
-#: Elements of half precision whose float32 gradient is made at a time: it stays in the L2 cache.
-BLOCK = 1 << 18
+#: Elements of half precision whose float32 gradient is made at a time: it stays in the cache.
+BLOCK = 1 << 20
 
 
 @dataclass(slots=True)
@@ -144,7 +144,8 @@ class Call:
         """What the mean is divided by: how often a class counts, times its weight."""
         if self.axis is None or self.count:
             return self.count or target.numel()
-        kept = target != self.options["ignore_index"]
+        ignored = self.options["ignore_index"]
+        kept = target >= 0 if ignored is None else target != ignored
         if weights[0] is None:
             return float(kept.sum())
         return float(weights[0].double()[target[kept].long()].sum())

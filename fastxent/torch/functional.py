@@ -124,7 +124,7 @@ def cross_entropy(
         dtype,
         {
             "axis": 1,
-            "ignore_index": None if soft else int(ignore_index),
+            "ignore_index": None if soft else _ignored(labels, ignore_index),
             "label_smoothing": float(label_smoothing),
         },
         axis=1,
@@ -574,6 +574,11 @@ def _too_small(scores: Any, kind: str | None = None) -> str | None:
     if scores.numel() < LEAST[kind][scores.requires_grad]:
         return f"it is faster with {scores.numel()} elements"
     return None
+
+
+def _ignored(target: Any, ignore_index: int) -> int | None:
+    """The index to ignore, or None where it is in no target: one pass less over the weights."""
+    return None if ignore_index < 0 <= int(target.numpy().min()) else ignore_index
 
 
 def _deprecated(*given: Any) -> str | None:
