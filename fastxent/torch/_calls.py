@@ -13,7 +13,7 @@ import torch
 from fastxent.torch._handover import HALF
 
 #: Elements of half precision whose float32 gradient is made at a time: it stays in the cache.
-BLOCK = 1 << 20
+BLOCK = 1 << 19
 
 
 @dataclass(slots=True)

@@ -26,18 +26,16 @@ from fastxent.torch._handover import (
     scores_reason,
     tensor_reason,
 )
-
-#: Elements below which torch's own functions take fewer microseconds: without and with a gradient.
-LEAST = {
-    "few classes": (1 << 11, 1 << 13),
-    "many classes": (1 << 15, 1 << 16),
-    "logits": (1 << 13, 1 << 16),
-    "probabilities": (1 << 10, 1 << 12),
-    "gaussian": (1 << 9, 1 << 9),
-}
-_FEW = 32  # classes
-
-_REDUCTIONS = ("mean", "sum", "none")
+from fastxent.torch._rules import (
+    REDUCTIONS,
+    broadcast_reason,
+    deprecated,
+    gaussian_reason,
+    ignored,
+    option_reason,
+    shape_reason,
+    too_small,
+)
 
 
 def cross_entropy(
@@ -96,12 +94,12 @@ def cross_entropy(
     if torch.compiler.is_compiling():
         return _compiled.cross_entropy(*args)
     reason = (
-        _too_small(input)
-        or _deprecated(size_average, reduce)
+        too_small(input)
+        or deprecated(size_average, reduce)
         or scores_reason(input)
         or constant_reason("target", target)
         or (weight is not None and constant_reason("weight", weight))
-        or _option_reason(reduction, ignore_index, label_smoothing)
+        or option_reason(reduction, ignore_index, label_smoothing)
     )
     if reason:
         return _own("cross_entropy", reason, args)
@@ -109,7 +107,7 @@ def cross_entropy(
     soft = labels.shape == scores.shape
     floats = tuple(t for t in (labels if soft else None, weight) if t is not None)
     dtype = result_dtype(input, floats)
-    reason = _shape_reason(scores, labels, weight, soft, ignore_index)
+    reason = shape_reason(scores, labels, weight, soft, ignore_index)
     if dtype is None or reason:
         return _own("cross_entropy", reason or "the dtypes differ", args)
     own = partial(
@@ -124,7 +122,7 @@ def cross_entropy(
         dtype,
         {
             "axis": 1,
-            "ignore_index": None if soft else _ignored(labels, ignore_index),
+            "ignore_index": None if soft else ignored(labels, ignore_index),
             "label_smoothing": float(label_smoothing),
         },
         axis=1,
@@ -185,13 +183,13 @@ def binary_cross_entropy_with_logits(
         return _compiled.binary_cross_entropy_with_logits(*args)
     weights = [(n, t) for n, t in (("weight", weight), ("pos_weight", pos_weight)) if t is not None]
     reason = (
-        _too_small(input, "logits")
-        or _deprecated(size_average, reduce)
+        too_small(input, "logits")
+        or deprecated(size_average, reduce)
         or scores_reason(input)
         or constant_reason("target", target)
         or next(filter(None, (constant_reason(*pair) for pair in weights)), None)
-        or _option_reason(reduction)
-        or _broadcast_reason(input, target, weights)
+        or option_reason(reduction)
+        or broadcast_reason(input, target, weights)
     )
     dtype = None if reason else result_dtype(input, (target, *(t for _, t in weights)))
     if reason or dtype is None:
@@ -259,13 +257,13 @@ def binary_cross_entropy(
         return OWN.binary_cross_entropy(*args)
     weights = [] if weight is None else [("weight", weight)]
     reason = (
-        _too_small(input, "probabilities")
-        or _deprecated(size_average, reduce)
+        too_small(input, "probabilities")
+        or deprecated(size_average, reduce)
         or scores_reason(input)
         or constant_reason("target", target)
         or (weight is not None and constant_reason("weight", weight))
-        or _option_reason(reduction)
-        or _broadcast_reason(input, target, weights)
+        or option_reason(reduction)
+        or broadcast_reason(input, target, weights)
     )
     if not reason and any(t.dtype is not input.dtype for t in (target, *(t for _, t in weights))):
         reason = "the dtypes differ"
@@ -329,12 +327,12 @@ def gaussian_nll_loss(
     if torch.compiler.is_compiling():
         return OWN.gaussian_nll_loss(*args)
     reason = (
-        _too_small(input, "gaussian")
+        too_small(input, "gaussian")
         or scores_reason(input)
         or tensor_reason("target", target)
         or tensor_reason("var", var)
-        or _option_reason(reduction)
-        or _gaussian_reason(input, target, var, full, eps)
+        or option_reason(reduction)
+        or gaussian_reason(input, target, var, full, eps)
     )
     if reason:
         return _own("gaussian_nll_loss", reason, args)
@@ -512,16 +510,16 @@ def sigmoid_focal_loss(
     """
     if not 0 <= alpha <= 1 and alpha != -1:
         raise ValueError(f"alpha={alpha} is not in [0, 1]: pass -1 for no weights")
-    if reduction not in _REDUCTIONS:
-        raise ValueError(f"reduction={reduction!r} is unknown: use one of {', '.join(_REDUCTIONS)}")
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"reduction={reduction!r} is unknown: use one of {', '.join(REDUCTIONS)}")
     own = partial(_focal, alpha=alpha, gamma=gamma, reduction=reduction)
     if torch.compiler.is_compiling():
         return own(inputs, targets)
     reason = (
-        _too_small(inputs, "logits")
+        too_small(inputs, "logits")
         or scores_reason(inputs)
         or constant_reason("targets", targets)
-        or _broadcast_reason(inputs, targets, [])
+        or broadcast_reason(inputs, targets, [])
     )
     dtype = None if reason else result_dtype(inputs, (targets,))
     if reason or dtype is None:
@@ -559,80 +557,6 @@ def _own(name: str, reason: str, args: tuple[Any, ...]) -> Any:
     note(name, reason)
     own: Callable[..., Any] = getattr(OWN, name)
     return own(*args)
-
-
-def _too_small(scores: Any, kind: str | None = None) -> str | None:
-    """Why torch's own function is the faster one, or None; by the kind in `LEAST`."""
-    if torch._C._get_tracing_state() is not None:  # sizes are tensors then
-        return "torch.jit.trace is active"
-    if type(scores) is not torch.Tensor:
-        return None
-    if kind is None:
-        shape = scores.shape
-        many = len(shape) and shape[len(shape) > 1] > _FEW
-        kind = "many classes" if many else "few classes"
-    if scores.numel() < LEAST[kind][scores.requires_grad]:
-        return f"it is faster with {scores.numel()} elements"
-    return None
-
-
-def _ignored(target: Any, ignore_index: int) -> int | None:
-    """The index to ignore, or None where it is in no target: one pass less over the weights."""
-    return None if ignore_index < 0 <= int(target.numpy().min()) else ignore_index
-
-
-def _deprecated(*given: Any) -> str | None:
-    return None if given == (None, None) else "size_average and reduce are deprecated"
-
-
-def _option_reason(
-    reduction: Any, ignore_index: Any = -100, label_smoothing: Any = 0.0
-) -> str | None:
-    """Why an option is torch's to judge, or None."""
-    if reduction not in _REDUCTIONS:
-        return f"reduction={reduction!r}"
-    if type(ignore_index) is not int or type(label_smoothing) not in (float, int):
-        return "an option is not a plain number"
-    return None
-
-
-def _shape_reason(
-    scores: Any, target: Any, weight: Any, soft: bool, ignore_index: int
-) -> str | None:
-    """Why shapes and integers are torch's to judge, or None."""
-    if weight is not None and weight.shape != scores.shape[1:2]:
-        return f"weight has shape {tuple(weight.shape)}"
-    if soft:
-        return "ignore_index is for class indices" if ignore_index >= 0 else None
-    if target.shape != scores.shape[:1] + scores.shape[2:]:
-        return f"target has shape {tuple(target.shape)}"
-    if target.dtype is torch.int64 or (target.dtype is torch.uint8 and scores.ndim == 2):
-        return None
-    return f"target has dtype {target.dtype}"
-
-
-def _broadcast_reason(scores: Any, target: Any, weights: list[tuple[str, Any]]) -> str | None:
-    """Why shapes are torch's to judge, or None."""
-    if target.shape != scores.shape:
-        return f"target has shape {tuple(target.shape)}"
-    for name, weight in weights:
-        fits = zip(reversed(weight.shape), reversed(scores.shape), strict=False)
-        if weight.ndim > scores.ndim or any(n not in (1, m) for n, m in fits):
-            return f"{name} has shape {tuple(weight.shape)}"
-    return None
-
-
-def _gaussian_reason(mean: Any, target: Any, var: Any, full: Any, eps: Any) -> str | None:
-    """Why a Gaussian is torch's own, or None."""
-    if mean.dtype in HALF or not mean.dtype is target.dtype is var.dtype:
-        return "the dtypes are half precision, or differ"
-    if target.shape != mean.shape:
-        return f"target has shape {tuple(target.shape)}"
-    if var.shape not in (mean.shape, mean.shape[:-1], (*mean.shape[:-1], 1)):
-        return f"var has shape {tuple(var.shape)}"
-    if type(full) is not bool or type(eps) is not float:
-        return "an option is not a plain number"
-    return None if var.min().item() >= max(eps, 0.0) > 0 else "a variance is below eps"
 
 
 def _gaussian(target: Any, mean: Any, *, var: Any, **options: Any) -> Any:

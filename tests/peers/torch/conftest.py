@@ -11,9 +11,9 @@ torch.set_num_threads(1)
 @pytest.fixture
 def every_size(monkeypatch):
     """However small the input, fastxent computes."""
-    from fastxent.torch import functional
+    from fastxent.torch import _rules
 
-    monkeypatch.setattr(functional, "LEAST", dict.fromkeys(functional.LEAST, (0, 0)))
+    monkeypatch.setattr(_rules, "LEAST", dict.fromkeys(_rules.LEAST, (0, 0)))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch", reason="torch is absent: fastxent.torch is not tested")
 import fastxent
 import fastxent.torch as ours
-from fastxent.torch import _calls, functional
+from fastxent.torch import _calls, _rules
 
 F = torch.nn.functional
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
@@ -63,11 +63,11 @@ def test_every_combination_of_arguments(data):
             return type(error), str(error)
         return result, z.grad
 
-    old, functional.LEAST = functional.LEAST, dict.fromkeys(functional.LEAST, (0, 0))
+    old, _rules.LEAST = _rules.LEAST, dict.fromkeys(_rules.LEAST, (0, 0))
     try:
         want, got = outcome(F), outcome(ours)
     finally:
-        functional.LEAST = old
+        _rules.LEAST = old
     if isinstance(want[0], type):
         assert got == want
         return
