@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ def as_array(value: Any, name: str, *, scalars: bool = False) -> np.ndarray:
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array: pass {name}.data, and where=~{name}.mask")
     try:
-        array = np.from_dlpack(value) if _has_dlpack_alone(value) else np.asarray(value)
+        array = np.from_dlpack(value) if _has_dlpack_alone(value) else np.asarray(_bits(value))
     except MemoryError:
         raise
     except Exception as error:  # another library may raise anything
@@ -28,6 +29,20 @@ def as_array(value: Any, name: str, *, scalars: bool = False) -> np.ndarray:
             f"so pass [{name}]"
         )
     return array
+
+
+def _bits(value: Any) -> Any:
+    """A bfloat16 tensor of torch, which NumPy refuses, as ml_dtypes' bfloat16 over the same memory."""
+    torch: Any = sys.modules.get("torch")
+    dtype = getattr(torch, "bfloat16", None)
+    if dtype is None or getattr(value, "dtype", None) is not dtype or value.requires_grad:
+        return value  # where a gradient is required, NumPy's error says so
+    bits = np.asarray(value.view(torch.int16))
+    try:
+        import ml_dtypes  # noqa: PLC0415 (nobody else needs it)
+    except ImportError:
+        raise TypeError("its bfloat16 needs the package ml_dtypes: install it") from None
+    return bits.view(ml_dtypes.bfloat16)
 
 
 def _has_dlpack_alone(value: Any) -> bool:
@@ -58,9 +73,7 @@ def _hint(value: Any) -> str:
         dtype = str(getattr(value, "dtype", ""))
     except Exception:  # the value may be broken altogether: the first error is reported
         return ""
-    if dtype == "torch.bfloat16":
-        steps += ".view(torch.uint16).numpy().view(ml_dtypes.bfloat16), which copies nothing, or .float()"
-    elif dtype.startswith("torch.float8"):
+    if dtype.startswith("torch.float8"):
         steps += ".float()"
     return steps and f"; pass {steps}"
 

@@ -169,13 +169,26 @@ def test_torch_tensors_that_require_a_gradient_elsewhere(torch):
 
 
 def test_torch_bfloat16(torch):
-    ml_dtypes = pytest.importorskip("ml_dtypes")
-    p = torch.full((5,), 0.5, dtype=torch.bfloat16)
+    """By its bits: labels and scores, strided ones too."""
+    pytest.importorskip("ml_dtypes", reason="ml_dtypes is absent: NumPy has no bfloat16")
     f = loss("binary_cross_entropy")
-    with pytest.raises(TypeError, match=r"y_proba.*view\(torch\.uint16\).*ml_dtypes"):
-        f(np.zeros(5), p)
-    seen = p.view(torch.uint16).numpy().view(ml_dtypes.bfloat16)
-    assert f(np.zeros(5), seen) == pytest.approx(0.6931471805599453)
+    y = np.zeros(N, np.int8)
+    p = torch.full((N,), 0.25, dtype=torch.bfloat16)
+    want = f(y, np.full(N, 0.25, np.float32), eps=0)
+    assert_free(lambda y, p: f(y, p, eps=0), y, p, want)
+    assert f(torch.zeros_like(p), torch.stack([p, p], 1)[:, 1], eps=0) == want
+    with pytest.raises(TypeError, match=r"^y_proba cannot be read.*; pass \.detach\(\)$"):
+        f(y, p.requires_grad_())
+    with pytest.raises(TypeError, match=r"^y_proba cannot be read.*; pass \.cpu\(\)$"):
+        f(y, p.detach().to("meta"))
+    f(y, p.detach(), eps=0)
+
+
+def test_torch_bfloat16_without_ml_dtypes(torch, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    p = torch.full((5,), 0.5, dtype=torch.bfloat16)
+    with pytest.raises(TypeError, match=r"^y_proba cannot be read.*bfloat16.*ml_dtypes: install"):
+        loss("binary_cross_entropy")(np.zeros(5), p)
 
 
 def test_torch_float8(torch):

@@ -35,3 +35,10 @@ def test_focal_loss_in_xgboost():
     found = re.search(r"precision: (\S+) with .* (\S+) with the focal", run("focal_boosting.py"))
     plain, focal = map(float, found.groups())
     assert focal > 0.9 * plain > 0.3
+
+
+def test_training_with_torch():
+    pytest.importorskip("sklearn")
+    pytest.importorskip("torch", reason="torch is absent: nothing is trained with it")
+    found = re.findall(r"largest difference (\S+)", run("train_with_torch.py"))
+    assert len(found) == 2 and all(float(apart) < 1e-5 for apart in found)

@@ -1,0 +1,132 @@
+"""fastxent.torch against torch, forward and backward: time by turns, and the memory of each.
+
+    python benchmarks/bench_torch.py [--threads N] [--budget SECONDS] [--memory]
+
+Ratios are medians of pairs: torch's time over fastxent's. ``THP_MEM_ALLOC_ENABLE=1`` in the
+environment gives torch huge pages, as NumPy has them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from timing import by_turns
+
+import fastxent.torch as ours
+
+F = torch.nn.functional
+#: Name, function, shape, dtype, and the ratio that forward and backward are to have.
+CASES = [
+    ("CE 262,144 x 10", "cross_entropy", (262_144, 10), torch.float32, 12),
+    ("CE 16,384 x 1,000", "cross_entropy", (16_384, 1_000), torch.float32, 7),
+    ("CE 128 x 128,256", "cross_entropy", (128, 128_256), torch.float32, 6),
+    ("CE 64 x 10", "cross_entropy", (64, 10), torch.float32, 1 / 1.3),
+    ("BCE of logits 16.8M", "binary_cross_entropy_with_logits", (4096, 4096), torch.float32, 8),
+    ("CE 262,144 x 10 bfloat16", "cross_entropy", (262_144, 10), torch.bfloat16, 12),
+    ("CE 16,384 x 1,000 bfloat16", "cross_entropy", (16_384, 1_000), torch.bfloat16, 7),
+    ("CE 128 x 128,256 bfloat16", "cross_entropy", (128, 128_256), torch.bfloat16, 6),
+    ("BCE 16.8M", "binary_cross_entropy", (4096, 4096), torch.float32, None),
+    ("Gaussian 16.8M", "gaussian_nll_loss", (4096, 4096), torch.float32, None),
+]  # fmt: skip
+MIB = 2**20
+
+
+def inputs(name: str, shape: tuple[int, ...], dtype: Any) -> tuple[Any, tuple[Any, ...]]:
+    """Scores, and what comes after them."""
+    torch.manual_seed(0)
+    scores = torch.randn(shape).to(dtype)
+    if name == "cross_entropy":
+        return scores, (torch.randint(0, shape[1], shape[:1]),)
+    labels = (torch.rand(shape) < 0.5).to(dtype)
+    if name == "gaussian_nll_loss":
+        return scores, (labels, torch.rand(shape).add_(0.5).to(dtype))
+    return (scores if "logits" in name else torch.sigmoid(scores)), (labels,)
+
+
+def step(function: Any, scores: Any, rest: tuple[Any, ...], **options: Any) -> Callable[[], None]:
+    """Forward and backward."""
+    leaf = scores.detach().requires_grad_()
+
+    def run() -> None:
+        leaf.grad = None
+        function(leaf, *rest, **options).backward()
+
+    return run
+
+
+def times(budget: float) -> None:
+    print(f"{'torch / fastxent':28}{'eval':>8}{'f + b':>8}{'bar':>6}{'ms torch':>10}{'ms':>8}")
+    for title, name, shape, dtype, bar in CASES:
+        scores, rest = inputs(name, shape, dtype)
+        mine, theirs = getattr(ours, name), getattr(F, name)
+        forward = by_turns(lambda: mine(scores, *rest), lambda: theirs(scores, *rest), budget)  # noqa: B023
+        both = by_turns(step(mine, scores, rest), step(theirs, scores, rest), budget)
+        shown = "" if bar is None else f"{bar:.3g}"
+        print(
+            f"{title:28}{1 / forward.ratio:8.2f}{1 / both.ratio:8.2f}{shown:>6}"
+            f"{1e3 * both.other:10.3f}{1e3 * both.seconds:8.3f}",
+            flush=True,
+        )
+
+
+def peak(which: str, case: int) -> float:
+    """The resident memory that one forward and backward adds, in MiB."""
+    _, name, shape, dtype, _ = CASES[case]
+    scores, rest = inputs(name, shape, dtype)
+    function = getattr(F if which == "torch" else ours, name)
+    small = scores[:2].detach().requires_grad_()
+    function(small, *(r[:2] for r in rest)).backward()
+    options = {"inplace_backward": True} if which == "in place" else {}
+    before = status("VmRSS")
+    with open("/proc/self/clear_refs", "w") as file:  # noqa: PTH123
+        file.write("5")  # the highest water mark anew
+    step(function, scores, rest, **options)()
+    return (status("VmHWM") - before) / 1024
+
+
+def status(key: str) -> int:
+    with open("/proc/self/status") as file:  # noqa: PTH123
+        return next(int(line.split()[1]) for line in file if line.startswith(key))
+
+
+def memory() -> None:
+    print(f"{'MiB beyond the inputs':28}{'torch':>9}{'fastxent':>10}{'in place':>10}{'logits':>9}")
+    for case, (title, name, shape, dtype, _) in enumerate(CASES):
+        found = []
+        for which in ("torch", "fastxent", "in place"):
+            if which == "in place" and name not in (CASES[0][1], CASES[4][1]):
+                continue
+            command = [sys.executable, __file__, "--peak", which, str(case)]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            found.append(float(done.stdout))
+        shown = "".join(f"{n:{w}.1f}" for n, w in zip(found, (9, 10, 10), strict=False))
+        size = torch.Size(shape).numel() * dtype.itemsize / MIB
+        print(f"{title:28}{shown:29}{size:9.1f}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--budget", type=float, default=3.0)
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.peak:
+        print(peak(options.peak[0], int(options.peak[1])))
+    elif options.memory:
+        memory()
+    else:
+        huge = os.environ.get("THP_MEM_ALLOC_ENABLE", "0")
+        print(f"torch {torch.__version__}, {options.threads} threads, THP_MEM_ALLOC_ENABLE={huge}")
+        times(options.budget)
+
+
+if __name__ == "__main__":
+    main()
