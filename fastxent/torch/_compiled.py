@@ -6,6 +6,7 @@ result it would be wrong where the backward is differentiated, without a word.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -67,23 +68,21 @@ def _fits(scores: Any, others: tuple[Any, ...], *deprecated: Any) -> bool:
 # ---- the operators ---------------------------------------------------------------------------
 
 
-def _functional() -> Any:
-    from fastxent.torch import functional  # noqa: PLC0415 (it imports this module)
-
-    return functional
+#: The functions of `functional`, which imports this module and puts them here.
+EAGER: dict[str, Callable[..., Any]] = {}
 
 
 def _cross_entropy(
     scores: Any, target: Any, weight: Any, ignore_index: int, reduction: str, label_smoothing: float
 ) -> Any:
-    return _functional().cross_entropy(
+    return EAGER["cross_entropy"](
         scores, target, weight, ignore_index=ignore_index, reduction=reduction,
         label_smoothing=label_smoothing,
     )  # fmt: skip
 
 
 def _binary(scores: Any, target: Any, weight: Any, pos_weight: Any, reduction: str) -> Any:
-    return _functional().binary_cross_entropy_with_logits(
+    return EAGER["binary_cross_entropy_with_logits"](
         scores, target, weight, reduction=reduction, pos_weight=pos_weight
     )
 

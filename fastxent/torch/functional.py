@@ -576,3 +576,9 @@ def _focal(inputs: Any, targets: Any, *, alpha: float, gamma: float, reduction: 
     if alpha >= 0:
         losses = losses * (alpha * targets + (1 - alpha) * (1 - targets))
     return losses if reduction == "none" else getattr(losses, reduction)()
+
+
+_compiled.EAGER.update(
+    cross_entropy=cross_entropy,
+    binary_cross_entropy_with_logits=binary_cross_entropy_with_logits,
+)
