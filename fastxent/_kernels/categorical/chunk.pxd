@@ -16,7 +16,7 @@ from fastxent._kernels.categorical.soft_labels cimport (
     distribution_error, distribution_from_logits, distribution_from_probabilities,
     focal_from_logits, soft_row, SoftRow,
 )
-from fastxent._kernels.categorical.softmax cimport sum_exp_row, target_scores, sum_exp_tile
+from fastxent._kernels.categorical.softmax cimport is_tiled, sum_exp_row, sum_exp_tiles, target_scores
 from fastxent._kernels.categorical.tile cimport soft_tile_losses
 from fastxent._kernels.focal cimport focal_of_sum_exp
 from fastxent._kernels.job cimport (
@@ -60,12 +60,12 @@ cdef inline void sum_exp_rows(
     const Job* job, Py_ssize_t start, Rows* rows, double* sum_exp, real* tag
 ) noexcept nogil:
     """sum of e^(x_j - x_target) over j != target of each row."""
-    cdef real tile[TILE_CLASSES * ROWS]
+    cdef real tile[(TILE_CLASSES + 1) * ROWS]
     cdef real target[ROWS]
     cdef Py_ssize_t i
-    if job.classes <= TILE_CLASSES:
+    if is_tiled(job, tag):
         prefetch_lanes(prefetch_address(&job.labels, start), 2 * job.labels.itemsize)
-        sum_exp_tile(job, start, rows.n, rows.target, tile, sum_exp)
+        sum_exp_tiles(job, start, rows.n, rows.target, False, tile, sum_exp)
         return
     target_scores(job, start, rows.n, rows.target, target)
     for i in range(rows.n):

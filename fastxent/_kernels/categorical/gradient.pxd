@@ -15,7 +15,7 @@ from fastxent._kernels.categorical.rows cimport Rows, load_rows
 from fastxent._kernels.categorical.soft_labels cimport (
     load_classes, soft_row, SoftRow, sum_exp_below_maximum, weigh_classes,
 )
-from fastxent._kernels.categorical.softmax cimport sum_exp_block, exp_shifted, target_scores
+from fastxent._kernels.categorical.softmax cimport exp_shifted, is_tiled, sum_exp_block, target_scores
 from fastxent._kernels.focal cimport softmax_of_classes, class_grad_weights
 from fastxent._kernels.job cimport (
     ABSENT, BLOCK, CATEGORICAL_FOCAL, is_index, Job, NAN_OMIT, NAN_RAISE, NO_ERROR, Partial, ROWS,
@@ -283,7 +283,7 @@ cdef inline bint run_row_block(
             general_tile_gradients(job, start, &rows, done)
         write_rows(job, start, &rows, done)
         return True
-    if job.classes <= TILE_CLASSES:
+    if is_tiled(job, tag):
         tile_gradients(job, start, &rows, done, tag)
     else:
         target_scores(job, start, n, rows.target, target)

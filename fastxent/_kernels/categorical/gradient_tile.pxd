@@ -10,7 +10,7 @@ from fastxent._kernels.arrays.load cimport element_ptr, copy_elements
 from fastxent._kernels.arrays.store cimport write
 from fastxent._kernels.arrays.transpose cimport rows_of_tile
 from fastxent._kernels.categorical.rows cimport Rows
-from fastxent._kernels.categorical.softmax cimport load_tile, sum_tile, sum_exp_tile
+from fastxent._kernels.categorical.softmax cimport load_tile, sum_exp_tiles, sum_tile, TILED_CLASSES
 from fastxent._kernels.categorical.tile cimport softmax_of_tile, exp_of_tile, weigh_tile
 from fastxent._kernels.focal cimport class_grad_weights, grad_weights_of_sum_exp
 from fastxent._kernels.job cimport (
@@ -45,7 +45,7 @@ cdef inline void store_grad_tile(
     const real* tile
 ) noexcept nogil:
     """Write the rows of tile[k * ROWS + i] that are done to an output of its type."""
-    cdef real flat[TILE_CLASSES * ROWS]
+    cdef real flat[TILED_CLASSES * ROWS]
     cdef Py_ssize_t i, k
     cdef int classes = <int>job.classes
     if all_done and op.class_stride != <Py_ssize_t>sizeof(real):
@@ -80,7 +80,7 @@ cdef inline void tile_gradients(
     const Job* job, Py_ssize_t start, Rows* rows, uint8_t* done, real* tag
 ) noexcept nogil:
     """Gradients of rows of few classes; their sums of exponentials go to `loss`. Sets done."""
-    cdef real exps[TILE_CLASSES * ROWS]
+    cdef real exps[(TILED_CLASSES + 1) * ROWS]
     cdef real label[ROWS]
     cdef real target_grad[ROWS]
     cdef real factor[ROWS]
@@ -90,7 +90,7 @@ cdef inline void tile_gradients(
     cdef real k_real, share
     cdef Py_ssize_t i, k
     cdef int n = rows.n, classes = <int>job.classes, all_done = 1
-    sum_exp_tile(job, start, n, rows.target, exps, sum_exp)
+    sum_exp_tiles(job, start, n, rows.target, True, exps, sum_exp)
     memcpy(rows.loss, sum_exp, n * sizeof(double))
     grad_weights(job, sum_exp, n, grad_weight)
     for i in range(ROWS):
@@ -135,7 +135,7 @@ cdef inline void load_grad_tile(
     cdef Py_ssize_t i, j, k
     tile.scratch[0] = 0.0   # gcc cannot know that there is at least one class
     tile.grad_weight_deriv[0] = 0.0
-    load_tile(job, &job.scores, start, rows.n, tile.x)
+    load_tile(job, &job.scores, start, rows.n, 0, job.classes, tile.x)
     weigh_tile(
         job, start, rows.n, rows.target, tile.grad_weight, label_weight, tile.nonfinite
     )

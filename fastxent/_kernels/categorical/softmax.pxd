@@ -22,6 +22,11 @@ from fastxent._kernels.numeric.generic cimport difference, exp_scaled, exp_scale
 from fastxent._kernels.numeric.sums cimport add, sum_lanes
 from fastxent._kernels.types cimport real
 
+cdef enum:
+    # Up to so many classes, SIMD goes over the rows, tile by tile. Measured: beyond, or with float64
+    # beyond half as many, SIMD over the classes is faster.
+    TILED_CLASSES = 192
+
 # ---- one exponential -------------------------------------------------------------------------
 
 
@@ -116,26 +121,29 @@ cdef inline void target_scores(
 
 
 cdef inline void load_tile(
-    const Job* job, const Operand* op, Py_ssize_t start, int n, real* tile
+    const Job* job, const Operand* op, Py_ssize_t start, int n, Py_ssize_t first, Py_ssize_t m,
+    real* tile
 ) noexcept nogil:
-    """Load n rows of up to TILE_CLASSES classes to tile[k * ROWS + i]; 0 where there is no row."""
+    """Load m <= TILE_CLASSES classes of n rows to tile[k * ROWS + i]; 0 where there is no row."""
     cdef real flat[ROWS * TILE_CLASSES]
     cdef Py_ssize_t i, k, size = sizeof(real)
-    cdef Py_ssize_t classes = job.classes
+    cdef const char* place = op.data + start * op.stride[0] + first * op.class_stride
     if n == ROWS and op.class_stride == op.itemsize:
         if is_evenly_spaced(job, op, tile):
-            tile_of_rows(
-                <const real*>(op.data + start * op.stride[0]), op.stride[0] // size, classes, tile
-            )
+            tile_of_rows(<const real*>place, op.stride[0] // size, m, tile)
             return
-        if job.ndim == 1 and op.stride[0] == classes * op.itemsize and not op.byteswapped and (
-            <size_t>op.data % <size_t>op.itemsize == 0
+        if job.ndim == 1 and not op.byteswapped and (
+            (<size_t>place | <size_t>op.stride[0]) % <size_t>op.itemsize == 0
         ):
-            convert_dtype(op.dtype, op.data + start * op.stride[0], <int>(ROWS * classes), flat)
-            tile_of_rows(flat, classes, classes, tile)
+            if op.stride[0] == m * op.itemsize:
+                convert_dtype(op.dtype, place, <int>(ROWS * m), flat)
+            else:
+                for i in range(ROWS):
+                    convert_dtype(op.dtype, place + i * op.stride[0], <int>m, flat + i * m)
+            tile_of_rows(flat, m, m, tile)
             return
-    for k in range(classes):
-        copy_elements(job, op, start, k * op.class_stride, n, <char*>flat, False)
+    for k in range(m):
+        copy_elements(job, op, start, (first + k) * op.class_stride, n, <char*>flat, False)
         convert_dtype(op.dtype, flat, n, tile + k * ROWS)
         for i in range(n, ROWS):
             tile[k * ROWS + i] = 0
@@ -195,34 +203,89 @@ cdef inline void exp_half_tile(
             )
 
 
+cdef inline bint is_tiled(const Job* job, const real* tag) noexcept nogil:
+    """Whether SIMD goes over the rows."""
+    if real is float:
+        return job.classes <= TILED_CLASSES
+    else:
+        return job.classes <= TILED_CLASSES // 2
+
+
 cdef inline void sum_exp_tile(
-    const Job* job, Py_ssize_t start, int n, const int64_t* target, real* tile, double* sum_exp_rest
+    const Job* job, const real* target_logit, const Py_ssize_t* place, Py_ssize_t m,
+    const char* next_rows, real* tile, double* sum_exp
 ) noexcept nogil:
-    """Rows of few classes: their exponentials, 0 for the target, and the sum of each row."""
+    """Exponentials of a tile of m classes, 0 at the places of the targets, added to the sums."""
+    cdef Py_ssize_t i
+    if is_half(job.scores.dtype):
+        exp_half_tile(target_logit, m, next_rows, tile)
+    else:
+        exp_tile(target_logit, m, next_rows, tile)
+    for i in range(ROWS):
+        tile[place[i]] = 0
+    sum_tile(tile, m, sum_exp)
+
+
+cdef inline void sum_exp_wide_tiles(
+    const Job* job, Py_ssize_t start, int n, const int64_t* target, bint keep, real* exps,
+    double* sum_exp
+) noexcept nogil:
+    """`sum_exp_tiles` of more than TILE_CLASSES classes: several tiles of one size."""
+    cdef real target_logit[ROWS]
+    cdef Py_ssize_t place[ROWS]
+    cdef real* tile
+    cdef const char* next_rows
+    cdef Py_ssize_t first, i, k, m
+    cdef Py_ssize_t tiles = (job.classes + TILE_CLASSES - 1) // TILE_CLASSES
+    cdef Py_ssize_t width = (job.classes + tiles - 1) // tiles
+    for i in range(n, ROWS):
+        target_logit[i] = 0
+        place[i] = i
+    target_scores(job, start, n, target, target_logit)
+    for i in range(ROWS):
+        sum_exp[i] = <double>(target_logit[i] - target_logit[i])
+    for first from 0 <= first < job.classes by width:
+        m = min(width, job.classes - first)
+        tile = exps + (first * ROWS if keep else 0)
+        load_tile(job, &job.scores, start, n, first, m, tile)
+        for i in range(n):
+            # A target of another tile is written to the spare class, without a branch.
+            k = target[i] - first
+            place[i] = (k if 0 <= k < m else m) * ROWS + i
+        next_rows = job.scores.data + (start + 2 * ROWS) * job.scores.stride[0]
+        next_rows += first * ROWS * job.scores.itemsize
+        sum_exp_tile(job, target_logit, place, m, next_rows, tile, sum_exp)
+
+
+cdef inline void sum_exp_tiles(
+    const Job* job, Py_ssize_t start, int n, const int64_t* target, bint keep, real* exps,
+    double* sum_exp
+) noexcept nogil:
+    """Exponentials of up to ROWS rows, 0 for the targets, and the sum of each row.
+
+    exps has room for one class more than there are, or than in a tile if they are not kept.
+    """
     cdef real target_logit[ROWS]
     cdef Py_ssize_t place[ROWS]     # index of the target in the tile
     cdef Py_ssize_t i
     # Two blocks ahead. Exact if the rows are contiguous, harmless if not.
     cdef const char* next_rows = job.scores.data + (start + 2 * ROWS) * job.scores.stride[0]
-    load_tile(job, &job.scores, start, n, tile)
-    for i in range(n):
-        place[i] = target[i] * ROWS + i
-    for i in range(n, ROWS):
-        place[i] = i
-    for i in range(ROWS):
-        target_logit[i] = tile[place[i]]
-    if is_half(job.scores.dtype):
-        exp_half_tile(target_logit, job.classes, next_rows, tile)
+    if job.classes > TILE_CLASSES:
+        sum_exp_wide_tiles(job, start, n, target, keep, exps, sum_exp)
     else:
-        exp_tile(target_logit, job.classes, next_rows, tile)
+        load_tile(job, &job.scores, start, n, 0, job.classes, exps)
+        for i in range(n):
+            place[i] = target[i] * ROWS + i
+        for i in range(n, ROWS):
+            place[i] = i
+        for i in range(ROWS):
+            target_logit[i] = exps[place[i]]
+        for i in range(ROWS):
+            # 0, or NaN if the target is not finite
+            sum_exp[i] = <double>(target_logit[i] - target_logit[i])
+        sum_exp_tile(job, target_logit, place, job.classes, next_rows, exps, sum_exp)
     for i in range(ROWS):
-        tile[place[i]] = 0
-    for i in range(ROWS):
-        # 0, or NaN if the target is not finite
-        sum_exp_rest[i] = <double>(target_logit[i] - target_logit[i])
-    sum_tile(tile, job.classes, sum_exp_rest)
-    for i in range(ROWS):
-        sum_exp_rest[i] *= exp_scale_inverse(tile)
+        sum_exp[i] *= exp_scale_inverse(exps)
 
 
 # ---- many classes: SIMD over the classes -----------------------------------------------------

@@ -32,7 +32,7 @@ cdef inline void weigh_tile(
         for i in range(n):
             q[target[i] * ROWS + i] = 1.0
     else:
-        load_tile(job, &job.labels, start, n, q)
+        load_tile(job, &job.labels, start, n, 0, job.classes, q)
     if is_index(job):
         return
     for k in range(job.classes):
@@ -114,7 +114,7 @@ cdef inline void soft_tile_losses(
     cdef double nll_argmax[ROWS]
     cdef Py_ssize_t i, j, k
     exps[0] = 0.0      # gcc cannot know that there is at least one class
-    load_tile(job, &job.scores, start, n, x)
+    load_tile(job, &job.scores, start, n, 0, job.classes, x)
     weigh_tile(job, start, n, target, q, label_weight, nonfinite)
     exp_of_tile(job, x, exps, argmax, sum_exp_rest, nonfinite)
     memcpy(nll_argmax, sum_exp_rest, ROWS * sizeof(double))
