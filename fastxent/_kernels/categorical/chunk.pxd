@@ -167,7 +167,7 @@ cdef inline bint index_losses(
 
 
 cdef inline bint distribution_losses(
-    const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
+    const Job* job, Py_ssize_t start, Rows* rows, Partial* partial, real* tag
 ) noexcept nogil:
     """Losses against distributions: few logits by tiles, all else row by row."""
     cdef SoftRow row
@@ -189,7 +189,10 @@ cdef inline bint distribution_losses(
             continue
         row = soft_row(job, start + i, rows.target[i], rows.scratch)
         if job.loss == CATEGORICAL_LOGITS:
-            rows.loss[i] = distribution_from_logits(job, &row)
+            rows.loss[i] = distribution_from_logits(job, &row, tag)
+            if real is float and not rows.loss[i] < INFINITY:
+                row = soft_row(job, start + i, rows.target[i], rows.scratch)
+                rows.loss[i] = distribution_from_logits(job, &row, <double*>NULL)
         elif job.loss == CATEGORICAL_FOCAL:
             rows.loss[i] = focal_from_logits(job, &row)
         else:
@@ -278,7 +281,7 @@ cdef inline bint row_block(
     elif is_index(job):
         ok = index_losses(job, start, &rows, partial)
     else:
-        ok = distribution_losses(job, start, &rows, partial)
+        ok = distribution_losses(job, start, &rows, partial, tag)
     if ok:
         add_rows(job, start, &rows, partial)
     return ok

@@ -7,6 +7,7 @@ from fastxent._kernels.arrays.bounds cimport outside
 from fastxent._kernels.arrays.load cimport (
     convert_dtype, element_ptr, gather_classes, load_one, view_classes,
 )
+from fastxent._kernels.categorical.softmax cimport prefetch_classes
 from fastxent._kernels.focal cimport softmax_of_classes, pow_unit_all
 from fastxent._kernels.job cimport (
     BAD_LABEL, BAD_SCORE, BLOCK, ErrorCode, has_row_logits, is_index, Job, KL, LANES, NAN_LABEL,
@@ -14,15 +15,16 @@ from fastxent._kernels.job cimport (
 )
 from fastxent._kernels.numeric.clipped_log cimport minus_log
 from fastxent._kernels.numeric.elementary cimport exp_nonpos_dd, log1p_f64, log_f64
-from fastxent._kernels.numeric.generic cimport difference
+from fastxent._kernels.numeric.generic cimport difference, exp_scale_inverse, exp_scaled
 from fastxent._kernels.numeric.sums cimport add, sum_lanes, lane_sum, mul_zero_inf
+from fastxent._kernels.types cimport real
 
 cdef struct SoftRow:
     const char* scores
     const char* labels      # NULL if the label is a class index
     Py_ssize_t target       # that index, or 0
     void* scratch           # BLOCK doubles
-    double label_weight     # sum of label times class weight, as far as the labels were read
+    double label_weight     # sum of label times class weight, if there are class weights
     int bad_labels          # how many labels read are outside [0, 1]
     int bad_scores          # how many probabilities read are
     double maximum          # of the logits
@@ -50,13 +52,15 @@ cdef inline SoftRow soft_row(
     return row
 
 
-cdef inline void one_hot(Py_ssize_t target, Py_ssize_t first, int m, double* q) noexcept nogil:
-    """The distribution of a class index, for the m classes from `first` on."""
+cdef inline void one_hot(
+    Py_ssize_t target, Py_ssize_t first, int m, double smoothing, double share, double* q
+) noexcept nogil:
+    """The smoothed distribution of a class index, for the m classes from `first` on."""
     cdef Py_ssize_t i
     for i in range(m):
-        q[i] = 0.0
+        q[i] = share
     if first <= target < first + m:
-        q[target - first] = 1.0
+        q[target - first] = (1.0 - smoothing) + share
 
 
 cdef inline void load_labels(
@@ -69,9 +73,10 @@ cdef inline void load_labels(
         job.labels.dtype, gather_classes(&job.labels, row.labels, first, m, row.scratch), m, q
     )
     row.bad_labels += outside(q, m, 0.0, 1.0)
-    for i in range(m):
-        sum_of_weights += q[i] * (1.0 if job.class_weight == NULL else job.class_weight[first + i])
-    row.label_weight += sum_of_weights
+    if job.class_weight != NULL:    # else nothing asks for the weight
+        for i in range(m):
+            sum_of_weights += q[i] * job.class_weight[first + i]
+        row.label_weight += sum_of_weights
 
 
 cdef inline void target_row(
@@ -82,12 +87,12 @@ cdef inline void target_row(
     cdef double share = smoothing / <double>job.classes
     cdef Py_ssize_t i
     if job.index_labels:
-        one_hot(row.target, first, m, q)
+        one_hot(row.target, first, m, smoothing, share, q)
     else:
         load_labels(job, row, first, m, q)
-    if smoothing != 0.0:
-        for i in range(m):
-            q[i] = q[i] * (1.0 - smoothing) + share
+        if smoothing != 0.0:
+            for i in range(m):
+                q[i] = q[i] * (1.0 - smoothing) + share
     if job.class_weight != NULL:
         for i in range(m):
             q[i] *= job.class_weight[first + i]
@@ -101,7 +106,7 @@ cdef inline void weigh_classes(
 ) noexcept nogil:
     """`target_row` without the weights of a single class: the factor of its row contains them."""
     if is_index(job):
-        one_hot(row.target, first, m, q)
+        one_hot(row.target, first, m, 0.0, 0.0, q)
     else:
         target_row(job, row, first, m, q)
 
@@ -118,12 +123,12 @@ cdef inline void load_classes(
 # ---- from logits ------------------------------------------------------------------------------
 
 
-cdef inline double row_maximum(const Job* job, const SoftRow* row) noexcept nogil:
+cdef inline double row_maximum(const Job* job, const SoftRow* row, real* tag) noexcept nogil:
     """The largest logit of a row; a NaN counts as no logit."""
-    cdef double staged[BLOCK]
-    cdef double lanes[LANES]
-    cdef double maximum = -INFINITY
-    cdef const double* x
+    cdef real staged[BLOCK]
+    cdef real lanes[LANES]
+    cdef real maximum = -INFINITY
+    cdef const real* x
     cdef Py_ssize_t first
     cdef Py_ssize_t i, j, m
     for j in range(LANES):
@@ -138,7 +143,7 @@ cdef inline double row_maximum(const Job* job, const SoftRow* row) noexcept nogi
             maximum = x[i] if x[i] > maximum else maximum
     for j in range(LANES):
         maximum = lanes[j] if lanes[j] > maximum else maximum
-    return maximum
+    return <double>maximum
 
 
 cdef inline double infinite_row(const Job* job, SoftRow* row) noexcept nogil:
@@ -176,53 +181,86 @@ cdef inline double limit_of_row(const Job* job, SoftRow* row, double loss) noexc
     return loss
 
 
-cdef inline double distribution_from_logits(const Job* job, SoftRow* row) noexcept nogil:
-    """sum q_j (log sum_k e^x_k - x_j) of one row, relative to its maximum.
+cdef struct SoftSums:       # over the classes of a row, in lanes
+    double sum_exp[LANES]       # of e^(x - maximum), without the classes at the maximum
+    double n_max[LANES]         # how many classes are at the maximum
+    double weight[LANES]        # of q
+    double linear[LANES]        # of q (maximum - x)
 
-    The classes at the maximum are counted, not added: log1p then keeps the terms far below them.
+
+cdef inline void add_soft_classes(
+    const real* x, const double* q, real maximum, SoftSums* sums
+) noexcept nogil:
+    """Add LANES classes."""
+    cdef real d, err, e, minus_infinity = -INFINITY, zero = 0
+    cdef double distance
+    cdef Py_ssize_t j
+    for j in range(LANES):
+        d = difference(x[j], maximum, &err)
+        if real is float:
+            e = exp_scaled(d, err)      # -inf may come with a NaN
+            distance = <double>maximum - <double>x[j]
+            sums.linear[j] += 0.0 if q[j] == 0.0 else distance * q[j]
+        else:
+            # The rounding error of -inf is NaN, which must not reach exp().
+            err = 0.0 if d == minus_infinity else err
+            d = 0.0 if x[j] == maximum else d
+            e = exp_nonpos_dd(d, err)
+            sums.linear[j] += 0.0 if q[j] == 0.0 else -(d * q[j] + err * q[j])
+        e = zero if d == zero else e
+        sums.sum_exp[j] += <double>e
+        sums.n_max[j] += 1.0 if d == zero else 0.0
+        sums.weight[j] += q[j]
+
+
+cdef inline double distribution_from_logits(
+    const Job* job, SoftRow* row, real* tag
+) noexcept nogil:
+    """sum q_j (log sum_k e^x_k - x_j) of one row, relative to its maximum: no term is negative.
+
+    The classes at the maximum are counted, not added: log1p then keeps the terms far below them. In
+    float32 a row whose loss is not finite gives no limit: the caller asks again in float64.
     """
-    cdef double x[BLOCK]
+    cdef real staged[BLOCK]
+    cdef real tail[LANES]
     cdef double q[BLOCK]
-    cdef double sum_exp[LANES]
-    cdef double linear[LANES]
-    cdef double label_weight[LANES]
-    cdef double n_max[LANES]
-    cdef double sums[4]
-    cdef double d, err
-    cdef Py_ssize_t first
-    cdef Py_ssize_t i, j, m, padded
-    row.maximum = row_maximum(job, row)
+    cdef const real* x
+    cdef SoftSums sums
+    cdef double total[4]
+    cdef const char* place
+    cdef real maximum
+    cdef Py_ssize_t first, i, j, m, whole
+    row.maximum = row_maximum(job, row, tag)
+    maximum = <real>row.maximum
     for j in range(4):
-        sums[j] = 0.0
+        total[j] = 0.0
     for first from 0 <= first < job.classes by BLOCK:
         m = <int>min(<Py_ssize_t>BLOCK, job.classes - first)
-        padded = (m + LANES - 1) // LANES * LANES
-        target_row(job, row, first, m, q)
-        load_classes(job, row, first, m, x)
-        for i in range(m, padded):
-            x[i] = -INFINITY
-            q[i] = 0.0
+        whole = m - m % LANES
+        target_row(job, row, first, <int>m, q)
+        place = row.scores + first * job.scores.class_stride
+        x = view_classes(&job.scores, row.scores, first, <int>m, row.scratch, staged)
         for j in range(LANES):
-            sum_exp[j] = 0.0
-            linear[j] = 0.0
-            label_weight[j] = 0.0
-            n_max[j] = 0.0
-        for i from 0 <= i < padded by LANES:
+            sums.sum_exp[j] = 0.0
+            sums.n_max[j] = 0.0
+            sums.weight[j] = 0.0
+            sums.linear[j] = 0.0
+        for i from 0 <= i < whole by LANES:
+            prefetch_classes(job, place, i)
+            add_soft_classes(x + i, q + i, maximum, &sums)
+        if whole < m:
             for j in range(LANES):
-                d = difference(x[i + j], row.maximum, &err)
-                # The rounding error of -inf is NaN, which must not reach exp().
-                err = 0.0 if d == -INFINITY else err
-                d = 0.0 if x[i + j] == row.maximum else d
-                sum_exp[j] += 0.0 if d == 0.0 else exp_nonpos_dd(d, err)
-                n_max[j] += 1.0 if d == 0.0 else 0.0
-                label_weight[j] += q[i + j]
-                linear[j] += 0.0 if q[i + j] == 0.0 else -(d * q[i + j] + err * q[i + j])
-        sums[0] += sum_lanes(sum_exp)
-        sums[1] += sum_lanes(n_max)
-        sums[2] += sum_lanes(label_weight)
-        sums[3] += sum_lanes(linear)
+                tail[j] = x[whole + j] if whole + j < m else -INFINITY
+                q[whole + j] = q[whole + j] if whole + j < m else 0.0
+            add_soft_classes(tail, q + whole, maximum, &sums)
+        total[0] += sum_lanes(sums.sum_exp)
+        total[1] += sum_lanes(sums.n_max)
+        total[2] += sum_lanes(sums.weight)
+        total[3] += sum_lanes(sums.linear)
+    if real is float:
+        total[0] *= exp_scale_inverse(tag)
     return limit_of_row(
-        job, row, mul_zero_inf(sums[2], log1p_f64(sums[0] + (sums[1] - 1.0))) + sums[3]
+        job, row, mul_zero_inf(total[2], log1p_f64(total[0] + (total[1] - 1.0))) + total[3]
     )
 
 
@@ -231,7 +269,7 @@ cdef inline void sum_exp_below_maximum(const Job* job, SoftRow* row) noexcept no
     cdef double x[BLOCK]
     cdef double hi = 0.0, lo = 0.0, d, err
     cdef Py_ssize_t first, i, m
-    row.maximum = row_maximum(job, row)
+    row.maximum = row_maximum(job, row, <double*>NULL)
     row.argmax = -1
     for first from 0 <= first < job.classes by BLOCK:
         m = min(<Py_ssize_t>BLOCK, job.classes - first)
