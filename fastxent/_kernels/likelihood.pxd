@@ -136,14 +136,14 @@ cdef inline bint multiply_likelihoods(
     return True
 
 
-cdef inline void add_product(Product* product, Partial* partial) noexcept nogil:
-    """Add -log of the product to the partial sum; the exponents' share is exact to 2^-84."""
+cdef inline void add_product(Product* product, double scale, Partial* partial) noexcept nogil:
+    """Add -scale log of the product to the partial sum; the exponents' share is exact to 2^-84."""
     cdef Py_ssize_t j
     for j in range(LANES):
         product.mantissa[j] = logn_f64(product.mantissa[j])
-    add(-product.exponent * 0.693147180559663, &partial.total, &partial.total_lo)
-    add(-product.exponent * 2.8235290563031577e-13, &partial.total, &partial.total_lo)
-    add(-sum_lanes(product.mantissa), &partial.total, &partial.total_lo)
+    add(scale * (-product.exponent * 0.693147180559663), &partial.total, &partial.total_lo)
+    add(scale * (-product.exponent * 2.8235290563031577e-13), &partial.total, &partial.total_lo)
+    add(scale * -sum_lanes(product.mantissa), &partial.total, &partial.total_lo)
 
 
 cdef inline double log_one_plus(double* u) noexcept nogil:

@@ -130,7 +130,7 @@ class Fuzzer:
     def options(self, name: str, shape: tuple[int, ...], classes: int) -> dict[str, Any]:
         """Some of the options that the function takes; one that is not known here is an error."""
         takes = set(FUNCTIONS[name].options) | (
-            {"var"} if "full" in FUNCTIONS[name].options else set()
+            {"var"} if FUNCTIONS[name].scale == "var" else set()
         )
         takes -= {"axis", "out"}
         if name.endswith("_grad_hess"):

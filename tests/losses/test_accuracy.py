@@ -334,3 +334,11 @@ def test_known_means():
     assert loss(BCE)([1, 0], [0.5, 0.5]) == 0.6931471805599453
     assert loss(BCE_LOGITS)([1, 0], [0.0, 0.0]) == 0.6931471805599453
     assert loss(CCE_LOGITS)([1], [[0.0] * 8]) == 2.0794415416798357
+
+
+def test_any_eps_clips_both_outcomes_to_eps():
+    eps = 1e-7  # 1 - (1 - eps) is not eps
+    p = np.full(4096, 1 - 1e-9)
+    expected = -np.log(np.longdouble(eps))
+    value = loss("binary_cross_entropy")(np.zeros(4096, int), p, eps=eps)
+    assert abs(value - expected) <= 4e-16 * expected

@@ -44,6 +44,8 @@ def data(name):
         return Y, P if name == "binary_cross_entropy" else Z
     if name == "gaussian_nll":
         return Z, P
+    if name == "poisson_nll":
+        return Y, Z
     return {"entropy": (ROWS,), "kl_divergence": (ROWS[::-1], ROWS)}.get(name, (INDEX, ROWS))
 
 

@@ -25,14 +25,15 @@ cdef inline void run_positions(
     and a block
     whose losses are too small for a product, take float64.
     """
-    cdef Product product
+    cdef Product products[2]    # of the labels' outcomes; of the opposite, for smoothing
     cdef int n
     cdef bint ok, narrow
     cdef bint fast_path = has_fast_path(job)
-    start_product(&product)
+    start_product(&products[0])
+    start_product(&products[1])
     while start < stop:
         n = <int>min(<Py_ssize_t>BLOCK, stop - start)
-        if not (fast_path and n == BLOCK and fast_block(job, start, &product, partial, tag)):
+        if not (fast_path and n == BLOCK and fast_block(job, start, products, partial, tag)):
             narrow = job.want_losses or (n == BLOCK and not (fast_path and are_hard(job, start)))
             if narrow and (job.eps == 0.0 or has_normal_eps(job, tag)):
                 ok = general_block(job, start, n, partial, tag)
@@ -41,4 +42,6 @@ cdef inline void run_positions(
             if not ok:
                 return
         start += n
-    add_product(&product, partial)
+    add_product(&products[0], 1.0 - 0.5 * job.label_smoothing, partial)
+    if job.label_smoothing != 0.0:
+        add_product(&products[1], 0.5 * job.label_smoothing, partial)

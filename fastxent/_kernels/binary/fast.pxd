@@ -3,16 +3,19 @@
 # speed of memory. With weights or reduction="none" each element takes its own logarithm.
 
 from libc.math cimport INFINITY
-from libc.stdint cimport uint16_t
+from libc.stdint cimport uint8_t, uint16_t
 
 from fastxent._kernels.arrays.bounds cimport all_within, halves_within_one, largest
-from fastxent._kernels.arrays.load cimport convert, gather, hard_labels, is_real, view, widen
+from fastxent._kernels.arrays.load cimport (
+    all_zero_or_one, convert, gather, hard_labels, is_real, view, widen,
+)
 from fastxent._kernels.arrays.prefetch cimport (
     Prefetch, prefetch_operand, prefetch_operand_unrolled, prefetch_of, OF_LABELS, OF_SCORES, OF_WEIGHT,
 )
 from fastxent._kernels.arrays.store cimport store, write
 from fastxent._kernels.job cimport (
-    ABSENT, BFLOAT16, BINARY, BINARY_LOGITS, BLOCK, FLOAT16, FLOAT32, FLOAT64, Job, LANES, Partial,
+    ABSENT, BFLOAT16, BINARY, BINARY_LOGITS, BLOCK, FLOAT16, FLOAT32, FLOAT64, Job, LANES,
+    NAN_OMIT, Partial,
 )
 from fastxent._kernels.likelihood cimport (
     clip_block, AllOnesClipped, clipped, has_bounds, log_one_plus, AllZeros, multiply_likelihoods,
@@ -26,13 +29,23 @@ from fastxent._kernels.numeric.sums cimport add, sum_lanes, lane_sum
 from fastxent._kernels.types cimport floating, real
 
 
-cdef inline bint has_fast_path(const Job* job) noexcept nogil:
-    """Whether full blocks may take a fast path."""
+cdef inline bint has_no_options(const Job* job) noexcept nogil:
+    """Whether only weights and outputs distinguish the call from a plain one."""
     return (
         (job.loss == BINARY or job.loss == BINARY_LOGITS)
         and job.mask.dtype == ABSENT
         and job.scale_operand.dtype == ABSENT
         and job.label_smoothing == 0.0
+    )
+
+
+cdef inline bint has_fast_path(const Job* job) noexcept nogil:
+    """Whether full blocks may take a fast path: options go into sums, not into single losses."""
+    return has_no_options(job) or (
+        (job.loss == BINARY or job.loss == BINARY_LOGITS)
+        and job.scale_operand.dtype == ABSENT
+        and job.weight.dtype == ABSENT
+        and not job.want_losses
     )
 
 
@@ -87,9 +100,108 @@ cdef inline bint add_likelihoods(
     if y == NULL:
         return False
     return multiply_likelihoods(p, y, job.eps, &next, product) or (
-        clip_block(p, job.eps, scores)
+        1.0 - (1.0 - job.eps) == job.eps    # else 1 - p is not clipped to eps
+        and clip_block(p, job.eps, scores)
         and multiply_likelihoods(scores, y, job.eps, &next, product)
     )
+
+
+cdef inline int load_valid(
+    const Job* job, Py_ssize_t start, real* score, real* label, real* valid
+) noexcept nogil:
+    """Load a full block, and 1 where an element counts: neither masked nor a NaN to omit.
+
+    Returns how many count; -1 where labels have more digits than the scores. Where an element does
+    not count, whatever its score and label are, both are 1.
+    """
+    cdef double scratch[BLOCK]
+    cdef double wide[BLOCK]
+    cdef const double* exact
+    cdef const uint8_t* keep
+    cdef const real* y = hard_labels(job, start, BLOCK, scratch, label)
+    cdef const real* x = view(job, &job.scores, start, BLOCK, scratch, score)
+    cdef bint soft = y == NULL
+    cdef real one = 1, zero = 0
+    cdef int differ = 0
+    cdef Py_ssize_t i
+    if soft:
+        y = view(job, &job.labels, start, BLOCK, scratch, label)
+    if job.mask.dtype == ABSENT:
+        for i in range(BLOCK):
+            valid[i] = one
+    else:
+        keep = <const uint8_t*>gather(job, &job.mask, start, BLOCK, scratch)
+        for i in range(BLOCK):
+            valid[i] = <real>keep[i]
+        for i in range(BLOCK):
+            valid[i] = one if valid[i] != zero else zero
+    if job.nan_policy == NAN_OMIT:
+        for i in range(BLOCK):
+            valid[i] = valid[i] if x[i] == x[i] and y[i] == y[i] else zero
+    for i in range(BLOCK):
+        score[i] = x[i] if valid[i] != zero else one
+        label[i] = y[i] if valid[i] != zero else one
+    # Labels of more digits than the scores: by their value, not their dtype, for the same bits.
+    if soft and job.labels.dtype == FLOAT64:
+        exact = view(job, &job.labels, start, BLOCK, scratch, wide)
+        for i in range(BLOCK):
+            differ += valid[i] != zero and <double>label[i] != exact[i]
+        if differ:
+            return -1
+    return <int>lane_sum(valid, BLOCK)
+
+
+cdef inline bint multiply_clipped(
+    const real* score, const real* label, const real* valid, real opposite, double eps,
+    Product* product
+) noexcept nogil:
+    """Multiply in the clipped probabilities of the labels, or of their opposites; 1 if not valid."""
+    cdef double factor[BLOCK]
+    cdef double high = 1.0 - eps, p, q
+    cdef real zero = 0
+    cdef Prefetch next
+    cdef Py_ssize_t i
+    for i in range(3):
+        next.place[i] = NULL
+        next.size[i] = 0    # load_valid has read the block, and the processor is ahead of it
+    for i in range(BLOCK):
+        p = <double>score[i]
+        q = 1.0 - p
+        q = p if label[i] != opposite else q
+        q = q if q > eps else eps
+        q = q if q < high else high
+        factor[i] = q if valid[i] != zero else 1.0
+    return multiply_likelihoods(
+        <const double*>factor, <const AllOnesClipped*>NULL, eps, &next, product
+    )
+
+
+cdef inline int add_valid_likelihoods(
+    const Job* job, Py_ssize_t start, Product* products, real* tag
+) noexcept nogil:
+    """`add_likelihoods` with a mask, smoothing or any eps; returns how many count, or -1.
+
+    The loss is -(1 - s/2) log q - s/2 log(1 - q), q being the probability of the label's outcome:
+    two products. An element that does not count is a factor of 1.
+    """
+    cdef real score[BLOCK]
+    cdef real label[BLOCK]
+    cdef real valid[BLOCK]
+    cdef real zero = 0, one = 1
+    cdef Product saved = products[0]
+    cdef int count = load_valid(job, start, score, label, valid)
+    if count <= 0:
+        return count
+    if not all_within(score, one, False) or not all_zero_or_one(label, BLOCK):
+        return -1
+    if not multiply_clipped(score, label, valid, zero, job.eps, &products[0]):
+        return -1
+    if job.label_smoothing != 0.0 and not multiply_clipped(
+        score, label, valid, one, job.eps, &products[1]
+    ):
+        products[0] = saved
+        return -1
+    return count
 
 
 cdef inline bint softplus_of(
@@ -134,6 +246,51 @@ cdef inline bint add_softplus(
     cdef const real* z = view(job, &job.scores, start, BLOCK, scratch, scores)
     cdef const real* y = hard_labels(job, start, BLOCK, scratch, labels)
     return y != NULL and softplus_of(job, start, z, y, exps, partial)
+
+
+cdef inline int add_valid_softplus(
+    const Job* job, Py_ssize_t start, Partial* partial, real* tag
+) noexcept nogil:
+    """`add_softplus` with a mask, smoothing or soft labels; returns how many count, or -1.
+
+    With a the label's share of the outcome that z is against, and s the smoothing,
+    the loss is log(1 + e^-|z|) + |z| (a (1 - s) + s/2).
+    """
+    cdef real z[BLOCK]
+    cdef real exps[BLOCK]
+    cdef real label[BLOCK]
+    cdef real valid[BLOCK]
+    cdef double u[LANES]
+    cdef double sizes[LANES]
+    cdef double against[LANES]
+    cdef double e, size, share, smoothing = job.label_smoothing
+    cdef real zero = 0, one = 1
+    cdef int count = load_valid(job, start, z, label, valid)
+    cdef Py_ssize_t i, j
+    if count <= 0:
+        return count
+    if not all_within(label, one, False) or not all_within(z, largest(<const real*>z), True):
+        return -1
+    for i in range(BLOCK):
+        exps[i] = exp_minus_abs(z[i]) * valid[i]
+    for j in range(LANES):
+        u[j] = 0.0
+        sizes[j] = 0.0
+        against[j] = 0.0
+    for i from 0 <= i < BLOCK by LANES:
+        for j in range(LANES):
+            e = <double>exps[i + j]
+            u[j] = u[j] + (e + u[j] * e)
+            size = <double>((z[i + j] if z[i + j] > zero else -z[i + j]) * valid[i + j])
+            share = <double>label[i + j]
+            share = 1.0 - share if z[i + j] > zero else share
+            against[j] += size * share
+            sizes[j] += size
+    e = (1.0 - smoothing) * sum_lanes(against) + 0.5 * smoothing * sum_lanes(sizes)
+    if not e < INFINITY:
+        return -1
+    add(e + log_one_plus(u), &partial.total, &partial.total_lo)
+    return count
 
 
 # ---- a logarithm for each ---------------------------------------------------------------------
@@ -337,25 +494,40 @@ cdef inline bint add_direct_losses(
 # ---- a block ----------------------------------------------------------------------------------
 
 
-cdef inline bint fast_block(
+cdef inline int add_plain(
     const Job* job, Py_ssize_t start, Product* product, Partial* partial, real* tag
 ) noexcept nogil:
-    """A full block on a fast path; False, with nothing done, where none serves."""
+    """A block that counts as a whole, without options; returns BLOCK, or -1."""
     cdef bint done
+    if job.loss == BINARY_LOGITS:
+        done = add_softplus(job, start, partial, tag)
+    elif has_short_rest(job):
+        done = add_half_likelihoods(job, start, product, tag)
+    else:
+        done = add_likelihoods(job, start, product, tag)
+    if job.loss == BINARY and not done:
+        done = add_soft_losses(job, start, product, partial, tag)
+    return BLOCK if done else -1
+
+
+cdef inline bint fast_block(
+    const Job* job, Py_ssize_t start, Product* products, Partial* partial, real* tag
+) noexcept nogil:
+    """A full block on a fast path; False, with nothing done, where none serves."""
+    cdef int count = -1
     if job.want_losses or job.weight.dtype != ABSENT:
         if not add_direct_losses(job, start, partial, tag):
             return False
         partial.count += BLOCK
         return True
-    if job.loss == BINARY:
-        if has_short_rest(job):
-            done = add_half_likelihoods(job, start, product, tag)
-        else:
-            done = add_likelihoods(job, start, product, tag)
-        if not done and not add_soft_losses(job, start, product, partial, tag):
-            return False
-    elif not add_softplus(job, start, partial, tag):
+    if has_no_options(job):
+        count = add_plain(job, start, products, partial, tag)
+    if count < 0 and job.loss == BINARY:
+        count = add_valid_likelihoods(job, start, products, tag)
+    elif count < 0:
+        count = add_valid_softplus(job, start, partial, tag)
+    if count < 0:
         return False
-    partial.count += BLOCK
-    add(<double>BLOCK, &partial.weight, &partial.weight_lo)
+    partial.count += count
+    add(<double>count, &partial.weight, &partial.weight_lo)
     return True

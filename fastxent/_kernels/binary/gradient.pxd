@@ -6,7 +6,7 @@ from fastxent._kernels.arrays.store cimport store_grad
 from fastxent._kernels.arrays.load cimport hard_labels, load, view
 from fastxent._kernels.arrays.store cimport store
 from fastxent._kernels.binary.chunk cimport run_positions
-from fastxent._kernels.binary.fast cimport add_direct_losses, has_fast_path, softplus_of
+from fastxent._kernels.binary.fast cimport add_direct_losses, has_no_options, softplus_of
 from fastxent._kernels.binary.general cimport Block, PART, block_gradients, load_block
 from fastxent._kernels.job cimport ABSENT, BLOCK, Job, NAN_RAISE, NO_ERROR, Partial
 from fastxent._kernels.numeric.generic cimport exp_minus_abs
@@ -105,7 +105,7 @@ cdef inline void run_position_block(
     const Job* job, Py_ssize_t start, int n, Partial* partial, real* tag
 ) noexcept nogil:
     """Losses and derivatives of a block of a loss of one number per position."""
-    cdef bint fast_path = n == BLOCK and has_fast_path(job) and job.nan_policy == NAN_RAISE
+    cdef bint fast_path = n == BLOCK and has_no_options(job) and job.nan_policy == NAN_RAISE
     if fast_path and fast_gradient_block(job, start, partial, tag):
         return
     run_positions(job, start, start + n, partial, tag)

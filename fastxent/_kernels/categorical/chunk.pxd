@@ -309,4 +309,4 @@ cdef inline void run_rows(
             if not row_block(job, start, n, partial, tag):
                 return
         start += n
-    add_product(&product, partial)
+    add_product(&product, 1.0, partial)
