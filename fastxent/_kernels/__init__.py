@@ -18,7 +18,8 @@ numeric/        elementary: exp and log; generic: the same for both float types;
 arrays/         load: any type, layout and byte order as contiguous runs; store: the way back; prefetch;
                 bounds: range checks by bits; transpose: rows of few classes to SIMD over the rows
 likelihood      sums of logarithms as products
-binary/         losses of one number per position: chunk chooses between fast and general; gradient
+binary/         losses of one number per position: chunk chooses between fast and general; elementwise
+                has single losses; gradient
 categorical/    losses of one row per position: chunk, rows (labels, weights, masks), softmax (sums of
                 exponentials), tile (few classes in float64), soft_labels (one row against a
                 distribution), gradient, gradient_tile

@@ -2,7 +2,8 @@
 # variant, and the Gaussian negative log-likelihood. Each block takes the fastest path that serves it.
 
 from fastxent._kernels.arrays.load cimport hard_labels
-from fastxent._kernels.binary.fast cimport fast_block, has_normal_eps, has_fast_path
+from fastxent._kernels.binary.elementwise cimport has_normal_eps
+from fastxent._kernels.binary.fast cimport fast_block, has_fast_path
 from fastxent._kernels.binary.general cimport general_block
 from fastxent._kernels.job cimport BLOCK, Job, Partial
 from fastxent._kernels.likelihood cimport add_product, Product, start_product

@@ -6,7 +6,8 @@ from fastxent._kernels.arrays.store cimport store_grad
 from fastxent._kernels.arrays.load cimport hard_labels, load, view
 from fastxent._kernels.arrays.store cimport store
 from fastxent._kernels.binary.chunk cimport run_positions
-from fastxent._kernels.binary.fast cimport add_direct_losses, has_no_options, softplus_of
+from fastxent._kernels.binary.elementwise cimport add_direct_losses
+from fastxent._kernels.binary.fast cimport has_no_options, softplus_of
 from fastxent._kernels.binary.general cimport Block, PART, block_gradients, load_block
 from fastxent._kernels.job cimport ABSENT, BLOCK, Job, NAN_RAISE, NO_ERROR, Partial
 from fastxent._kernels.numeric.generic cimport exp_minus_abs
