@@ -1,4 +1,4 @@
-"""Losses of Dask arrays and data frames: one accumulator per block, added up as a tree.
+"""Losses of Dask arrays and data frames: one accumulator per block, added as a tree.
 
 Needs ``dask[array]``, and ``dask[dataframe]`` for data frames: the extra ``fastxent[dask]``.
 """
@@ -23,7 +23,7 @@ from fastxent._core.errors import in_place
 
 __all__ = ["accumulate", "accumulate_frame"]
 
-#: Accumulators that are added up in one task.
+#: Accumulators that one task adds.
 _FAN_IN = 16
 
 Chunks = tuple[tuple[float, ...], ...]
@@ -164,7 +164,7 @@ def _cut(array: Any, name: str, cuts: Chunks) -> Any:
 
 
 def _at(place: tuple[int, ...], blocks: Any, shape: tuple[int, ...], axis: int) -> Any:
-    """The block at that place; classes are in one piece."""
+    """The block at an index; the class axis is one block."""
     if blocks.ndim > len(shape):
         place = (*place[:axis], 0, *place[axis:])
     return blocks[place[: blocks.ndim]]
@@ -184,7 +184,7 @@ def _update_columns(
 ) -> LossAccumulator:
     accumulator = copy.copy(empty)
     if not len(part):
-        return accumulator  # whatever its dtypes
+        return accumulator  # an empty partition may have any dtypes
     try:
         accumulator.update(**columns.taken(lambda name: _column(part, name)))
     except (TypeError, ValueError) as error:

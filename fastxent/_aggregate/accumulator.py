@@ -1,4 +1,4 @@
-"""The loss of more than fits: sums that are added up over batches, in any order."""
+"""The loss of data larger than memory: sums over batches, in any order."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _NO_GROUPS = GroupSums([], GroupTotals(0))
 
 
 class LossAccumulator:
-    """The weighted mean loss over batches, however the data were cut into them.
+    """The weighted mean loss over batches, whatever the batches are.
 
     Parameters
     ----------
     loss : callable or str
         One of the losses of fastxent, or its name.
     **options
-        The options of the loss that hold for every batch: all but `reduction` and `out`, and but
+        The options of the loss for every batch: all except `reduction` and `out`, and except
         `sample_weight` and `where`, which `update` takes.
 
     Attributes
@@ -41,7 +41,7 @@ class LossAccumulator:
     See Also
     --------
     grouped : The mean by group, of one batch.
-    bits_per_byte : What language models are compared by.
+    bits_per_byte : The tokenizer-independent metric for comparing language models.
 
     Notes
     -----
@@ -132,7 +132,7 @@ class LossAccumulator:
         self._sums = sums
 
     def _check_groups(self, given: bool) -> None:
-        """Groups in every update or in none: else theirs would not add up to the whole."""
+        """Groups come in every update or in none: otherwise they would not add up to the total."""
         if given != (self._groups is not None) and (self._sums.count or self._groups is not None):
             raise ValueError(
                 "groups came with some of the batches and not with others: pass groups to every "
@@ -152,7 +152,7 @@ class LossAccumulator:
         return self if other == 0 else NotImplemented
 
     def result(self) -> float:
-        """The weighted mean; nan over nothing."""
+        """The weighted mean; nan if no loss counts."""
         return self._sums.mean()
 
     def groups(self) -> ByGroup[GroupMean]:
@@ -189,7 +189,7 @@ class LossAccumulator:
         return self.result() / math.log(2.0)
 
     def __repr__(self) -> str:
-        mean = self.total / self.weight if self.weight else math.nan  # `result` may refuse it
+        mean = self.total / self.weight if self.weight else math.nan  # `result` may raise
         return f"LossAccumulator({self._call}) of {self.count}: {mean}"
 
     def __getstate__(self) -> tuple[Any, ...]:
@@ -214,7 +214,7 @@ def _add_pairs(a: float, a_lo: float, b: float, b_lo: float) -> tuple[float, flo
 
 
 def bits_per_byte(total: float, n_bytes: int) -> float:
-    """Bits per byte of text: how language models of different tokenisers are compared.
+    """Bits per byte of text: the tokenizer-independent metric for comparing language models.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ from fastxent._losses import get_loss
 
 
 class BoundLoss:
-    """A loss, named or given as the function, and the options that stay the same for all batches.
+    """A loss, by name or as the function, with the options that are the same for all batches.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class BoundLoss:
         return {k: v for k, v in self.options.items() if not _equal(v, defaults[k])}
 
     def operands(self, y_true: Any, scores: Any) -> tuple[Any, Any]:
-        """Labels and scores; a loss of a single argument has that for both."""
+        """Labels and scores, which are the same array for a loss of a single argument."""
         loss = self.loss
         if (scores is None) != loss.single_argument:
             needs = f"{loss.y_true_name} and {loss.scores_name}"
@@ -86,7 +86,7 @@ class BoundLoss:
         return {**self.options, **given}
 
     def elements(self, y_true: Any, scores: Any, **batch: Any) -> ElementwiseLosses:
-        """One batch, whose losses are wanted one by one."""
+        """The single losses of one batch."""
         labels, scores = self.operands(y_true, scores)
         return ElementwiseLosses(
             self.loss,

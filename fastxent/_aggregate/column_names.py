@@ -1,4 +1,4 @@
-"""Columns by name, for the tables of clusters."""
+"""Columns by name, for the data frames of Dask and Spark."""
 
 from __future__ import annotations
 
@@ -29,5 +29,5 @@ class Columns(NamedTuple):
         return list(names)
 
     def taken(self, column: Callable[[Any], Any]) -> dict[str, Any]:
-        """The arguments: what `column` makes of each name, or list of names."""
+        """The arguments: `column` of each name or list of names."""
         return {k: column(name) for k, name in self._asdict().items() if name is not None}

@@ -1,4 +1,4 @@
-"""The losses of one batch one by one, block by block."""
+"""The single losses of one batch, block by block."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fastxent._core.operands import Operands
 
 Array = np.ndarray[Any, Any]
 
-#: Losses per block: what is made of them stays in the cache.
+#: Losses per block: the block and its intermediate arrays stay in the cache.
 BLOCK = 1 << 15
 
 
@@ -52,7 +52,7 @@ class ElementwiseLosses:
         self.workers = validation.as_workers(options["workers"])
         nan_policy = options["nan_policy"]
         self.omits = nan_policy == "omit"
-        # With "omit", what is NaN among the losses is what was to be omitted.
+        # With "omit", a NaN among the losses marks an omitted element.
         self.nan_policy = "propagate" if self.omits else nan_policy
         self.operands = operands = Operands(loss, y_true, scores, options)
         self.shape = operands.shape
@@ -74,7 +74,7 @@ class ElementwiseLosses:
         Parameters
         ----------
         min_block : callable
-            The least number of losses of the block that begins with a certain one.
+            The minimum number of losses of a block, from the number of its first loss.
 
         Yields
         ------
@@ -87,7 +87,7 @@ class ElementwiseLosses:
             raise
 
     def _block(self, cut: tuple[slice, ...]) -> Block:
-        """The losses of one cut."""
+        """The losses of one block."""
         operands, axis = self.operands, self.operands.axis
         with_classes = cut if axis < 0 else (*cut[:axis], slice(None), *cut[axis:])
         scores = operands.scores[with_classes]

@@ -1,4 +1,4 @@
-"""The groups of a batch: their keys get numbers, and the losses of each number are summed."""
+"""The groups of a batch: keys become numbers, and sums are indexed by them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 from fastxent._aggregate.elementwise import Array, broadcast_leading
 from fastxent._core.arrays import as_array
 
-#: Integer keys are numbers as they are, unless they lie too far apart.
+#: Integer keys are used as numbers directly if their range is at most this.
 _DENSE = 1 << 20
-#: So few groups are summed in several lanes: an addition need not wait for the one before.
+#: At most this many groups are summed in several lanes, so that additions do not wait for each other.
 _FEW, _LANES = 32, 8
 
 
 class KeyIndex(dict[Any, int]):
-    """The keys that have been seen, and their numbers from 0 on. All nan are one key."""
+    """The keys that have been seen, and their numbers from 0 on. All NaNs count as the same key."""
 
     __slots__ = ("_nan",)
 
@@ -36,7 +36,7 @@ class KeyIndex(dict[Any, int]):
         return self.setdefault(key, len(self))
 
     def find(self, key: Any) -> int | None:
-        """The key's number, if it has one."""
+        """The number of a key, or None."""
         return self._nan if key != key else self.get(key)  # noqa: PLR0124
 
     def encode(self, values: Array) -> Array:
@@ -75,7 +75,7 @@ class BlockGroups:
         return np.array([values.sum()]) if self._laned is None else self._sum(self._laned, values)
 
     def count(self, which: Array | None, length: int) -> Array:
-        """How many there are by group, of those in a mask."""
+        """The number of elements in each group that the mask includes."""
         if self._laned is None:
             return np.array([length if which is None else np.count_nonzero(which)])
         return self._sum(self._laned if which is None else self._laned[which], None)
@@ -83,7 +83,7 @@ class BlockGroups:
     def sum_pairs(self, values: Array) -> tuple[Array, Array]:
         """The sums by group, as pairs.
 
-        What is left of a value once it has been added to a large power of two, and that taken off
+        The remainder of a value after a large power of two is added and subtracted again
         again, has so few bits that no sum of such rounds; the rest is so small that its sum may.
         """
         if self._laned is None:  # NumPy adds by pairs
@@ -117,7 +117,7 @@ class GroupKeys:
     def __init__(self, groups: Any, shape: tuple[int, ...]) -> None:
         self._values: Array | None = None
         self._names: Any = None
-        self._codes: KeyIndex | None = None  # where the keys are not numbers from `_low` on
+        self._codes: KeyIndex | None = None  # unless the keys are numbers from `_low` on
         self._low, self._length = 0, 1
         if groups is None:
             return
@@ -138,15 +138,15 @@ class GroupKeys:
         return self._length if self._codes is None else len(self._codes)
 
     def min_block(self, start: int) -> int:
-        """How many losses from `start` on are worth a block: some of each group.
+        """How many losses from `start` make a block large enough: several of each group.
 
-        How many groups there will be is not asked: that is known sooner or later, as it happens
-        that the workers are faster or slower.
+        It does not use the final number of groups, since when that is known depends on the speed of
+        the workers.
         """
         return self._length if self._codes is None else min(_DENSE, start // 8)
 
     def block_groups(self, cut: tuple[slice, ...]) -> BlockGroups:
-        """The groups of one cut."""
+        """The groups of one block."""
         if self._values is None:
             return BlockGroups(None, 1)
         values = self._values[cut].ravel()
@@ -159,7 +159,7 @@ class GroupKeys:
         return BlockGroups(codes, len(self))
 
     def used(self, counts: Array) -> tuple[Array, list[Any]]:
-        """The numbers of the groups in which something counts, and their keys."""
+        """The numbers of the groups with at least one loss that counts, and their keys."""
         if self._values is None:
             return np.zeros(1, np.intp), [None]
         at = np.flatnonzero(counts)
@@ -176,7 +176,7 @@ class GroupKeys:
 
 
 class StreamGroupKeys:
-    """The groups of many batches, all numbered alike; the keys come as places in a list.
+    """The groups of many batches with common numbers; the keys are indices into a list.
 
     Has what `GroupKeys` has.
     """
@@ -188,7 +188,7 @@ class StreamGroupKeys:
         self._numbers = self._places = np.zeros(0, np.intp)
 
     def set_batch(self, places: Array, names: list[Any]) -> None:
-        """Number the keys of a batch, of which not every name need be there."""
+        """Number the keys of a batch. Not every name has to occur in it."""
         self._numbers = np.array([self._codes[name] for name in names], np.intp)
         self._places = places
 
@@ -196,22 +196,22 @@ class StreamGroupKeys:
         return len(self._codes)
 
     def min_block(self, start: int) -> int:
-        """As of `GroupKeys`: every group of the batch is known."""
+        """As for `GroupKeys`: every group of the batch is known."""
         del start
         return len(self)
 
     def block_groups(self, cut: tuple[slice, ...]) -> BlockGroups:
-        """The groups of one cut of the batch."""
+        """The groups of one block of the batch."""
         return BlockGroups(self._numbers[self._places[cut]], len(self))
 
     def used(self, counts: Array) -> tuple[Array, list[Any]]:
-        """The numbers of the groups in which something counts, and their keys."""
+        """The numbers of the groups with at least one loss that counts, and their keys."""
         at, seen = np.flatnonzero(counts), list(self._codes)
         return at, [seen[i] for i in at.tolist()]
 
 
 def _array_and_names(groups: Any) -> tuple[Array, list[Any] | None]:
-    """An array of keys; or of places in a list of names, in which -1 stands for None."""
+    """An array of keys, or of indices into a list of names, where -1 stands for None."""
     if hasattr(groups, "cat"):  # a pandas Series
         groups = groups.array
     if hasattr(groups, "categories"):

@@ -1,4 +1,4 @@
-"""Sums by group: arrays that hold them by the number of the group, and what is made of them."""
+"""Sums by group, in arrays indexed by the number of the group, and the means from them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class GroupMean(NamedTuple):
 
 
 class ByGroup(Mapping[Any, Record], Generic[Record]):
-    """What was found of each group: a mapping from the group's key to a named tuple.
+    """The result of each group: a mapping from the group's key to a named tuple.
 
     The groups are in sorted order where their keys can be sorted, else in the order in which they
     were first seen; None and nan come last.
@@ -73,7 +73,7 @@ class ByGroup(Mapping[Any, Record], Generic[Record]):
 
 
 def _order(keys: list[Any]) -> list[int]:
-    """Sorted where that is possible, else as they are; None and nan last."""
+    """The order of the keys: sorted where that is possible, None and nan last."""
     missing = [key is None or key != key for key in keys]  # noqa: PLR0124 - only nan differs
     present = [i for i, no in enumerate(missing) if not no]
     with contextlib.suppress(TypeError):
@@ -92,7 +92,7 @@ def add_pairs(hi: Array, lo: Array, values: Array) -> None:
 
 
 def zero_padded(sums: Array, n: int) -> Array:
-    """Zeros for the groups that are new."""
+    """The sums, with zeros for new groups."""
     missing = n - sums.shape[-1]
     return np.pad(sums, [(0, 0)] * (sums.ndim - 1) + [(0, missing)]) if missing > 0 else sums
 
@@ -148,7 +148,7 @@ class GroupTotals:
         return both
 
     def select(self, at: Array) -> GroupTotals:
-        """Of some groups."""
+        """The totals of some groups."""
         some = GroupTotals(0)
         some.pairs, some.counts = self.pairs[:, at], self.counts[at]
         return some
@@ -186,7 +186,7 @@ class GroupSums(NamedTuple):
     totals: GroupTotals
 
     def merged(self, other: GroupSums) -> GroupSums:
-        """Both together; neither changes."""
+        """The sum of both; neither changes."""
         codes = KeyIndex([*self.keys, *other.keys])
         both = GroupTotals(len(codes))
         for keys, totals in (self, other):

@@ -74,7 +74,7 @@ def score(
 
     Notes
     -----
-    With the weights :math:`w_i`, of which :math:`n` are not zero, and the mean :math:`m`,
+    With the weights :math:`w_i`, :math:`n` of them not zero, and the mean :math:`m`,
 
     .. math:: \mathrm{se}^2 = \frac{n}{n - 1} \frac{\sum_i w_i^2 (\ell_i - m)^2}{(\sum_i w_i)^2}
 

@@ -1,4 +1,4 @@
-"""Means with their standard errors, of one model or of two, by group: sums over any batches.
+"""Means with their standard errors, for one model or two, by group, from sums over any batches.
 
 Mean and variance come from one pass. Each block sums squares about its own mean, and these are
 shifted when blocks are combined (Chan, Golub and LeVeque), so nothing cancels.
@@ -125,7 +125,7 @@ def _interval(middle: float, of: Score | Comparison, confidence: float) -> tuple
 
 
 class _RunningVariance:
-    """Squares of e = w (loss - centre), by group, about a centre that moves along with the mean.
+    """Squares of e = w (loss - centre), by group, about a centre that follows the mean.
 
     Attributes
     ----------
@@ -178,13 +178,13 @@ class _RunningVariance:
         self.centre = centre
 
     def degrees_of_freedom(self) -> Array:
-        """How many weights are not 0, less one."""
+        """The number of weights that are not 0, minus one."""
         return np.maximum(self.n - 1.0, 0.0)
 
     @np.errstate(invalid="ignore", over="ignore", divide="ignore")
     def standard_error(self, mean: Array) -> Array:
-        """Of the means; nan for fewer than two losses."""
-        least = np.where(self.weight > 0.0, 5e-324, 0.0)  # of squares that have all underflown
+        """The standard errors of the means; nan for fewer than two losses."""
+        least = np.where(self.weight > 0.0, 5e-324, 0.0)  # where all squares underflow
         check_divisors(np.maximum(self.ww, least), "squares of the weights")
         self._shift(mean)
         correction = np.where(self.n > 1.0, self.n / (self.n - 1.0), np.nan)
@@ -192,7 +192,7 @@ class _RunningVariance:
 
 
 class MeanAndError:
-    """The sums of one model's losses, or of two models' and of their differences, by group.
+    """The sums of the losses of one model, or of two models and of their differences, by group.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ class MeanAndError:
         self._totals = [GroupTotals(n) for _ in range(models)]
         self._variance = _RunningVariance(n)
 
-    # Two infinite losses have no difference, and no warning; of weights too large, an error comes.
+    # The difference of two infinite losses is NaN without a warning; too large weights raise later.
     @np.errstate(invalid="ignore", over="ignore")
     def add(
         self,
@@ -238,7 +238,7 @@ class MeanAndError:
             self._variance.add(losses, paired[0].weights, groups, total, weight)
 
     def result(self, keys: GroupKeys | StreamGroupKeys) -> ByGroup[Any]:
-        """Of each group in which something counts a Score, or of two models a Comparison."""
+        """A Score for each group with a loss that counts, or a Comparison for two models."""
         first, *other = self._totals
         at, used = keys.used(first.counts)
         columns = [totals.means() for totals in self._totals]
@@ -251,7 +251,7 @@ class MeanAndError:
 
 
 def _paired(a: Block, b: Block) -> tuple[Block, Block]:
-    """What counts for both."""
+    """Both blocks, with the losses that count in both."""
     if a.valid is None or b.valid is None or np.array_equal(a.valid, b.valid):
         return a, b
     valid = a.valid & b.valid

@@ -46,7 +46,7 @@ def _choose() -> str:
 
 
 # The import comes after the choice: a module's own start may use its instructions. A level that
-# was built but is missing is a broken installation, and raises.
+# was built but is missing means a broken installation, and raises.
 _LEVEL = _choose()
 set_kernels(importlib.import_module(f"fastxent._kernels.levels.{_LEVEL}").table)
 

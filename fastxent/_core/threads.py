@@ -16,17 +16,17 @@ from fastxent._core.dispatch import Task
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-#: Elements below which a thread costs more than it brings.
+#: With fewer elements a thread costs more than it gains.
 _LEAST_PER_WORKER = 1 << 18
-#: Parts per worker: enough that one slow core does not hold up the others.
+#: Parts per worker: enough that one slow core does not delay the others.
 _PARTS = 4
 
 
 class _Pool:
-    """Threads that wait for work, made when they are first needed.
+    """Threads that wait for work, started when they are first needed.
 
-    concurrent.futures would be half of the time to import fastxent. To import it only when it is
-    needed is no way out: a process forked in the midst of that would wait for ever at its own.
+    concurrent.futures would take half of the time to import fastxent. Importing it when it is first
+    needed does not help: a process forked during that import would deadlock.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class _Pool:
         self.threads = 0
 
     def grow(self, threads: int) -> int:
-        """Have so many threads, or as many as can be had; how many there are."""
+        """Start threads up to that number, or as many as the system allows; return their number."""
         with self.lock:
             try:
                 while self.threads < threads:
@@ -99,7 +99,7 @@ def _run_in_pool(task: Task, workers: int) -> None:
         nonlocal helping
         with turn:
             if helping < 0:
-                return  # too late: the others are done
+                return  # the others are done already
             helping += 1
         try:
             work()

@@ -105,9 +105,9 @@ def categorical_cross_entropy_with_logits(
 
     Notes
     -----
-    The maximum of a row is taken off before the exponentials are, so nothing overflows. A row that
-    has no maximum (all -inf), or more than one +inf, is no distribution: `nan_policy` says what
-    becomes of it.
+    The target's logit is subtracted before the exponentials, and the maximum where that overflows.
+    A row that has no finite maximum (all -inf, or more than one +inf) has an undefined loss, which
+    `nan_policy` treats like NaN.
 
     Examples
     --------

@@ -41,18 +41,18 @@ def binary_focal_loss(
     out: Array | None = None,
     workers: SupportsIndex = 1,
 ) -> Value:
-    """Focal loss of logits, in nats: a cross entropy that hardly minds what is nearly right.
+    """Focal loss of logits, in nats: a cross entropy that down-weights well-classified examples.
 
-    For a label y, a logit z and p = 1 / (1 + exp(-z)) it is the cross entropy times a power of the
-    probability that is missing [1]_::
+    For a label y, a logit z and p = 1 / (1 + exp(-z)) it is the cross entropy times
+    (1 - p_t)^gamma, where p_t is the probability of the true class [1]_::
 
         (y (1 - p) + (1 - y) p)^gamma (-y log p - (1 - y) log(1 - p))
 
     Notes
     -----
-    The same as ``sigmoid_focal_loss`` of torchvision, whose alpha is 0.25 and whose -1 is None here,
-    and as ``BinaryFocalCrossentropy(from_logits=True)`` of Keras, whose alpha needs
-    ``apply_class_balancing``; soft and smoothed labels included.
+    The same as ``sigmoid_focal_loss`` of torchvision, where its alpha=-1 is None here and its
+    default is 0.25, and as ``BinaryFocalCrossentropy(from_logits=True)`` of Keras, whose alpha
+    needs ``apply_class_balancing``; soft and smoothed labels included.
 
     References
     ----------
@@ -92,7 +92,7 @@ def categorical_focal_loss(
     out: Array | None = None,
     workers: SupportsIndex = 1,
 ) -> Value:
-    """Focal loss of rows of logits, in nats: a cross entropy that hardly minds what is nearly right.
+    """Focal loss of rows of logits, in nats: it down-weights well-classified examples.
 
     For a row of logits z and p = exp(z) / Σ exp(z), the loss of class t, or of a distribution q over
     the classes, is::
@@ -139,7 +139,7 @@ def binary_focal_loss_value_and_grad(
 ) -> tuple[Value, Array]:
     """Focal loss of logits, and its gradient.
 
-    The value is that of `binary_focal_loss`, bit for bit. With p the probability of what is so, the
+    The value is that of `binary_focal_loss`, bit for bit. With p the probability of the true class, the
     gradient of one element by its own logit (for a label 0, of -z) is::
 
         -(1 - p)^gamma (1 - p - gamma p log p)
@@ -182,8 +182,8 @@ def categorical_focal_loss_value_and_grad(
 ) -> tuple[Value, Array]:
     """Focal loss of rows of logits, and its gradient.
 
-    The value is that of `categorical_focal_loss`, bit for bit. With the pull a of each class, which
-    in a cross entropy is q, the gradient of one row is::
+    The value is that of `categorical_focal_loss`, bit for bit. With the gradient weight a of each
+    class, which in a cross entropy is q, the gradient of one row is::
 
         a[c] = q[c] (1 - p[c])^gamma (1 - gamma p[c] log p[c] / (1 - p[c]))
         p[c] Σ a - a[c]
@@ -225,7 +225,7 @@ def binary_focal_loss_grad_hess(
 ) -> tuple[Array, Array]:
     """First and second derivative of each focal loss by its logit.
 
-    With p the probability of what is so, they are (the first, for a label 0, of -z)::
+    With p the probability of the true class, they are (the first, for a label 0, of -z)::
 
         -(1 - p)^gamma (1 - p - gamma p log p)
         p (1 - p)^gamma ((1 - p) (1 + 2 gamma + gamma log p) - gamma² p log p)
@@ -271,7 +271,7 @@ def categorical_focal_loss_grad_hess(
 ) -> tuple[Array, Array]:
     """First and second derivative of each focal loss by each logit of its row.
 
-    With the pull a of each class, and b what it changes by, they are::
+    With the gradient weight a of each class, and b its derivative, they are::
 
         a[c] = q[c] (1 - p[c])^gamma (1 - gamma p[c] log p[c] / (1 - p[c]))
         b[c] = -p[c] da[c] / dp[c]
