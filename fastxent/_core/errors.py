@@ -64,6 +64,8 @@ class ElementError(ValueError):
     y_proba (1,) 1.5 outside
     """
 
+    __module__ = "fastxent"  # its public name
+
     def __init__(
         self,
         argument: str,
