@@ -22,6 +22,9 @@ _NEUTRAL = {
     if option.gather or option.neutral is not None
 }
 
+#: The value that the kernels take, from the caller's and the operands, for each option.
+_OPERAND = {name: option.operand for name, option in OPTIONS.items()}
+
 
 class Operands:
     """What one call computes with.
@@ -62,7 +65,7 @@ class Operands:
         self.eps = validation.as_eps(options["eps"], scores) if "eps" in options else 0.0
         self.given = changed(options, _NEUTRAL)
         for name, value in self.given.items():
-            self.given[name] = OPTIONS[name].operand(value, self)
+            self.given[name] = _OPERAND[name](value, self)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -83,6 +86,8 @@ class Operands:
     def inputs(self) -> tuple[Any, ...]:
         """The arrays that are read position by position: no output may overlap one."""
         given = self.given
+        if not given:  # a fast path for the call without options
+            return self.scores, self.labels
         return (
             self.scores,
             self.labels,

@@ -53,11 +53,13 @@ class Option(NamedTuple):
     row_type: str | None = None
     row_text: str | None = None
 
-    def operand(self, value: Any, operands: Any) -> Any:
-        """The value that the kernels take."""
+    @property
+    def operand(self) -> Callable[[Any, Any], Any]:
+        """The function from the caller's value and the operands to the value that the kernels take."""
         if self.gather is not None:
-            return self.gather(value, operands)
-        return value if self.check is None else self.check(value)
+            return self.gather
+        check = self.check
+        return lambda value, _: value if check is None else check(value)
 
 
 def _alpha(value: Any, operands: Any) -> Any:
