@@ -12,6 +12,8 @@ _CPU = 1  # kDLCPU of dlpack.h
 
 def as_array(value: Any, name: str, *, scalars: bool = False) -> np.ndarray:
     """An ndarray; over the same memory if NumPy can view it."""
+    if type(value) is np.ndarray and value.ndim:  # fast path for arrays
+        return value
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array: pass {name}.data, and where=~{name}.mask")
     try:
