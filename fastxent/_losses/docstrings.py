@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 import textwrap
 from collections.abc import Callable
-from functools import cache
 from typing import Any, TypeVar
 
 from fastxent._core.loss import Loss
@@ -205,7 +204,6 @@ def argument(loss: Loss, name: str, returns: str = "value") -> tuple[str, str]:
     return option.type, option.text
 
 
-@cache  # most texts stand in many docstrings
 def dedent(text: str) -> str:
     """A docstring without the indentation that all lines but its first have."""
     first, _, rest = text.partition("\n")
