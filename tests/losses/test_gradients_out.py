@@ -157,7 +157,7 @@ def test_layouts_change_nothing(name, dtype, layout):
 @pytest.mark.parametrize("name", LOGITS)
 def test_in_place_of_any_length_and_order(name, classes, dtype, order):
     y, z = example(name, 200 if classes > 100 else 3000, classes, dtype)
-    z[0] = 500  # and a row for the careful road
+    z[0] = 500  # and a row for the general path
     z[1, ...] = -500 if z.ndim == 1 else np.arange(z.shape[1]) * 900.0
     z = np.array(z, order=order)
     for options in ({}, {"label_smoothing": 0.1}, {"sample_weight": np.arange(len(y)) % 3}):

@@ -13,7 +13,8 @@ from importlib.machinery import ModuleSpec
 
 import pytest
 
-LEVELS = ["baseline", "avx2", "avx512"]
+from helpers.losses import LEVELS
+
 MODULES = [*LEVELS, "engine"]
 
 # The registers that a level must use, and those that it must not.

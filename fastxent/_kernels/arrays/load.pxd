@@ -9,7 +9,7 @@ from libc.stdint cimport (
 from libc.string cimport memcpy
 
 from fastxent._kernels.job cimport (
-    ABSENT, BOOL, FLOAT16, FLOAT32, FLOAT64, INT16, INT32, INT64, INT8, is_half, Job, DType, LANES,
+    BOOL, FLOAT16, FLOAT32, FLOAT64, INT16, INT32, INT64, INT8, is_half, Job, DType, LANES,
     MAX_NDIM, Operand, UINT16, UINT32, UINT64, UINT8,
 )
 from fastxent._kernels.types cimport bits_of_f32, f32_from_bits, floating, real
