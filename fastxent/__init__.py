@@ -1,5 +1,10 @@
 """Cross-entropy of large batches on a CPU: at the speed of memory, the same bits everywhere."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 try:
     from fastxent._core.dispatch import version as __version__
 except ModuleNotFoundError as _error:
@@ -12,9 +17,6 @@ except ModuleNotFoundError as _error:
         name=_error.name,
     ) from None
 
-from fastxent._aggregate.accumulator import LossAccumulator, bits_per_byte
-from fastxent._aggregate.groups import grouped
-from fastxent._aggregate.score import compare, score
 from fastxent._core.dispatch import show_config, simd_level
 from fastxent._core.errors import ElementError
 from fastxent._log_loss.log_loss import d2_log_loss_score, log_loss
@@ -40,6 +42,12 @@ from fastxent._losses import (
     poisson_nll_grad_hess,
     poisson_nll_value_and_grad,
 )
+
+if TYPE_CHECKING:
+    from fastxent._aggregate import LossAccumulator, bits_per_byte, compare, grouped, score
+
+#: Imported when one of their names is first used: the losses alone are most programs' need.
+_LATER = ("fastxent._aggregate",)
 
 __all__ = [
     "ElementError",
@@ -74,3 +82,16 @@ __all__ = [
     "show_config",
     "simd_level",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Find a public name that is not imported yet."""
+    if name in __all__:
+        for package in map(importlib.import_module, _LATER):
+            if hasattr(package, name):
+                return globals().setdefault(name, getattr(package, name))
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

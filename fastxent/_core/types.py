@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+if TYPE_CHECKING:
+    from typing import Any
 
-Array: TypeAlias = NDArray[np.floating[Any]]
-Value: TypeAlias = float | Array  # an array with reduction="none"
-ClassWeight: TypeAlias = ArrayLike | dict[int, float]
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray  # slow to import
+
+Array: TypeAlias = "NDArray[np.floating[Any]]"
+Value: TypeAlias = "float | Array"  # an array with reduction="none"
+ClassWeight: TypeAlias = "ArrayLike | dict[int, float]"
 Epsilon: TypeAlias = float | Literal["auto"]
 NanPolicy: TypeAlias = Literal["raise", "propagate", "omit"]
 Reduction: TypeAlias = Literal["mean", "sum", "none"]

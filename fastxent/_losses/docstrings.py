@@ -7,6 +7,7 @@ the table here and OPTIONS: `help`, Sphinx and notebooks show the whole text.
 from __future__ import annotations
 
 import inspect
+import sys
 import textwrap
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -110,15 +111,15 @@ ARGUMENTS = {
 
 # What a function returns: its sections after Parameters.
 RETURNS = {
-    "value": """
+    "value": textwrap.dedent("""
         Returns
         -------
         float or ndarray
             The mean (nan if no element counts) or the sum (0.0 then), summed in float64 or better
             for every input dtype. With ``reduction="none"`` an array in the dtype of the scores,
             float32 for half precision.
-        """,
-    "value_and_grad": """
+        """),
+    "value_and_grad": textwrap.dedent("""
         Returns
         -------
         value : float or ndarray
@@ -126,17 +127,17 @@ RETURNS = {
         grad : ndarray
             In the scores' shape and dtype, float32 for half precision: the gradient of the value,
             or with ``reduction="none"`` of each loss. It is 0 where an element does not count.
-        """,
-    "grad_hess": """
+        """),
+    "grad_hess": textwrap.dedent("""
         Returns
         -------
         grad, hess : ndarray
             In the scores' shape and dtype, float32 for half precision; 0 where an element does not
             count.
-        """,
+        """),
 }
 
-RAISES = """
+RAISES = textwrap.dedent("""
     Raises
     ------
     ValueError
@@ -144,7 +145,10 @@ RAISES = """
         argument, what is wrong, where, and what to do.
     TypeError
         Unsupported dtype: longdouble, complex, objects, strings.
-    """
+    """)
+
+#: The indentation of a function's docstring: Python 3.13 takes it off.
+INDENTATION = "" if sys.version_info >= (3, 13) else "    "
 
 
 def documented(loss: Loss, returns: str = "value") -> Callable[[Function], Function]:
@@ -152,12 +156,9 @@ def documented(loss: Loss, returns: str = "value") -> Callable[[Function], Funct
 
     def complete(function: Function) -> Function:
         if function.__doc__:  # python -OO leaves none
-            sections = [
-                parameters(loss, function, returns),
-                dedent(RETURNS[returns]),
-                dedent(RAISES),
-            ]
-            intro, heading, rest = dedent(function.__doc__).partition("\nExamples\n")
+            sections = [parameters(loss, function, returns), RETURNS[returns], RAISES]
+            text = function.__doc__.replace(f"\n{INDENTATION}", "\n")
+            intro, heading, rest = text.partition("\nExamples\n")
             notes = intro.find("\nNotes\n")
             cut = len(intro) if notes < 0 else notes + 1
             parts = [intro[:cut], *sections, intro[cut:], heading + rest]
@@ -183,7 +184,7 @@ def parameters(loss: Loss, function: Callable[..., Any], returns: str = "value")
         kind, text = argument(loss, name, returns)
         default = defaults.get(name, OPTIONS[name].default if name in OPTIONS else None)
         lines.append(f"{name} : {kind.replace('{default}', str(default))}")
-        lines.extend(f"    {line}" for line in dedent(text).splitlines())
+        lines.extend([f"    {line.strip()}" for line in text.strip().splitlines()])
     return "\n".join(lines)
 
 
@@ -202,9 +203,3 @@ def argument(loss: Loss, name: str, returns: str = "value") -> tuple[str, str]:
     if loss.per_row:
         return option.row_type or option.type, option.row_text or option.text
     return option.type, option.text
-
-
-def dedent(text: str) -> str:
-    """A docstring without the indentation that all lines but its first have."""
-    first, _, rest = text.partition("\n")
-    return f"{first.strip()}\n{textwrap.dedent(rest)}".strip()

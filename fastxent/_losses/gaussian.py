@@ -6,15 +6,17 @@ stub, which tools/write_stubs.py makes of this file.
 
 from __future__ import annotations
 
-from typing import SupportsIndex
-
-from numpy.typing import ArrayLike
+from typing import TYPE_CHECKING, SupportsIndex
 
 from fastxent._core.evaluate import evaluate
 from fastxent._core.loss import COMMON_OPTIONS, Formula, Loss
 from fastxent._core.scalars import POSITIVE, REAL
-from fastxent._core.types import Array, NanPolicy, Reduction, Value
 from fastxent._losses.docstrings import documented
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from fastxent._core.types import Array, NanPolicy, Reduction, Value
 
 GAUSSIAN = Loss(
     "gaussian_nll", Formula("GAUSSIAN", labels=REAL, scale=POSITIVE),

@@ -6,15 +6,17 @@ stub, which tools/write_stubs.py makes of this file.
 
 from __future__ import annotations
 
-from typing import SupportsIndex
-
-from numpy.typing import ArrayLike
+from typing import TYPE_CHECKING, SupportsIndex
 
 from fastxent._core.evaluate import evaluate
 from fastxent._core.loss import ROW_OPTIONS, Formula, Loss
 from fastxent._core.scalars import UNIT
-from fastxent._core.types import Array, Epsilon, NanPolicy, Reduction, Value
 from fastxent._losses.docstrings import documented
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from fastxent._core.types import Array, Epsilon, NanPolicy, Reduction, Value
 
 # The entropy of p is its cross entropy against itself.
 ENTROPY = Loss(

@@ -6,16 +6,18 @@ stub, which tools/write_stubs.py makes of this file.
 
 from __future__ import annotations
 
-from typing import SupportsIndex
-
-from numpy.typing import ArrayLike
+from typing import TYPE_CHECKING, SupportsIndex
 
 from fastxent._core.derivatives import grad_hess, value_and_grad
 from fastxent._core.evaluate import evaluate
 from fastxent._core.loss import COMMON_OPTIONS, Formula, Loss
 from fastxent._core.scalars import NON_NEGATIVE
-from fastxent._core.types import Array, NanPolicy, Reduction, Value
 from fastxent._losses.docstrings import documented, objective
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from fastxent._core.types import Array, NanPolicy, Reduction, Value
 
 POISSON = Loss(
     "poisson_nll", Formula("POISSON", labels=NON_NEGATIVE),

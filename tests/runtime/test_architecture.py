@@ -209,7 +209,7 @@ def is_public(name: str) -> bool:
         return not any(part.startswith("_") for part in parts[2:-1])
     public = {
         f"{found.__module__}.{found.__qualname__}"
-        for found in map(fastxent.__dict__.get, fastxent.__all__)
+        for found in (getattr(fastxent, name) for name in fastxent.__all__)
         if inspect.isfunction(found) or inspect.isclass(found)
     }
     return any(name == found or name.startswith(f"{found}.") for found in public)

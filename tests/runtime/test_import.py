@@ -36,6 +36,23 @@ def test_beyond_the_standard_library_only_numpy_is_imported(added):
     assert modules - {"fastxent", "numpy"} <= set(sys.stdlib_module_names)
 
 
+def test_the_losses_come_without_what_is_built_on_them():
+    """Most programs need the losses alone: the rest is imported when it is first used."""
+    code = "import sys, fastxent; print(*sorted(n for n in sys.modules if 'fastxent._' in n))"
+    modules = set(run_python(code).split())
+    assert "fastxent._losses" in modules
+    assert modules.isdisjoint(fastxent._LATER)
+
+
+def test_every_public_name_is_found_and_shown():
+    code = "from fastxent import *; import fastxent; print(len(dir(fastxent)), compare.__name__)"
+    shown, name = run_python(code).split()
+    assert int(shown) >= len(fastxent.__all__) and name == "compare"
+    assert set(fastxent.__all__) <= set(dir(fastxent))
+    with pytest.raises(AttributeError, match="no attribute 'cross_entropy'"):
+        _ = fastxent.cross_entropy
+
+
 @pytest.mark.parametrize(
     "code", ["import fastxent", "from fastxent.sklearn import neg_log_loss_scorer"]
 )
