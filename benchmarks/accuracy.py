@@ -1,4 +1,4 @@
-"""How far the losses are from the exact ones, beside the peers: mpmath at 40 digits is the judge.
+"""How far the losses are from the exact ones, beside the peers: against mpmath at 40 digits.
 
     python benchmarks/accuracy.py [--size 20000] [--json FILE]
 

@@ -1,4 +1,4 @@
-"""fastxent.torch against torch, forward and backward: time by turns, and the memory of each.
+"""fastxent.torch against torch, forward and backward: interleaved times, and the memory of each.
 
     python benchmarks/bench_torch.py [--threads N] [--budget SECONDS] [--memory]
 

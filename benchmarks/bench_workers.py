@@ -1,4 +1,4 @@
-"""More workers over one, by turns: here the ratio is to one worker, not to reading."""
+"""Several workers against one, interleaved: the ratio is to one worker, not to reading."""
 
 from __future__ import annotations
 

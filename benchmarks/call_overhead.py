@@ -2,8 +2,9 @@
 
     python benchmarks/call_overhead.py [rounds]
 
-Builds fastxent twice, into two folders (a minute). Each round starts both, by turns, as a process
-of its own that makes many calls; shown are the medians, and the median of the rounds' ratios.
+Builds fastxent twice, into two folders (a minute). Each round starts both, one after the other,
+each in its own process that makes many calls. It prints the medians, and the median of the
+rounds' ratios.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 
 Record = dict[str, Any]
 
-CHARTED = (  # of the workloads of the peers, those that the README shows
+CHARTED = (  # the peers' workloads that the README shows
     "BCE",
     "BCE of logits",
     "CE of logits, 10 classes",

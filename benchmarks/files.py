@@ -2,8 +2,8 @@
 
     python benchmarks/files.py [--rows N] [--rounds N] [--results DIR]
 
-Each is a process of its own, by turns; the time is that of the whole process, imports and all, and
-the memory its peak. Writes files.md, and fails where fastxent misses what is promised of it.
+Each runs in its own process, in turn; the time is that of the whole process, imports included, and
+the memory its peak. Writes files.md, and fails where fastxent misses a promise.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Run(NamedTuple):
 
 
 def main() -> None:
-    """Make the file, run everything by turns, check, and write the table."""
+    """Make the file, run everything in turn, check, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=60_000_000)
     parser.add_argument("--rounds", type=int, default=3)
@@ -155,7 +155,7 @@ Rounds = list[dict[tuple[str, str], Run]]
 
 
 def share_of_reading(rounds: Rounds, of: str, who: str) -> float:
-    """The median of the ratios: 1 is as fast as reading alone."""
+    """The median of the ratios: 1 means as fast as reading alone."""
     reading = (of, "pyarrow, reading alone")
     return statistics.median(r[reading].seconds / r[of, who].seconds for r in rounds)
 
@@ -187,8 +187,8 @@ def page(rounds: Rounds, rows: int, size: int, want: float) -> Iterator[str]:
     yield f"""# A file of predictions
 
 {rows:,} rows of Parquet ({size / 1e6:,.0f} MB): float64 probabilities, int8 labels and
-{GROUPS} different strings, on {about["cpus"]} CPUs of {about["cpu"]}. Whole processes, imports and all,
-by turns: the median of {len(rounds)}. Reading alone is
+{GROUPS} different strings, on {about["cpus"]} CPUs of {about["cpu"]}. Whole processes, imports included,
+in turn: the median of {len(rounds)}. Reading alone is
 `pyarrow.parquet.ParquetFile(path).iter_batches(columns=...)` of the columns that are needed. The
 mean of fastxent is within {max(error(rounds, want), 1e-17):.0e} of that of the whole array in memory.
 `python benchmarks/files.py` measures these again.

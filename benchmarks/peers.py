@@ -1,7 +1,7 @@
 """The same workloads by others, as their own users would write them, on one thread.
 
-Each peer gets its input in the form it likes best, made before the clock starts: torch its tensors
-and the label dtype it asks for, jax its arrays and a compiled function. A peer that is not
+Each peer gets its input in its own form, made before the clock starts: torch its tensors and the
+label dtype it requires, jax its arrays and a compiled function. A peer that is not
 installed raises ImportError, and is skipped by name.
 """
 

@@ -60,7 +60,7 @@ def page(machine: Record, figures: list[Record], targets: list[Record]) -> Itera
     """Yield the lines of results.md."""
     yield "# Benchmarks\n"
     yield "Made by `make bench`; do not edit. " + "; ".join(f"{k} {v}" for k, v in machine.items())
-    yield "\n`× reading` is how often `np.max` could have read the same arrays, timed by turns with"
+    yield "\n`× reading` is how often `np.max` could have read the same arrays, interleaved with"
     yield "the call; the median of the ratios. One thread unless it says otherwise.\n"
     yield "## Against memory and peers: what is aimed at, and what has to hold\n"
     yield from table(

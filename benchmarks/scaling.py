@@ -1,4 +1,4 @@
-"""What a second CPU brings, whatever runs on it: more than that no second worker can gain.
+"""What a second CPU brings: the limit of what a second worker can gain.
 
     python benchmarks/scaling.py
 
@@ -22,7 +22,7 @@ LARGE = 1 << 24
 
 
 def gains(budget: float = 2.0) -> dict[str, float]:
-    """How many times as much two threads do as one, all by turns.
+    """How many times as much two threads do as one, interleaved.
 
     Empty where there is one CPU, or no way to give a thread one of its own.
     """
@@ -77,7 +77,7 @@ def reading_memory() -> Call:
 
 
 def repeated(call: Call, times: int) -> Call:
-    """Some ten milliseconds, beside which it is nothing to wake a thread."""
+    """Some ten milliseconds: the time to wake a thread is negligible."""
 
     def repeat() -> None:
         for _ in range(times):
@@ -88,11 +88,13 @@ def repeated(call: Call, times: int) -> Call:
 
 def sentence(found: dict[str, float]) -> str:
     if not found:
-        return "What a second CPU brings was not measured: none is here that a thread can be given."
+        return (
+            "What a second CPU brings was not measured: no second CPU is available to this process."
+        )
     (computing, reading, *workers) = (f"{name} {gain:.2f} times" for name, gain in found.items())
     return (
         f"Two threads, each with a CPU of its own, gain in {computing} and {reading}; "
-        f"by turns with them, two workers in {' and '.join(workers)}."
+        f"interleaved with them, two workers in {' and '.join(workers)}."
     )
 
 

@@ -1,4 +1,4 @@
-"""The figures that fastxent stands by: each measured by turns with what it is compared to.
+"""The figures that fastxent stands by: each measured interleaved with what it is compared to.
 
     python benchmarks/targets.py [part of a row's name ...] [--seconds 1] [--clock cpu] [--strict]
         [--json FILE]
@@ -32,7 +32,7 @@ VOCABULARY = 128 * 128256
 
 
 class Row(NamedTuple):
-    """A call, what it is compared to, and how the comparison ought to come out."""
+    """A call, what it is compared to, and what the comparison is to show."""
 
     work: str
     size: int
@@ -220,7 +220,7 @@ def main() -> int:
             print(f"| {row.name:52} | {row.against:21} | {type(error).__name__}: {error} |")
         else:
             print(line(results[-1]), flush=True)
-        if row.against == "one worker" and not scaling:  # meanwhile: what there is to be gained
+        if row.against == "one worker" and not scaling:  # in the same process
             scaling = gains(2 * options.seconds)
     if scaling:
         print(f"\n{sentence(scaling)}")

@@ -1,4 +1,4 @@
-"""Two calls by turns: what else the machine does meets both alike, so their ratio holds."""
+"""Two calls, interleaved: other load on the machine affects both alike, so their ratio holds."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Call = Callable[[], Any]
 Clock = Callable[[], float]
 #: On a machine that others use as well, a CPU's own time leaves out what they took of it.
 CLOCKS: dict[str, Clock] = {"wall": perf_counter, "cpu": process_time}
-LEAST = 50e-6  # seconds that are timed at a time: the clock's own cost is a thousandth of it
-SLOW = 0.3  # seconds of a call that needs no warming up
+LEAST = 50e-6  # seconds timed at a time: a thousand times the cost of the clock
+SLOW = 0.3  # seconds; a longer call needs no warm-up
 
 
 class Pair(NamedTuple):
-    """Medians of two calls that were timed by turns; `ratio` is the median of the ratios."""
+    """Medians of two calls that were timed interleaved; `ratio` is the median of the ratios."""
 
     seconds: float
     other: float
@@ -44,7 +44,7 @@ def interleaved(
 
 
 def repeats(times_shorter: float) -> int:
-    """The shorter of two calls is timed so often: it is not to be made of one bad moment."""
+    """How often the shorter of two calls is timed at least: one outlier must not decide."""
     return max(1, min(10, round(0.1 * times_shorter)))
 
 
@@ -66,7 +66,7 @@ def loops(call: Call) -> tuple[int, float]:
 
 
 def reading(*arrays: np.ndarray[Any, Any]) -> Call:
-    """A call that does nothing but read: what no loss can be faster than, out of the caches."""
+    """A call that only reads: beyond the caches no loss can be faster."""
     views = [a.view(f"i{a.itemsize}") if a.dtype.itemsize <= 2 else a for a in arrays]
 
     def read() -> None:

@@ -100,7 +100,7 @@ def fit(
 
 
 def report(name: str, constants: Sequence[float], note: str = "") -> bool:
-    """Print the constants; whether all of them stand in math.pxd."""
+    """Print the constants; whether all of them stand in elementary.pxd."""
     print(f"{name}  {note}")
     source = MATH.read_text()
     for constant in constants:
@@ -160,7 +160,7 @@ def two_parts(x: mpf, fraction_bits: int, rounded: Callable[[mpf], float]) -> li
 
 
 def main() -> int:
-    """Print all constants; 1 where one of them is missing in math.pxd."""
+    """Print all constants; 1 where one of them is missing in elementary.pxd."""
     ln2 = mp.log(2)
     edge = ln2 / 2 * mpf("1.0001")
     largest = (3 - 2 * mp.sqrt(2)) ** 2 * mpf("1.0001")

@@ -1,4 +1,4 @@
-"""Make the sdist and the wheel, prove what is promised of them, and test the wheel everywhere.
+"""Make the sdist and the wheel, check them, and test the wheel everywhere.
 
     python tools/make_wheel.py [pytest's arguments]
 
@@ -29,13 +29,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 DIST = ROOT / "dist"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-PLATFORMS = ("manylinux_2_17", "manylinux_2_28")  # the best, and the least that will do
+PLATFORMS = ("manylinux_2_17", "manylinux_2_28")  # the goal and the minimum
 LARGEST = 1_200_000
 DESCRIBE = (
     "import sys, sysconfig; print('%d.%d' % sys.version_info[:2],"
     " 't' * bool(sysconfig.get_config_var('Py_GIL_DISABLED')), sep='')"
 )
-# No import of fastxent may wake the GIL: tests would pass, and no thread would run beside another.
+# No import of fastxent may enable the GIL: tests would pass, and no thread would run beside another.
 NO_GIL = "import sys, fastxent; sys._is_gil_enabled() and sys.exit('the GIL came back')"
 
 
@@ -65,7 +65,7 @@ def only(folder: Path, pattern: str) -> Path:
 
 
 def expect(promise: str, kept: bool, shown: object) -> None:
-    """Print what was found; stop where it is not what is promised."""
+    """Print what was found; stop where a promise does not hold."""
     print(f"{promise:<22}{shown}", flush=True)
     if not kept:
         sys.exit(f"make_wheel: the promise is broken: {promise}")
@@ -138,7 +138,7 @@ def check_sdist(sdist: Path) -> None:
 
 
 def check_wheel(wheel: Path, scratch: Path) -> None:
-    """Check the wheel's name, size and contents, by our eyes and by four tools'."""
+    """Check the wheel's name, size and contents, by our own checks and four tools."""
     tag = "-".join(wheel.stem.split("-")[2:])
     expect("tag", any(platform in tag for platform in PLATFORMS), tag)
     expect("size", wheel.stat().st_size < LARGEST, f"{wheel.stat().st_size:,} bytes")
@@ -157,7 +157,7 @@ def check_wheel(wheel: Path, scratch: Path) -> None:
 
 
 def check_module(module: Path) -> None:
-    """Stripped, without a search path of its own, and with one way in."""
+    """Stripped, without an RPATH, and with one exported function."""
     exported = [line.split()[-1] for line in run("nm", "-D", "--defined-only", module).splitlines()]
     name = module.name.split(".")[0]
     expect(f"{name} exports", exported == [f"PyInit_{name}"], " ".join(exported))
@@ -246,7 +246,7 @@ def test(python: Path, tree: Path, arguments: list[str]) -> str:
 
 def main() -> None:
     """Build, check, test, and leave sdist and wheels in dist/."""
-    os.environ.setdefault("PIP_PREFER_BINARY", "1")  # not an hour of compiling the newest NumPy
+    os.environ.setdefault("PIP_PREFER_BINARY", "1")  # compiling NumPy takes an hour
     requires = PROJECT["build-system"]["requires"]
     run(sys.executable, "-m", "pip", "install", "--quiet", *requires)
     shutil.rmtree(DIST, ignore_errors=True)

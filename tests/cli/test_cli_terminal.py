@@ -1,4 +1,4 @@
-"""The command as a new user meets it: in a terminal, in a pipe, and interrupted."""
+"""The command as a new user sees it: in a terminal, in a pipe, and interrupted."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What is written is true: README's code, the table of options, the docstrings, the stubs."""
+"""The documentation is true: README's code, the table of options, the docstrings, the stubs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FUNCTIONS = [f for f in PUBLIC if inspect.isfunction(f)]
 
 
 def signature(function: object) -> inspect.Signature:
-    """The whole of it: `inspect` shows LightGBM, which counts the arguments, three of an objective."""
+    """The complete signature: `inspect` shows only three arguments of an objective, for LightGBM."""
     shown = vars(function).get("__signature__")
     if shown is None:
         return inspect.signature(function)
@@ -70,7 +70,7 @@ def test_readme_code():
 
 
 def run(block: str, names: dict[str, object]) -> list[float]:
-    """The values that were promised."""
+    """The values shown."""
     lines, promised = block.splitlines(), []
     for node in ast.parse(block).body:
         code = ast.get_source_segment(block, node)
@@ -108,7 +108,7 @@ def test_readme_paths():
 
 
 def test_readme_names():
-    """It says of everything public what it is for."""
+    """It names everything public."""
     named = set(re.findall(r"`(?:fastxent\.)?(\w+)[`(]", readme()))
     missing = set(fastxent.__all__) - named - {"__version__"}
     assert not missing
@@ -244,7 +244,7 @@ def test_signature_is_the_option_table(loss):
 
 @pytest.mark.parametrize("loss", DIFFERENTIABLE, ids=lambda loss: loss.name)
 def test_signature_of_an_objective(loss):
-    """Boosted trees hand over three arguments, by their places; there is nothing to reduce."""
+    """Boosted trees pass three positional arguments; there is nothing to reduce."""
     given, options = arguments(gradient_of(loss, "_grad_hess"))
     assert ("gamma" in loss.options) == (options.pop("hess_floor", None) is not None)
     assert given == [loss.y_true_name, loss.scores_name] and next(iter(options)) == "sample_weight"

@@ -1,4 +1,4 @@
-"""Code that uses fastxent, for mypy: `test_docs.py` checks it, and nothing runs it."""
+"""Code that uses fastxent, checked by mypy: `test_docs.py` checks it, and nothing runs it."""
 
 from typing import Any, Literal, assert_type
 
@@ -49,7 +49,7 @@ assert_type(fastxent.bits_per_byte(acc.total, 100), float)
 assert_type(acc.groups(), ByGroup[GroupMean])
 assert_type(fastxent.simd_level(), str)
 
-# What is wrong is an error before it runs.
+# Mistakes are errors before the code runs.
 fastxent.binary_cross_entropy(y, p, out=np.empty(2))  # type: ignore[call-overload]
 fastxent.binary_cross_entropy(y, p, reduction="max")  # type: ignore[call-overload]
 fastxent.binary_cross_entropy(y, p, pos_weight=2.0)  # type: ignore[call-overload]

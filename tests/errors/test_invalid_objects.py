@@ -1,4 +1,4 @@
-"""Objects that are no arrays, or break when they are asked for one: each is refused by its name."""
+"""Objects that are no arrays, or fail when they are converted: each is refused by name."""
 
 import types
 import warnings
@@ -41,7 +41,7 @@ def calls(name, bad):
 @pytest.mark.parametrize("name", [*LOSSES, *GRADIENTS])
 @pytest.mark.parametrize("error", [ZeroDivisionError("nought"), KeyError("a"), ValueError("no")])
 def test_an_object_whose_array_fails(name, error):
-    """Whatever it raises: a TypeError, or a ValueError if it was one, which says whose array it is."""
+    """Whatever it raises becomes a TypeError, or a ValueError if it was one, that names the argument."""
     kind = ValueError if isinstance(error, ValueError) else TypeError
     for argument, call in calls(name, type("Broken", (), {"__array__": raiser(error)})()):
         with pytest.raises(kind, match=rf"^{argument} cannot be read as an array: .*") as found:
@@ -51,7 +51,7 @@ def test_an_object_whose_array_fails(name, error):
 
 
 class UnicodeArray:
-    """Its error cannot be made again from a text."""
+    """Its error cannot be constructed from a text."""
 
     def __array__(self, dtype=None, copy=None):
         return b"\xff".decode()
@@ -165,7 +165,7 @@ def test_a_reduction_is_one_word():
 
 @pytest.mark.parametrize("labels", [[1e300, 0, 0], [2.0**63, 0, 0], [np.inf, 0, 0], [1.5, 0, 0]])
 def test_floats_that_are_no_class_indices(labels):
-    """Boosted trees hand over floats: what is not whole is named, without a warning of the cast."""
+    """Boosted trees pass floats: one that is not whole is named, without a warning of the cast."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(ValueError, match="y_true"):
@@ -216,7 +216,7 @@ def weighted(weight):
 
 @pytest.mark.parametrize("weight", [5e-324, 1e-309, 1e308, 1.7e308])
 def test_weights_that_a_float_cannot_sum(weight):
-    """Divided by inf, or by what has lost its digits, a mean and its gradient would be wrong."""
+    """Divided by inf, or by a sum that has lost its digits, a mean and its gradient would be wrong."""
     for call in weighted(weight):
         with pytest.raises(ValueError, match=r"sample_weight or class_weight: .* sum to"):
             call()

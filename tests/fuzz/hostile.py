@@ -1,14 +1,13 @@
 """Hostile calls, which `main` makes on the level that FASTXENT_SIMD names.
 
 Arrays are cut from a raw buffer with random dtypes, byte orders and strides (negative, zero,
-overlapping, unaligned), and filled with ordinary numbers, limits, or random bits. Of each call it
-is asked that it
+overlapping, unaligned), and filled with ordinary numbers, limits, or random bits. Each call must
 
-- answers or raises a ValueError or TypeError that names an argument; nothing else, no warning;
-- leaves every buffer as it was, but for what it was told to write;
-- gives the bits, or the error, that contiguous native copies of its arrays give, without `out`.
+- return or raise a ValueError or TypeError that names an argument; nothing else, no warning;
+- leave every buffer as it was, except its outputs;
+- give the bits, or the error, that contiguous native copies of its arrays give, without `out`.
 
-Under the sanitizers (`make sanitize`) also that it touches no byte outside.
+Under the sanitizers (`make sanitize`) it must also touch no byte outside.
 """
 
 from __future__ import annotations
@@ -86,7 +85,7 @@ class Fuzzer:
             return out.astype(dtype)
 
     def array(self, dtype: Any, shape: tuple[int, ...], low: float = 0, high: float = 1) -> Any:
-        """An array of that shape, anyhow laid out in a buffer of its own."""
+        """An array of that shape, with any layout, in its own buffer."""
         dtype = np.dtype(dtype)
         if dtype.str[1:] in REFUSED:
             return np.zeros(shape, dtype)
@@ -114,7 +113,7 @@ class Fuzzer:
         return flat, np.lib.stride_tricks.as_strided(flat[start:], shape, strides)
 
     def output(self, dtype: Any, shape: tuple[int, ...]) -> Any:
-        """Memory of its own to write to, of any strides that keep its elements apart."""
+        """An output array in its own memory, of any strides without overlap."""
         if self.chance(0.05):
             shape = (*shape, 1)
         if self.chance(0.05):
@@ -231,14 +230,14 @@ class Fuzzer:
         if not self.chance(0.3):
             return
         dtype = "f8" if scores.dtype.kind in "iub" or scores.dtype.itemsize == 8 else "f4"
-        slopes = name.endswith(("_value_and_grad", "_grad_hess"))
-        out = self.output(dtype, scores.shape if slopes else shape)
+        derivatives = name.endswith(("_value_and_grad", "_grad_hess"))
+        out = self.output(dtype, scores.shape if derivatives else shape)
         if self.chance(0.3):
             out = scores
         if name.endswith("_grad_hess"):
             out = (out, self.output(dtype, scores.shape))
         options["out"] = out
-        if not slopes:
+        if not derivatives:
             options["reduction"] = "none"
 
     def log_loss(self) -> tuple[str, list[Any], dict[str, Any]]:
@@ -271,7 +270,7 @@ def outcome(name: str, args: list[Any], options: dict[str, Any]) -> bytes | str:
         return bits(getattr(fastxent, name)(*args, **options))
     except (ValueError, TypeError) as error:
         text = str(error)
-        if name != "log_loss":  # its words are scikit-learn's
+        if name != "log_loss":  # its message is scikit-learn's
             assert any(argument in text for argument in arguments(name)), text
         return text
 
@@ -289,7 +288,7 @@ def plain(value: Any) -> Any:
 
 
 def written(buffer: Any, options: dict[str, Any]) -> bool:
-    """Whether the call was told to write there."""
+    """Whether the call writes there."""
     outs = options.get("out", ())
     return any(
         np.may_share_memory(buffer, out) for out in (outs if type(outs) is tuple else [outs])
@@ -297,7 +296,7 @@ def written(buffer: Any, options: dict[str, Any]) -> bool:
 
 
 def without_dtypes(found: bytes | str) -> bytes | str:
-    """Errors that tell a dtype tell its byte order too."""
+    """Errors that show a dtype show its byte order too."""
     return re.sub(r"dtype[ (]'?[<>\w]+", "", found) if isinstance(found, str) else found
 
 

@@ -1,4 +1,4 @@
-"""Hostile input, on every level: no crash, no changed input, no answer that hangs on the layout.
+"""Hostile input, on every level: no crash, no changed input, no result that depends on the layout.
 
 `fuzz.hostile` has what is tried. FASTXENT_FUZZ_CALLS says how many calls, over all levels;
 `make sanitize` makes them under the sanitizers.

@@ -1,4 +1,4 @@
-"""A case's outcome beside the oracle's: what has to hold whatever the tolerance."""
+"""A case's outcome beside the reference's: what has to hold whatever the tolerance."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from helpers.losses import loss
 
 
 def outcomes(case, refusal=r"\w"):
-    """The loss and the oracle's; None where both refuse. The caller's arrays are left as they were."""
+    """The loss and the reference's; None where both refuse. The caller's arrays are left as they were."""
     inputs = [a.tobytes() for a in case.args]
     f = loss(case.loss)
     try:

@@ -1,8 +1,8 @@
-"""Digests of a fixed list of calls, one line each: what two levels, or machines, are compared by.
+"""Digests of a fixed list of calls, one line each: for comparing two levels or machines.
 
 Run as a program, under FASTXENT_SIMD; arguments name the groups of calls, if not all. Before a
 digest is printed, the same call is made with every number of workers, dtype of the labels and
-layout: all must give the bits of the first.
+layout: all must give the same bits.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def dtypes() -> list[np.dtype[Any]]:
 
 
 def spread(rng: Any, shape: Any, width: float) -> Array:
-    """Numbers around 0, of no function that NumPy computes otherwise on another machine."""
+    """Numbers around 0, made without functions whose result depends on the machine."""
     return width * (rng.random(shape) + rng.random(shape) + rng.random(shape) - 1.5)
 
 

@@ -114,7 +114,7 @@ def reduce(position: Position, reduction: Reduction) -> float | Array:
     weight, keep = weights_of(position, reduction)
     losses = np.where(position.nan, np.nan, times(weight, position.loss))
     losses = np.where(keep, losses, 0)
-    if reduction.reduction == "wide":  # the oracle's own: "none", unrounded
+    if reduction.reduction == "wide":  # the reference's own: "none", unrounded
         return losses
     with np.errstate(all="ignore"):
         if reduction.reduction == "none":
@@ -129,7 +129,7 @@ def denominator(position: Position, weight: Array, keep: Array) -> Any:
 
 
 def scale(position: Position, reduction: Reduction, grad: Array) -> Array:
-    """Bring the slope of each unweighted loss to that of the reduced value."""
+    """From the derivative of each unweighted loss to that of the reduced value."""
     weight, keep = weights_of(position, reduction)
     extra = grad.ndim - weight.ndim  # the classes, last
     spread = (...,) + (None,) * extra
@@ -198,7 +198,7 @@ def sigmoid(z: Array) -> Array:
 class Binary(NamedTuple):
     position: Position
     z: Array
-    pos_weight: Array  # what the label weighs the positive outcome by
+    pos_weight: Array  # the label's weight of the positive outcome
     neg_weight: Array
 
 
@@ -292,7 +292,7 @@ def class_weights(class_weight: Any, classes: int) -> Array:
 def categorical(
     labels: Labels, cost: Array, nan: Array, dtype: Any, class_weight: Any, smoothing: float
 ) -> tuple[Position, Array]:
-    """`cost` is -log p of every class; also returns what each class's term is weighed by."""
+    """`cost` is -log p of every class; also returns the weight of each class's term."""
     refuse(not 0 <= smoothing <= 1)
     classes = cost.shape[-1]
     w = class_weights(class_weight, classes)

@@ -33,14 +33,14 @@ def exact_softmax(row: ArrayLike) -> list[Any]:
 
 
 def exact_row_logits(target: int, row: ArrayLike) -> Any:
-    """-log softmax of the target: log1p of the other classes' odds against it."""
+    """-log softmax of the target: log1p of the other classes' exponentials over its own."""
     z = [exact(x) for x in np.asarray(row)]
     odds = mp.fsum(mp.exp(x - z[target]) for c, x in enumerate(z) if c != target)
     return mp.log1p(odds)
 
 
 def exact_binary_gradient(y: float, z: float) -> Any:
-    """σ(z) - y, and its slope in turn."""
+    """σ(z) - y, and its derivative."""
     y, z = exact(y), exact(z)
     return (1 - y) / (1 + mp.exp(-z)) - y / (1 + mp.exp(z))
 

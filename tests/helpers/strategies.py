@@ -69,7 +69,7 @@ def cases(
 
 
 def spoil(draw: st.DrawFn, rng: Any, case: Case) -> None:
-    """Strew limits among the scores, and NaN among scores and labels."""
+    """Put limits among the scores, and NaN among scores and labels."""
     unbounded = case.loss in LOGITS or case.loss in ("gaussian_nll", "poisson_nll")
     limits = [-np.inf, np.inf, 1e30, -1e30, 0.0, -0.0] if unbounded else [0.0, 1.0, -0.0]
     limits = [x for x in limits if np.isinf(x) or abs(x) <= float(np.finfo(case.scores.dtype).max)]

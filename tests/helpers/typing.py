@@ -1,4 +1,4 @@
-"""What type checkers make of fastxent."""
+"""How type checkers see fastxent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 import fastxent
 
-#: What `stubtest` is not to mind.
+#: What `stubtest` ignores.
 ALLOWED = r"""
 fastxent\._losses\.\w+\..*_grad_hess  # objectives show LightGBM less than they take
 fastxent\._core\.types\.\w+  # aliases, which are no types when it runs

@@ -1,4 +1,4 @@
-"""The drop-in `log_loss`: what it computes, what it costs, what it says. scikit-learn not needed.
+"""The drop-in `log_loss`: results, memory and messages. scikit-learn is not needed.
 
 tests/peers/test_sklearn_log_loss.py puts the same calls to scikit-learn.
 """
@@ -195,7 +195,7 @@ def test_weights():
     )
 
 
-# What it costs -----------------------------------------------------------------------------------
+# Memory ------------------------------------------------------------------------------------------
 
 
 KINDS = ["int64", "float", "signed", "str", "object"]
@@ -226,7 +226,7 @@ def test_memory_beyond_the_input_is_constant(kind, k):
     assert peak < 3 << 20  # the smallest copy, a byte for each label, would be 2 MB
 
 
-# What it says ------------------------------------------------------------------------------------
+# Messages ----------------------------------------------------------------------------------------
 
 BAD = {
     "single label": (([2, 2], P2), {}, "y_true contains only one label (2)."),

@@ -1,4 +1,4 @@
-"""`fastxent.log_loss` against scikit-learn's: its own tests, and whatever Hypothesis thinks of."""
+"""`fastxent.log_loss` against scikit-learn's: its own tests, and cases drawn by Hypothesis."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ for _name, _test in vars(sklearn_tests).items():
         globals()[_name] = _test
 
 
-# One of them warns, and does not mind.
+# One of them warns, which is no failure.
 pytestmark = [
     pytest.mark.peers,
     pytest.mark.filterwarnings("ignore:Labels passed were:UserWarning"),
@@ -59,7 +59,7 @@ def outcome(log_loss, args, options):
         except (ValueError, TypeError, ZeroDivisionError) as error:
             bases = (ValueError, TypeError, ZeroDivisionError)
             result = tuple(b for b in bases if isinstance(error, b)), str(error)
-    # scikit-learn lets NumPy warn of its cast of NaN to integers; that is nothing a user can use.
+    # scikit-learn lets NumPy warn of its cast of NaN to integers; a user can do nothing about it.
     kept = [(w.category, str(w.message)) for w in caught if w.category is not RuntimeWarning]
     return result, kept
 
@@ -282,7 +282,7 @@ def test_polars_and_torch_are_read_as_float64():
 
 
 def test_where_they_differ():
-    """Two things that are an error, or wrong, there, and plainly meant."""
+    """Two cases that scikit-learn refuses or gets wrong, although their meaning is plain."""
     assert fastxent.log_loss([[1], [0]], P2) == fastxent.log_loss([1, 0], P2)
     # scikit-learn reads the label -1 as 255 where y_true is unsigned.
     p = [[0.2, 0.3, 0.5]] * 2

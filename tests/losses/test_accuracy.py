@@ -1,4 +1,4 @@
-"""How near the exact value: against mpmath at forty digits, and in bulk against longdouble.
+"""Accuracy: against mpmath at forty digits, and in bulk against longdouble.
 
 The bounds are the contract's: a float64 mean within 4e-16 of itself (where it is at least 0.01),
 1e-13 where every loss is tiny; float32 logits 2e-9, rows of them 5e-9; each loss within 2 ulp.
@@ -49,7 +49,7 @@ def coin(n=N, seed=2):
     return np.random.default_rng(seed).integers(0, 2, n)
 
 
-#: From a classifier that guesses to one that is all but certain, right or wrong.
+#: From a classifier that guesses to one that is almost certain, right or wrong.
 PROBABILITIES = {
     "guessing": lambda n: uniform(0.3, 0.7, n),
     "anything": lambda n: uniform(0, 1, n),
@@ -71,7 +71,7 @@ LOGITS = {
 
 
 def right(scores, middle):
-    """Labels by which every loss is as small as it can be."""
+    """The labels that make every loss smallest."""
     return (np.asarray(scores, float) > middle).astype(np.int64)
 
 
@@ -154,13 +154,13 @@ def test_means_in_bulk(name, soft, weighted):
     want = getattr(reference, name)(y, scores, **options)
     for workers in (1, 2):
         got = loss(name)(y, scores, workers=workers, **options)
-        assert abs(got / want - 1) < 5e-16  # the oracle is itself a float by now
+        assert abs(got / want - 1) < 5e-16  # the reference itself is a float here
 
 
 @bulk
 @pytest.mark.parametrize("scale", [0.1, 1, 5, 20])
 def test_float32_logits_in_bulk(scale):
-    """No bias: float32's own exponential would show as 1e-8."""
+    """No bias: that of a plain float32 exponential is 1e-8."""
     z = (uniform(-1, 1, 300_007) * scale).astype(np.float32)
     for y in (coin(z.size), right(z, 0), uniform(0, 1, z.size).astype(np.float32)):
         assert abs(loss(BCE_LOGITS)(y, z) / getattr(reference, BCE_LOGITS)(y, z) - 1) < 2e-9
@@ -281,7 +281,7 @@ SIZES = [0.0, 1e-7, 3e-5, 1e-4, 1 / 128, 0.0103, 0.5, 1.37, 7.96, 15.7, 31.3, 60
 
 @pytest.mark.parametrize("classes", [3, 40])
 def test_each_loss_of_rows_of_half_precision(classes):
-    """Whatever the sizes of the logits, alike or far apart: what their difference loses counts."""
+    """Logits of any size, alike or far apart: the rounding of their difference counts."""
     signed = sorted({sign * size for size in SIZES for sign in (1, -1)})
     rows = np.array([(a, b, c) for a in signed for b in signed for c in signed])
     rows = rows[np.ptp(rows, axis=1) < 80]  # further apart, float32 has no digits for the loss
@@ -307,7 +307,7 @@ def test_each_loss_of_rows_of_half_precision(classes):
 )
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_each_loss_with_options(dtype, options):
-    """Each option is a rounding more, of half an ulp, and an ulp can be half as large after it."""
+    """Each option adds a rounding of half an ulp, and may halve the size of an ulp."""
     z, y = LOGITS["certain"](MANY).astype(dtype), coin(MANY)
     if "sample_weight" in options:
         options = options | {"sample_weight": np.full(MANY, options["sample_weight"], dtype)}

@@ -1,4 +1,4 @@
-"""The ends of the scale: infinities, 0 and 1, subnormals, signed zeros, the largest numbers."""
+"""Extreme values: infinities, 0 and 1, subnormals, signed zeros, the largest numbers."""
 
 import math
 
@@ -15,7 +15,7 @@ bce_logits = loss("binary_cross_entropy_with_logits")
 cce = loss("categorical_cross_entropy")
 cce_logits = loss("categorical_cross_entropy_with_logits")
 DTYPES = ["float64", "float32", "float16"]
-#: Alone, in the tail of a block, in the midst of many: where each code path meets the limit.
+#: Alone, in the tail of a block, in the midst of many: so that each code path sees the limit.
 PLACES = [(1, 0), (40, 35), (5000, 0), (5000, 3333), (5000, 4999)]
 
 
@@ -61,7 +61,7 @@ def test_probabilities_of_0_and_1_without_eps(dtype, eps):
 
 @pytest.mark.parametrize("zero", [0.0, -0.0])
 def test_minus_zero_is_zero(zero):
-    """As a probability, a label, a weight, an eps: nothing comes out below 0."""
+    """As a probability, a label, a weight, an eps: no loss is below 0."""
     for n in (1, 1024, 3000):
         p, y = np.full(n, zero), np.full(n, zero)
         for eps in ("auto", 0.0, -0.0):
@@ -290,7 +290,7 @@ def test_a_signaling_nan_is_like_any_other():
 @pytest.mark.parametrize("weight", [1e-300, 1e300, 1e308])
 @pytest.mark.parametrize("name", LOSSES)
 def test_extreme_weights(name, weight):
-    """A mean does not care how large the weights are, as long as their sum is a number."""
+    """A mean does not depend on the size of the weights, as long as their sum is finite."""
     y = [1, 0, 1] if name in BINARY else [0, 1, 0]
     scores = np.array([0.25, 0.5, 0.75]) if name in BINARY else np.array([[0.25, 0.75]] * 3)
     few = np.array([1, 0, 0]) * weight

@@ -127,7 +127,7 @@ def test_soft_labels_against_mpmath(kind, gamma, alpha):
 
 
 def test_what_is_nearly_certain():
-    """1 - p by its own exponential: a loss of 1e-104 is no zero."""
+    """1 - p has its own exponential: a loss of 1e-104 is not 0."""
     got = fastxent.binary_focal_loss([1, 0, 1], [80.0, -80.0, 700.0], reduction="none")
     with mpmath.workdps(60):
         want = [exact_binary(1, z, 2, None) for z in (80, 80, 700)]
@@ -204,7 +204,7 @@ def test_weights_masks_and_reductions(kind, gamma, soft):
     weight, mask = rng.random(3000), rng.random(3000) < 0.7
     alpha = 0.25 if kind == "binary" else rng.random(5)
     options = {"gamma": gamma, "alpha": alpha}
-    each, slopes = value_and_grad(kind, y, z, reduction="none", **options)
+    each, grads = value_and_grad(kind, y, z, reduction="none", **options)
     z[~mask] = np.nan  # never looked at
     more = options | {"sample_weight": weight, "where": mask}
     kept = np.where(mask, weight, 0)
@@ -214,7 +214,7 @@ def test_weights_masks_and_reductions(kind, gamma, soft):
         got, grad = value_and_grad(kind, y, z, nan_policy=policy, **more)
         assert got == value(kind, y, z, nan_policy=policy, **more)
         assert got == pytest.approx(want, rel=1e-13)
-        np.testing.assert_allclose(grad, by_row * slopes / kept.sum(), rtol=1e-12, atol=1e-18)
+        np.testing.assert_allclose(grad, by_row * grads / kept.sum(), rtol=1e-12, atol=1e-18)
     got = value(kind, y, z, reduction="none", **more)
     np.testing.assert_allclose(got, kept * each, rtol=1e-14)
     assert value(kind, y, z, reduction="sum", **more) == pytest.approx(kept @ each, rel=1e-13)

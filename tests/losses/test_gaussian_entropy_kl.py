@@ -96,7 +96,7 @@ def test_what_is_nearly_the_same():
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
 def test_certain_distributions(dtype):
-    """0 log 0 = 0; what q gives a chance and p none costs inf, or what eps makes of it."""
+    """0 log 0 = 0; q > 0 where p = 0 costs inf, or what eps makes of it."""
     sure = np.array([[0.0, 1.0, -0.0], [1, 0, 0]], dtype)
     assert entropy(sure) == 0 and not np.signbit(entropy(sure, reduction="none")).any()
     even = np.full((2, 3), 0.25, dtype)
@@ -180,7 +180,7 @@ def test_memory_beyond_the_input(name, dtype):
 
 @pytest.mark.parametrize("var", [0.0, -1.0, NAN, INF, -INF])
 def test_variances_are_finite_and_above_0(var):
-    """A NaN among them too, whatever nan_policy: it is an option, and no datum."""
+    """A NaN among them too, whatever nan_policy: it is an option, not data."""
     for policy in ("raise", "propagate", "omit"):
         with pytest.raises(ValueError, match=rf"var\[0\] = {var} .*above 0"):
             gaussian(Y, MEAN, var, nan_policy=policy)

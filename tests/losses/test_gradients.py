@@ -77,7 +77,7 @@ def test_every_combination(name, data):
 def test_every_combination_with_nan_and_limits(name, data):
     case = data.draw(cases(name, wild=True))
     several = (np.isposinf(case.scores).sum(case.options.get("axis", -1)) > 1).any()
-    if "categorical" not in name or not several:  # then there is no gradient to speak of
+    if "categorical" not in name or not several:  # then the gradient is negligible
         assert_gradient(case)
 
 
@@ -107,12 +107,14 @@ def test_pairs_in_every_combination(name, data):
 # --------------------------------------------------------------------------------- exactness
 
 
-def test_the_slopes_are_those_of_the_losses():
-    """The formulas that the rest is measured by, against mpmath's own derivative."""
+def test_the_derivatives_are_those_of_the_losses():
+    """The reference formulas, against mpmath's numerical derivative."""
     for y in (0, 1):
         for z in (-30.0, -1.5, 0.0, 2.25, 30.0):
-            slope = mp.diff(lambda x, y=y: exact_binary_logits_of(y, x), mp.mpf(z))
-            assert abs(slope - exact_binary_gradient(y, z)) < 1e-15 * abs(slope) + mp.mpf("1e-18")
+            derivative = mp.diff(lambda x, y=y: exact_binary_logits_of(y, x), mp.mpf(z))
+            assert abs(derivative - exact_binary_gradient(y, z)) < 1e-15 * abs(derivative) + mp.mpf(
+                "1e-18"
+            )
 
 
 def exact_binary_logits_of(y, z):
@@ -190,7 +192,7 @@ def test_every_row_sums_to_nought(classes, reduction, dtype):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("classes", [1, 2, 3, 10, 32, 33, 100, 1000, 5003])
 def test_rows_of_soft_labels_sum_to_nought(classes, dtype):
-    """Here p and q cancel, and the largest that is left may be nothing: 4 ulp of 1."""
+    """Here p and q cancel, and the rest may be 0: 4 ulp of 1."""
     for scale in (0.1, 3, 20):
         z = RNG.normal(0, scale, (50, classes)).astype(dtype)
         q = RNG.dirichlet(np.ones(classes), 50)
@@ -260,8 +262,8 @@ def test_over_nothing(name):
     assert [part.shape for part in loss(PAIR[name])(y[:0], z[:0])] == [z[:0].shape] * 2
 
 
-def test_the_oracle_and_the_mathematics_agree():
-    """The oracle's gradient is the slope of the oracle's value."""
+def test_the_reference_and_mpmath_agree():
+    """The reference's gradient is the derivative of the reference's value."""
     y, z = RNG.integers(0, 4, 5), RNG.normal(0, 2, (5, 4))
     options = {"class_weight": [1, 2, 0.5, 1], "label_smoothing": 0.2, "reduction": "sum"}
     grad = reference.categorical_cross_entropy_value_and_grad(y, z, **options)[1]

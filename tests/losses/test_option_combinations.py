@@ -1,4 +1,4 @@
-"""Every option of every loss, in every combination, against the oracle; and what each one means."""
+"""Every option of every loss, in every combination, against the reference; and what each one means."""
 
 import math
 
@@ -290,7 +290,7 @@ def test_nan_among_soft_labels(name):
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_weight_of_nought(name):
-    """It mutes an infinite loss, and neither a NaN nor a bad label."""
+    """It removes an infinite loss, but neither a NaN nor a bad label."""
     y, scores = example(name)
     w = np.ones(len(y))
     w[2] = 0

@@ -1,4 +1,4 @@
-"""fastxent._options says which loss takes which option: none is ignored, and the tests draw each."""
+"""The table of options says which loss takes which: none is ignored, and the tests draw each."""
 
 import numpy as np
 import pytest
@@ -105,4 +105,4 @@ def test_the_strategies_draw_every_option(entry):
         drawn.update(case.options)
 
     draw()
-    assert drawn - {"var"} == set(entry.options) - {"out"}  # that has test_aliases.py
+    assert drawn - {"var"} == set(entry.options) - {"out"}  # test_out_aliasing.py has it

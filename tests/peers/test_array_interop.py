@@ -1,7 +1,7 @@
-"""Arrays of other libraries come in without a copy, counted in bytes, or are refused with a way.
+"""Arrays of other libraries come in without a copy, counted in bytes, or are refused with advice.
 
-tracemalloc sees what NumPy asks for; a library with an allocator of its own is seen by the resident
-pages, in a process of its own.
+tracemalloc sees what NumPy asks for; resident pages show a library's own allocator, in a
+separate process.
 """
 
 import sys
@@ -231,7 +231,7 @@ def test_pandas_nullable_columns(pandas):
     f = loss("binary_cross_entropy")
     fine = pandas.array([0.25, 0.5], dtype="Float64")
     assert f([0, 1], fine) == f([0, 1], [0.25, 0.5])
-    # As objects, or as nan: that is pandas' to choose.
+    # As objects or as nan: pandas chooses.
     with pytest.raises((TypeError, ValueError), match=r"y_proba.*(nan|NaN).*nan_policy"):
         f([0, 1], pandas.array([0.25, None], dtype="Float64"))
     with pytest.raises((TypeError, ValueError), match=r"y_true.*(nan|NaN).*nan_policy"):
@@ -313,7 +313,7 @@ def test_jax_arrays():
 
 
 def test_jax_tracers():
-    """It cannot be traced: jax's own error is made of a tracer, and cannot be raised anew."""
+    """It cannot be traced: jax's error needs a tracer and cannot be raised again."""
     jax = pytest.importorskip("jax", reason="jax is absent: its arrays are not handed over")
     p = jax.numpy.full(3, 0.25, "float32")
 

@@ -1,4 +1,4 @@
-"""The examples run, and say what they found."""
+"""The examples run, and print their results."""
 
 import re
 import subprocess

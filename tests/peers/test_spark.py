@@ -33,7 +33,7 @@ W = RNG.uniform(0, 3, N)
 KEYS = RNG.integers(0, 4, N)
 COUNTRIES = np.array(["at", "ch", "de", "fr"])
 
-# Spark warns of pandas 3, of which we use nothing; its sockets are closed when it is collected.
+# Spark warns of pandas 3, which is not used here; its sockets are closed when it is collected.
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:PySpark does not yet:FutureWarning"),
@@ -45,7 +45,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def spark():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYSPARK_PYTHON", sys.executable)  # the workers are to have this fastxent
+        patch.setenv("PYSPARK_PYTHON", sys.executable)  # the workers import this fastxent
         patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
         session = (
             SparkSession.builder.master("local[2, 2]")

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="torch is absent: its losses are not
 
 pytestmark = pytest.mark.uncounted
 F = torch.nn.functional
-torch.set_num_threads(1)  # its threads spin where others want the processor
+torch.set_num_threads(1)  # its threads spin while others need the processor
 REDUCTIONS = ["mean", "sum", "none"]
 RTOL = 1e-10
 
@@ -48,7 +48,7 @@ def shapes(most: int) -> st.SearchStrategy[tuple[int, ...]]:
 
 
 def weigh(each, weight, mask, share, reduction):
-    """The contract's reductions, which torch has not: Σ w·loss / Σ w, over what the mask leaves."""
+    """The contract's reductions, which torch does not have: Σ w·loss / Σ w, over what the mask leaves."""
     weight = np.where(mask, weight, 0.0)
     each = torch.where(torch.from_numpy(mask), each, 0.0) * torch.from_numpy(weight)
     if reduction == "none":
@@ -129,13 +129,13 @@ def test_binary_cross_entropy_with_logits(
         each = F.binary_cross_entropy_with_logits(t, smooth, pos_weight=scaled, reduction=how)
         return each if plain else weigh(each, weight, mask, 1.0, reduction)
 
-    want, slope = backward(peer, tensor(z))
+    want, want_grad = backward(peer, tensor(z))
     options |= {"pos_weight": positive, "label_smoothing": smoothing, "reduction": reduction}
     close(fastxent.binary_cross_entropy_with_logits(y, z, **options), want)
     value, grad = fastxent.binary_cross_entropy_value_and_grad(y, z, **options)
     close(value, want)
     if not math.isnan(value if reduction == "mean" else 0.0):
-        close(grad, slope, rtol=1e-9)
+        close(grad, want_grad, rtol=1e-9)
 
 
 # -------------------------------------------------------------------------------- categorical
@@ -148,7 +148,7 @@ classes_of = st.one_of(
 
 
 def few(shape, classes):
-    """As many rows as are done in a moment."""
+    """Few rows, so that the test is fast."""
     return shape if math.prod(shape) * classes <= 5000 else (1,) if classes > 5000 else (3,)
 
 
@@ -194,7 +194,7 @@ def test_cross_entropy_of_indices(
         )
         return each if plain else weigh(each, weight, kept, share, reduction)
 
-    want, slope = backward(peer, tensor(turned))
+    want, want_grad = backward(peer, tensor(turned))
     options |= {
         "class_weight": w,
         "ignore_index": ignored,
@@ -206,7 +206,7 @@ def test_cross_entropy_of_indices(
     value, grad = fastxent.categorical_cross_entropy_value_and_grad(y, z, **options)
     close(value, want)
     if not math.isnan(value if reduction == "mean" else 0.0):
-        close(grad if axis_of_torch else np.moveaxis(grad, -1, 1), slope, rtol=1e-9)
+        close(grad if axis_of_torch else np.moveaxis(grad, -1, 1), want_grad, rtol=1e-9)
     p = np.exp(z - z.max(1 if axis_of_torch else -1, keepdims=True))
     p /= p.sum(1 if axis_of_torch else -1, keepdims=True)
     close(fastxent.categorical_cross_entropy(y, p, eps=0, **options), want, atol=1e-12)
@@ -248,7 +248,7 @@ def test_cross_entropy_of_distributions(
             return each / rows.sum(-1).mean()  # 1, but for rounding
         return each if plain else weigh(each, weight, mask, share, reduction)
 
-    want, slope = backward(peer, tensor(z))
+    want, want_grad = backward(peer, tensor(z))
     options |= {
         "class_weight": w,
         "label_smoothing": smoothing,
@@ -259,7 +259,7 @@ def test_cross_entropy_of_distributions(
     value, grad = fastxent.categorical_cross_entropy_value_and_grad(q, z, **options)
     close(value, want)
     if not math.isnan(value if reduction == "mean" else 0.0):
-        close(grad, slope, rtol=1e-9)
+        close(grad, want_grad, rtol=1e-9)
     p = torch.softmax(tensor(z), 1).numpy()
     close(fastxent.categorical_cross_entropy(q, p, eps=0, **options), want, atol=1e-12)
 

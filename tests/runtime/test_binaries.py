@@ -1,4 +1,4 @@
-"""What the compiler made of the kernels: the registers they use, what they call and export."""
+"""The compiled kernels: which registers they use, what they call and export."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REGISTERS = {
 FUSED = re.compile(
     r"\bv?f(?:n?m(?:add|sub)|maddsub|msubadd)\w*|\bf(?:madd|msub|nmadd|nmsub|mla|mls)\b"
 )
-# Narrow registers are no proof: AVX writes to those of SSE2 too, and AVX-512 to those of AVX2.
+# Narrow registers prove nothing: AVX writes to those of SSE2 too, and AVX-512 to those of AVX2.
 BEYOND_SSE2 = re.compile(
     r"\tv[a-z]\w+ .*%xmm|\t(?:p?blendv?\w*|round[ps][sd]|pm(?:ulld|ovsx\w+|ovzx\w+|ax(?:s[bd]|u[wd])|"
     r"in(?:s[bd]|u[wd]))|ptest|p(?:extr|insr)[bdq]|haddp[sd]|pshufb|p(?:cmpeq|cmpgt)q|packusdw)\b"

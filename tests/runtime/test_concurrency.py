@@ -1,4 +1,4 @@
-"""Threads, forks, exits: the same bits as alone, and never a deadlock."""
+"""Threads, forks, exits: the same bits as on one thread, and never a deadlock."""
 
 import multiprocessing
 import os
@@ -200,7 +200,7 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("daemon", [False, True])
 def test_the_interpreter_exits_in_the_midst_of_calls(daemon):
-    """Its threads are joined, or abandoned: no hang, no crash, nothing on stderr."""
+    """Its threads are joined or abandoned: no hang, no crash, nothing on stderr."""
     run(f"""
 go = threading.Event()
 def work():
@@ -295,7 +295,7 @@ def test_a_subinterpreter_alone():
 
 @pytest.mark.uncounted
 def test_two_workers_really_run_at_once():
-    """Not a speed, which another load can spoil: only that the caller's thread is not alone.
+    """Not the speed, which other load can spoil: only that the caller's thread is not alone.
 
     One call of half a second: where others keep all cores busy, the second thread may wait for 40 ms.
     """

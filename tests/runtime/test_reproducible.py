@@ -62,7 +62,7 @@ def test_an_unknown_level_is_refused():
 
 @pytest.mark.parametrize("level", levels_that_run())
 def test_a_level_that_is_missing_is_an_error(tmp_path, level):
-    """Of the best level, and of one that is asked for: no other is taken in its place."""
+    """Of the best level, and of one that is forced: no other replaces it."""
     broken = tmp_path / "fastxent"
     shutil.copytree(Path(fastxent.__file__).parent, broken)
     for module in (broken / "_kernels" / "levels").glob(f"{level}.*[!x]"):
