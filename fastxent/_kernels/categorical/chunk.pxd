@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t, uint8_t
 
 from fastxent._kernels.arrays.bounds cimport outside
 from fastxent._kernels.arrays.load cimport element_ptr, load_indices, load_one
-from fastxent._kernels.arrays.prefetch cimport Prefetch, prefetch_address, prefetch_of, prefetch_lanes
+from fastxent._kernels.arrays.prefetch cimport OF_SCORES, Prefetch, prefetch_address, prefetch_of, prefetch_lanes
 from fastxent._kernels.arrays.store cimport store
 from fastxent._kernels.categorical.rows cimport in_range, Rows, apply_nan_policy, load_rows
 from fastxent._kernels.categorical.soft_labels cimport (
@@ -43,6 +43,7 @@ cdef inline bint add_target_likelihoods(
     cdef real p[BLOCK]
     cdef double scratch[BLOCK]
     cdef Prefetch next = prefetch_of(job, start)
+    next.size[OF_SCORES] = 0    # of rows only the targets are read
     load_indices(job, &job.labels, start, BLOCK, scratch, target)
     if not in_range(target, BLOCK, job.classes):
         return False
