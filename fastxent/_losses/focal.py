@@ -10,7 +10,7 @@ from typing import SupportsIndex
 
 from numpy.typing import ArrayLike
 
-from fastxent._core.derivatives import as_class_indices, grad_hess, value_and_grad
+from fastxent._core.derivatives import grad_hess, value_and_grad
 from fastxent._core.evaluate import evaluate
 from fastxent._core.loss import BINARY_OPTIONS, CATEGORICAL_OPTIONS, FOCAL_OPTIONS, Formula, Loss
 from fastxent._core.types import Array, ClassWeight, NanPolicy, Reduction, Value
@@ -291,7 +291,6 @@ def categorical_focal_loss_grad_hess(
     >>> grad.round(4), hess.round(4)
     (array([[ 0.2983, -0.2983]]), array([[0.3991, 0.3991]]))
     """
-    y_true = as_class_indices(y_true, logits)
     options = {
         "axis": axis, "class_weight": class_weight, "ignore_index": ignore_index, "alpha": alpha,
         "gamma": gamma, "sample_weight": sample_weight, "where": where,
