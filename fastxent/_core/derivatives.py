@@ -141,13 +141,3 @@ def overwrites(
     inputs |= {name: options.get(name) for name in names if name}
     arrays = [as_array(a, name, scalars=True) for name, a in inputs.items() if a is not None]
     return any(np.may_share_memory(out, array) for out in outs for array in arrays)
-
-
-def as_class_indices(y_true: Any, logits: Any) -> Any:
-    """Class indices as integers: boosted trees pass them as floats."""
-    labels = as_array(y_true, "y_true", scalars=True)
-    if labels.dtype.kind != "f" or labels.ndim != as_array(logits, "logits", scalars=True).ndim - 1:
-        return y_true
-    with np.errstate(invalid="ignore"):  # non-finite or too large values compare unequal below
-        whole = labels.astype(np.int64)
-    return whole if np.array_equal(whole, labels) else y_true

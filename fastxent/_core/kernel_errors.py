@@ -62,7 +62,7 @@ def raise_error(operands: Gathered, code: int, position: int, category: int) -> 
         name, array = loss.y_true_name, operands.labels
         index = index if operands.index_labels else at_class
         if code == _BAD_LABEL:
-            kind, hint = _bad_label(operands)
+            kind, hint = _bad_label(operands, array[index])
     elif code == _BAD_WEIGHT:
         name, array, kind = "sample_weight", operands.given["sample_weight"], ErrorKind.WEIGHT
         index = index[: array.ndim]
@@ -74,12 +74,17 @@ def raise_error(operands: Gathered, code: int, position: int, category: int) -> 
     raise ElementError(name, index, array[index], kind, hint)
 
 
-def _bad_label(operands: Gathered) -> tuple[ErrorKind, str]:
+def _bad_label(operands: Gathered, label: Any) -> tuple[ErrorKind, str]:
     if operands.index_labels:
-        classes = operands.classes
+        classes, name = operands.classes, operands.loss.scores_name
+        if label != np.trunc(np.float64(label)):
+            return ErrorKind.CLASS_INDEX, (
+                f": pass whole numbers from 0 to {classes - 1}, or a distribution per row, in the "
+                f"shape of {name}, {operands.scores.shape}"
+            )
         return ErrorKind.CLASS_INDEX, (
-            f": {operands.loss.scores_name} has {classes} classes, 0 to {classes - 1}; to leave "
-            f"elements out, pass ignore_index or where"
+            f": {name} has {classes} classes, 0 to {classes - 1}; to leave elements out, pass "
+            f"ignore_index or where"
         )
     domain = operands.loss.formula.labels
     if domain != UNIT:

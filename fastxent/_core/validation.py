@@ -112,13 +112,6 @@ def takes_indices(loss: Loss, y: np.ndarray, scores: np.ndarray, axis: int) -> b
             f"with the classes along axis {axis}: pass class indices of shape {rows}, or a "
             f"distribution of shape {scores.shape}"
         )
-    if y.dtype.kind not in "iub":
-        what = f"dtype {y.dtype}" if y.size == 0 else f"dtype {y.dtype} (first: {y.flat[0]!s})"
-        raise ValueError(
-            f"{loss.y_true_name} of shape {y.shape} holds class indices but has {what}: convert to "
-            f"integers (nan to one that ignore_index names), or pass a distribution of shape "
-            f"{scores.shape}"
-        )
     return True
 
 

@@ -79,6 +79,9 @@ cdef enum FmaKind:      # how a * b + c is computed
     FUSED_BOUNDED
     APART               # rounded twice: no compiler may fuse it
 
+cdef extern from *:
+    const int64_t NO_CLASS "INT64_MIN"  # what a float that is no whole number becomes as a class index
+
 cdef struct Operand:    # one array, as the kernels see it
     const char* data
     DType dtype
@@ -152,6 +155,11 @@ cdef struct KernelTable:      # what a level offers
 cdef inline bint is_half(DType dtype) noexcept nogil:
     """Whether the dtype has half precision."""
     return dtype == FLOAT16 or dtype == BFLOAT16
+
+
+cdef inline bint is_float(DType dtype) noexcept nogil:
+    """Whether the dtype is floating-point."""
+    return dtype >= FLOAT16
 
 
 cdef inline bint has_rows(const Job* job) noexcept nogil:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, SupportsIndex
 
-from fastxent._core.derivatives import as_class_indices, grad_hess, value_and_grad
+from fastxent._core.derivatives import grad_hess, value_and_grad
 from fastxent._core.evaluate import evaluate
 from fastxent._core.loss import CATEGORICAL_OPTIONS, Formula, Loss
 from fastxent._core.scalars import UNIT
@@ -215,7 +215,6 @@ def categorical_cross_entropy_grad_hess(
     >>> grad, hess
     (array([[ 0.5, -0.5]]), array([[0.25, 0.25]]))
     """
-    y_true = as_class_indices(y_true, logits)
     options = {
         "axis": axis, "class_weight": class_weight, "ignore_index": ignore_index,
         "sample_weight": sample_weight, "where": where, "label_smoothing": label_smoothing,

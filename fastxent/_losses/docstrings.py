@@ -32,8 +32,9 @@ ARGUMENTS = {
     "rows.y_true": (
         "array-like",
         """
-        The truth: class indices from 0, as integers of any width, in the scores' shape without
-        `axis`; or a distribution per row, as numbers from 0 to 1, in the scores' own shape.
+        The truth: class indices from 0, as integers of any width or floats that are whole numbers,
+        in the scores' shape without `axis`; or a distribution per row, as numbers from 0 to 1, in
+        the scores' own shape. `nan_policy` says what a class index of NaN means.
         """,
     ),
     "gaussian_nll.y_true": ("array-like", "The observations, in the shape of `mean`."),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, SupportsIndex
 
-from fastxent._core.derivatives import as_class_indices, grad_hess, value_and_grad
+from fastxent._core.derivatives import grad_hess, value_and_grad
 from fastxent._core.evaluate import evaluate
 from fastxent._core.loss import BINARY_OPTIONS, CATEGORICAL_OPTIONS, FOCAL_OPTIONS, Formula, Loss
 from fastxent._losses.docstrings import documented, objective
@@ -293,7 +293,6 @@ def categorical_focal_loss_grad_hess(
     >>> grad.round(4), hess.round(4)
     (array([[ 0.2983, -0.2983]]), array([[0.3991, 0.3991]]))
     """
-    y_true = as_class_indices(y_true, logits)
     options = {
         "axis": axis, "class_weight": class_weight, "ignore_index": ignore_index, "alpha": alpha,
         "gamma": gamma, "sample_weight": sample_weight, "where": where,

@@ -157,13 +157,6 @@ def test_class_indices_out_of_range(name, dtype):
             refused(name, y, scores, label_smoothing=0.1, match=rf"y_true\[{spot}\].*{value}")
 
 
-@pytest.mark.parametrize("labels", [[0.5, 1.0], [0.0, 1.0]])
-@pytest.mark.parametrize("name", CATEGORICAL)
-def test_floats_are_no_class_indices(name, labels):
-    with pytest.raises(WRONG, match=r"y_true.*(integer|float)"):
-        loss(name)(labels, [[0.5, 0.5], [0.5, 0.5]])
-
-
 @pytest.mark.parametrize("dtype", ["longdouble", "complex128", "object", "U1", "S1"])
 @pytest.mark.parametrize("name", LOSSES)
 def test_labels_of_a_type_that_is_no_number(name, dtype):

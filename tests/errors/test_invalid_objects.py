@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastxent
-from helpers.losses import CATEGORICAL, LOGITS, LOSSES, loss
+from helpers.losses import LOGITS, LOSSES, loss
 
 P, Y = np.array([0.2, 0.7, 0.5]), np.array([0, 1, 1])
 ROWS, INDEX = np.array([[0.2, 0.8], [0.5, 0.5], [0.9, 0.1]]), np.array([1, 0, 0])
@@ -121,13 +121,6 @@ def test_missing_values_among_objects(name):
     for argument, call in calls(name, objects):
         with pytest.raises(TypeError, match=rf"^{argument} has dtype object.*values are missing"):
             call()
-
-
-@pytest.mark.parametrize("name", CATEGORICAL)
-def test_missing_class_indices(name):
-    """Columns with missing values come as floats."""
-    with pytest.raises(ValueError, match=r"y_true.*float64.*nan to one that ignore_index names"):
-        loss(name)(np.array([1, np.nan, 0]), ROWS)
 
 
 @pytest.mark.parametrize("option", ["eps", "label_smoothing"])

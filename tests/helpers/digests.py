@@ -129,6 +129,7 @@ def categorical(rng: Any) -> Iterator[str]:
         onehot, soft = np.eye(classes)[index] if classes < 2000 else p, p[::-1].copy()
         weights = rng.random(classes)
         kinds = [k for k in LABELS if k[0] in "iu" and np.iinfo(k).max >= classes]
+        kinds += ["float32", "float64"]
         some = [k for k in LABELS if classes < 2000 and n < 1000]
         for name in ("categorical_cross_entropy", "categorical_cross_entropy_with_logits"):
             scores = (z if name.endswith("logits") else p).astype(dtype)

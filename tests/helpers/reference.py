@@ -268,14 +268,16 @@ def class_labels(
         bad = (q < 0) | (q > 1)
         refuse(keep[..., None] & bad)
         return Labels(np.where(bad | np.isnan(q), 0, q), np.isnan(q).any(-1), keep, False)
-    refuse(y.shape != shape[:-1] or y.dtype.kind not in "iu")
+    refuse(y.shape != shape[:-1])
+    nan = np.isnan(y) if y.dtype.kind == "f" else np.zeros(y.shape, bool)
     if ignore_index is not None:
         keep = keep & (y != ignore_index)
-    outside = (y < 0) | (y >= classes)
-    refuse(keep & outside)
-    index = np.where(outside, 0, y).astype(np.int64)
+    y = np.where(nan, 0, y)
+    bad = (y < 0) | (y >= classes) | (y != np.trunc(y))
+    refuse(keep & bad)
+    index = np.where(bad, 0, y).astype(np.int64)
     q = (np.arange(classes) == index[..., None]).astype(LD)
-    return Labels(q, np.zeros(shape[:-1], bool), keep, True)
+    return Labels(q, nan, keep, True)
 
 
 def class_weights(class_weight: Any, classes: int) -> Array:

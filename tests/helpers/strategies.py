@@ -76,7 +76,8 @@ def spoil(draw: st.DrawFn, rng: Any, case: Case) -> None:
     strew(rng, case.scores, limits, draw(st.sampled_from([0.0, 0.01, 0.3])))
     strew(rng, case.scores, [np.nan], draw(st.sampled_from([0.0, 0.01, 0.3])))
     if case.y_true.dtype.kind == "f":
-        strew(rng, case.y_true, [0.0, 1.0], draw(st.sampled_from([0.0, 0.3])))
+        if case.y_true.ndim == case.scores.ndim:
+            strew(rng, case.y_true, [0.0, 1.0], draw(st.sampled_from([0.0, 0.3])))
         strew(rng, case.y_true, [np.nan], draw(st.sampled_from([0.0, 0.1])))
     if not unbounded and case.loss != "entropy" and draw(st.booleans()):
         case.options["eps"] = 0.0
@@ -230,12 +231,14 @@ def class_labels(
 ) -> tuple[Array, Options]:
     """Class indices, some of them perhaps ignored, or distributions with their classes last."""
     if draw(st.booleans()):
-        dtype = np.dtype(draw(st.sampled_from([d for d in INTEGERS if np.iinfo(d).max >= classes])))
+        kinds = [d for d in INTEGERS if np.iinfo(d).max >= classes]
+        kinds += ["float32", "float64", *(["float16"] if classes < 2048 else [])]
+        dtype = np.dtype(draw(st.sampled_from(kinds)))
         y = rng.integers(0, classes, shape).astype(dtype)
         ignored = draw(st.sampled_from([None, 0, classes - 1, classes, -100]))
         if ignored is None:
             return y, {}
-        if np.iinfo(dtype).min <= ignored <= np.iinfo(dtype).max:
+        if dtype.kind == "f" or np.iinfo(dtype).min <= ignored <= np.iinfo(dtype).max:
             y[rng.random(shape) < draw(st.sampled_from([0.2, 1.0]))] = ignored
         return y, {"ignore_index": ignored}
     kind = draw(st.sampled_from(["soft", "onehot", "sparse"]))

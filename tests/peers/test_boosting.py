@@ -135,16 +135,13 @@ def test_focal_objective_with_gamma_0_is_the_logistic_one():
 
 @pytest.mark.filterwarnings("ignore")
 def test_losses_as_eval_metric_of_xgboost():
-    """It hands over labels, margins and, by its name, sample_weight: the losses take them as they are.
-
-    Class indices come as floats, which the losses refuse: they need a line of their own.
-    """
+    """It hands over labels, margins and, by its name, sample_weight: the losses take them as they are."""
     xgboost = pytest.importorskip("xgboost")
     for classes, objective, metric in (
         (2, BINARY, fastxent.binary_cross_entropy_with_logits),
         (2, fastxent.binary_focal_loss_grad_hess, fastxent.binary_focal_loss),
-        (4, ROWS, of_indices(fastxent.categorical_cross_entropy_with_logits)),
-        (4, ROWS, of_indices(fastxent.categorical_focal_loss)),
+        (4, ROWS, fastxent.categorical_cross_entropy_with_logits),
+        (4, ROWS, fastxent.categorical_focal_loss),
     ):
         x, y = data(classes)
         weight = np.random.default_rng(0).random(len(y))
@@ -156,13 +153,6 @@ def test_losses_as_eval_metric_of_xgboost():
         want = metric(y, margins(model, x), sample_weight=weight)
         assert history[-1] == pytest.approx(want, rel=1e-5)
         assert history == sorted(history, reverse=True)
-
-
-def of_indices(loss):
-    def metric(y_true, z, **options):
-        return loss(y_true.astype(int), z, **options)
-
-    return metric
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -177,7 +167,7 @@ def test_losses_as_eval_metric_of_lightgbm(classes):
 
     def metric(y_true, z):
         seen.append(z)
-        return "focal", loss(y_true.astype(int), z), False
+        return "focal", loss(y_true, z), False
 
     model = lightgbm.LGBMClassifier(
         objective=getattr(fastxent, f"{kind}_focal_loss_grad_hess"), n_estimators=8, n_jobs=1,

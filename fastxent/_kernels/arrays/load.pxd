@@ -9,8 +9,8 @@ from libc.stdint cimport (
 from libc.string cimport memcpy
 
 from fastxent._kernels.job cimport (
-    BOOL, FLOAT16, FLOAT32, FLOAT64, INT16, INT32, INT64, INT8, is_half, Job, DType, LANES,
-    MAX_NDIM, Operand, UINT16, UINT32, UINT64, UINT8,
+    BLOCK, BOOL, FLOAT16, FLOAT32, FLOAT64, INT16, INT32, INT64, INT8, is_float, is_half, Job, DType,
+    LANES, MAX_NDIM, NO_CLASS, Operand, UINT16, UINT32, UINT64, UINT8,
 )
 from fastxent._kernels.types cimport bits_of_f32, f32_from_bits, floating, real
 
@@ -303,12 +303,26 @@ cdef inline void indices_of(const integer* source, int n, int64_t* target) noexc
         target[i] = <int64_t>source[i]
 
 
+cdef inline void indices_of_floats(const double* source, int n, int64_t* target) noexcept nogil:
+    """Whole numbers; all else, NaN included, becomes NO_CLASS."""
+    cdef Py_ssize_t i
+    cdef double x
+    for i in range(n):
+        x = source[i] if -9007199254740992.0 <= source[i] <= 9007199254740992.0 else 0.5
+        target[i] = <int64_t>x
+        target[i] = target[i] if <double>target[i] == x else NO_CLASS
+
+
 cdef inline void load_indices(
     const Job* job, const Operand* op, Py_ssize_t start, int n, void* scratch, int64_t* target
 ) noexcept nogil:
-    """n class indices."""
+    """n <= BLOCK class indices."""
+    cdef double floats[BLOCK]
     cdef const void* run = gather(job, op, start, n, scratch)
-    if op.dtype == INT64:
+    if is_float(op.dtype):
+        convert_dtype(op.dtype, run, n, floats)
+        indices_of_floats(floats, n, target)
+    elif op.dtype == INT64:
         indices_of(<const int64_t*>run, n, target)
     elif op.dtype == INT32:
         indices_of(<const int32_t*>run, n, target)

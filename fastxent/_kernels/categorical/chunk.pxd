@@ -219,7 +219,7 @@ cdef inline void add_rows(
         for i in range(rows.n):
             partial.count += rows.valid[i]
             if not rows.valid[i]:
-                rows.loss[i] = 0.0
+                rows.loss[i] = rows.absent[i]
                 rows.factor[i] = 0.0
                 rows.weight[i] = 0.0
         apply_weights(rows.loss, rows.factor, rows.n)

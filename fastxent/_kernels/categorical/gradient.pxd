@@ -250,7 +250,7 @@ cdef inline void write_rows(
     cdef Py_ssize_t i
     for i in range(rows.n):
         if not rows.valid[i]:
-            fill_row(job, start + i, 0.0)
+            fill_row(job, start + i, rows.absent[i])
         elif not done[i]:
             general_row_gradients(
                 job, start + i, rows.target[i], rows.factor[i] * job.grad_scale, rows.scratch

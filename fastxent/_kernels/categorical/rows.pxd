@@ -3,10 +3,10 @@
 from libc.math cimport INFINITY, NAN
 from libc.stdint cimport int64_t, uint8_t
 
-from fastxent._kernels.arrays.load cimport gather, load, load_indices
+from fastxent._kernels.arrays.load cimport element_ptr, gather, load, load_indices, load_one
 from fastxent._kernels.job cimport (
-    ABSENT, BAD_LABEL, BAD_WEIGHT, BLOCK, ErrorCode, is_index, Job, NAN_LABEL, NAN_OMIT, NAN_PROPAGATE,
-    NAN_SCORE, NO_ERROR, Partial, ROWS, UNDEFINED_ROW,
+    ABSENT, BAD_LABEL, BAD_WEIGHT, BLOCK, ErrorCode, is_float, is_index, Job, NAN_LABEL, NAN_OMIT,
+    NAN_PROPAGATE, NAN_RAISE, NAN_SCORE, NO_CLASS, NO_ERROR, Partial, ROWS, UNDEFINED_ROW,
 )
 
 cdef struct Rows:
@@ -14,7 +14,8 @@ cdef struct Rows:
     double factor[ROWS]     # multiplies the loss
     double weight[ROWS]     # is added to the denominator of the mean
     double loss[ROWS]
-    uint8_t valid[ROWS]     # 0: masked out, ignored or an omitted NaN
+    uint8_t valid[ROWS]     # 0: masked out, ignored or NaN
+    double absent[ROWS]     # the loss and the derivatives where not valid: 0 or NaN
     double scratch[BLOCK]
     int n
     bint weighted           # whether any factor, weight or `valid` may differ from 1
@@ -40,6 +41,22 @@ cdef inline bint row_error(
     return False
 
 
+cdef inline bint leave_out_label(
+    const Job* job, Py_ssize_t position, Rows* rows, Py_ssize_t i, Partial* partial
+) noexcept nogil:
+    """Leave out a row whose label is no whole number, if it is NaN and nan_policy accepts that.
+
+    No class of the row is read: not even whether one is NaN.
+    """
+    cdef double label = load_one(&job.labels, element_ptr(job, &job.labels, position))
+    cdef ErrorCode error = BAD_LABEL if label == label else NAN_LABEL
+    if error == BAD_LABEL or job.nan_policy == NAN_RAISE:
+        return row_error(partial, error, position, -1)
+    rows.valid[i] = 0
+    rows.absent[i] = 0.0 if job.nan_policy == NAN_OMIT else NAN
+    return True
+
+
 cdef inline bint load_rows(
     const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
 ) noexcept nogil:
@@ -54,6 +71,7 @@ cdef inline bint load_rows(
     for i in range(n):
         rows.weight[i] = 1.0
         rows.valid[i] = 1
+        rows.absent[i] = 0.0
         rows.target[i] = 0
     if job.index_labels:
         load_indices(job, &job.labels, start, n, rows.scratch, rows.target)
@@ -67,7 +85,11 @@ cdef inline bint load_rows(
         mask = <const uint8_t*>gather(job, &job.mask, start, n, rows.scratch)
         for i in range(n):
             rows.valid[i] = mask[i] != 0
+    rows.weighted = True
     for i in range(n):
+        if rows.target[i] == NO_CLASS and rows.valid[i] and is_float(job.labels.dtype):
+            if not leave_out_label(job, start + i, rows, i, partial):
+                return False
         if job.has_ignore and rows.target[i] == job.ignore_index:
             rows.valid[i] = 0
         if not rows.valid[i]:
