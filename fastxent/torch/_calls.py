@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 
-from fastxent.torch._handover import HALF, bfloat16
+from fastxent.torch._handover import bfloat16
+from fastxent.torch._memory import empty_like
 
 
 @dataclass(slots=True)
@@ -62,13 +62,9 @@ class Call:
         divisor = self._late_divisor(scores, target, weights)
         options = self._operands(scores, weights)
         options["reduction"] = self.reduction if divisor is None else "sum"
-        logits = operand(scores)
-        if self.inplace:
-            options["out"] = logits
-        elif scores.dtype in HALF:
-            options["out"] = np.empty_like(logits)  # by NumPy: it asks for huge pages
-        value, grad = self.value_and_grad(operand(target), logits, **options)
-        self.gradient = scores.detach() if self.inplace else _tensor(grad)
+        self.gradient = scores.detach() if self.inplace else empty_like(scores.detach())
+        options["out"] = operand(self.gradient)
+        value, _ = self.value_and_grad(operand(target), operand(scores), **options)
         self.scale = 1 / divisor if divisor else 1.0
         return self._result(value, 1.0 if divisor is None else divisor)
 
@@ -115,10 +111,3 @@ def operand(tensor: Any) -> Any:
     if tensor.dtype is torch.bfloat16:
         return tensor.view(torch.int16).numpy().view(bfloat16())
     return tensor.numpy()
-
-
-def _tensor(array: Any) -> Any:
-    """The array's memory as a tensor."""
-    if array.dtype.kind == "f":
-        return torch.from_numpy(array)
-    return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)

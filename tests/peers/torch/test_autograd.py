@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch", reason="torch is absent: fastxent.torch is not tested")
 import fastxent
 import fastxent.torch as ours
-from fastxent.torch import _rules
+from fastxent.torch import _memory, _rules
 from helpers.torch_batches import batch, close, gradient
 
 F = torch.nn.functional
@@ -81,6 +81,21 @@ def arguments(draw, name, shape, dtype):
         return (z, draw(st.sampled_from([y, q]))), kwargs
     if name == "gaussian_nll_loss":
         return (z, q, draw(st.sampled_from([q + 0.1, 2.0 * q]))), {"full": draw(st.booleans())}
+    if name == "kl_div":
+        return (torch.log(q), torch.softmax(z.float(), 0).to(dtype) if shape else q), {}
+    if name == "nll_loss":
+        axis = int(len(shape) > 1)
+        classes = max(1, shape[axis]) if shape else 1
+        y = torch.randint(0, classes, shape[:axis] + shape[axis + 1 :])
+        y = torch.where(torch.rand(y.shape) < 0.3, -100, y)
+        classes = torch.rand(classes).to(dtype)
+        return (torch.log(q), y), {"weight": draw(st.sampled_from([None, classes]))}
+    if name == "poisson_nll_loss":
+        kwargs = {
+            "full": draw(st.booleans()),
+            "log_input": draw(st.sampled_from([True, True, False])),
+        }
+        return (z, torch.poisson(3 * q.float()).to(dtype)), kwargs
     if name == "binary_cross_entropy":
         return (torch.rand(shape).to(dtype), q), {"weight": weight}
     return (z, q), {"weight": weight, "pos_weight": draw(st.sampled_from([None, w]))}
@@ -212,6 +227,25 @@ def test_autocast(every_size):
             want = gradient(lambda z, n=name, a=args: getattr(F, n)(z, *a), z)
             assert getattr(ours, name)(z, *args).dtype is torch.float32
             close(got, want, 0.01)
+
+
+# --------------------------------------------------------------------------------------- memory
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_memory_of_a_gradient_is_used_again(dtype):
+    """Once no tensor over it is left, and not before."""
+    _memory._idle.clear()
+    z, y = batch(300_000, dtype=dtype)
+    first = gradient(lambda z: ours.cross_entropy(z, y), z)
+    want, view, place = first.clone(), first[-1], first.data_ptr()
+    del first
+    other = gradient(lambda z: 2 * ours.cross_entropy(z, y), z)
+    assert other.data_ptr() != place and torch.equal(view, want[-1])
+    del view
+    fewer = gradient(lambda z: ours.cross_entropy(z, y[:-9]), z[:-9])
+    assert fewer.data_ptr() == place
+    assert torch.equal(gradient(lambda z: ours.cross_entropy(z, y), z), want)
 
 
 # ------------------------------------------------------------------------------- handed to torch
