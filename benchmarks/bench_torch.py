@@ -1,6 +1,7 @@
 """fastxent.torch against torch, forward and backward: interleaved times, and the memory of each.
 
-    python benchmarks/bench_torch.py [--threads N] [--budget SECONDS] [--memory]
+    python benchmarks/bench_torch.py [part of a case's name ...] [--threads N] [--budget SECONDS]
+        [--clock cpu] [--memory]
 
 Ratios are medians of pairs: torch's time over fastxent's. ``THP_MEM_ALLOC_ENABLE=1`` in the
 environment gives torch huge pages, as NumPy has them.
@@ -12,15 +13,17 @@ import argparse
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from timing import by_turns
+from timing import CLOCKS, Clock, interleaved
 
 import fastxent.torch as ours
 
 F = torch.nn.functional
+warnings.filterwarnings("ignore", "reduction: 'mean' divides")
 #: Name, function, shape, dtype, and the ratio that forward and backward are to have.
 CASES = [
     ("CE 262,144 x 10", "cross_entropy", (262_144, 10), torch.float32, 12),
@@ -32,6 +35,9 @@ CASES = [
     ("CE 16,384 x 1,000 bfloat16", "cross_entropy", (16_384, 1_000), torch.bfloat16, 7),
     ("CE 128 x 128,256 bfloat16", "cross_entropy", (128, 128_256), torch.bfloat16, 6),
     ("BCE 16.8M", "binary_cross_entropy", (4096, 4096), torch.float32, None),
+    ("Poisson 16.8M", "poisson_nll_loss", (4096, 4096), torch.float32, None),
+    ("KL 16,384 x 1,000", "kl_div", (16_384, 1_000), torch.float32, None),
+    ("NLL 16,384 x 1,000", "nll_loss", (16_384, 1_000), torch.float32, None),
     ("Gaussian 16.8M", "gaussian_nll_loss", (4096, 4096), torch.float32, None),
 ]  # fmt: skip
 MIB = 2**20
@@ -41,8 +47,12 @@ def inputs(name: str, shape: tuple[int, ...], dtype: Any) -> tuple[Any, tuple[An
     """Scores, and what comes after them."""
     torch.manual_seed(0)
     scores = torch.randn(shape).to(dtype)
-    if name == "cross_entropy":
+    if name == "kl_div":
+        return torch.log_softmax(scores, 1), (torch.softmax(torch.randn(shape), 1),)
+    if name in ("cross_entropy", "nll_loss"):
         return scores, (torch.randint(0, shape[1], shape[:1]),)
+    if name == "poisson_nll_loss":
+        return scores, (torch.poisson(torch.ones(shape)),)
     labels = (torch.rand(shape) < 0.5).to(dtype)
     if name == "gaussian_nll_loss":
         return scores, (labels, torch.rand(shape).add_(0.5).to(dtype))
@@ -60,13 +70,22 @@ def step(function: Any, scores: Any, rest: tuple[Any, ...], **options: Any) -> C
     return run
 
 
-def times(budget: float) -> None:
+def times(names: list[str], budget: float, clock: Clock) -> None:
     print(f"{'torch / fastxent':28}{'eval':>8}{'f + b':>8}{'bar':>6}{'ms torch':>10}{'ms':>8}")
     for title, name, shape, dtype, bar in CASES:
+        if names and not any(part in title for part in names):
+            continue
         scores, rest = inputs(name, shape, dtype)
         mine, theirs = getattr(ours, name), getattr(F, name)
-        forward = by_turns(lambda: mine(scores, *rest), lambda: theirs(scores, *rest), budget)  # noqa: B023
-        both = by_turns(step(mine, scores, rest), step(theirs, scores, rest), budget)
+        forward = interleaved(
+            lambda: mine(scores, *rest),  # noqa: B023
+            lambda: theirs(scores, *rest),  # noqa: B023
+            budget,
+            clock=clock,
+        )
+        both = interleaved(
+            step(mine, scores, rest), step(theirs, scores, rest), budget, clock=clock
+        )
         shown = "" if bar is None else f"{bar:.3g}"
         print(
             f"{title:28}{1 / forward.ratio:8.2f}{1 / both.ratio:8.2f}{shown:>6}"
@@ -112,7 +131,9 @@ def memory() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="cases of which the name contains one of these")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: on a busy machine")
     parser.add_argument("--budget", type=float, default=3.0)
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)
@@ -125,7 +146,7 @@ def main() -> None:
     else:
         huge = os.environ.get("THP_MEM_ALLOC_ENABLE", "0")
         print(f"torch {torch.__version__}, {options.threads} threads, THP_MEM_ALLOC_ENABLE={huge}")
-        times(options.budget)
+        times(options.names, options.budget, CLOCKS[options.clock])
 
 
 if __name__ == "__main__":

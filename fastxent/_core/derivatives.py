@@ -50,8 +50,8 @@ class GradientOutputs:
     def attach(self, task: Task, operands: Operands) -> None:
         """Let the task write to the arrays."""
         scores, inputs = operands.scores, operands.inputs()
-        dtype = validation.output_dtype(scores)
         for out, name in zip(self.outs, self.names, strict=True):
+            dtype = validation.gradient_dtype(scores, out)
             if out is None:
                 out = np.empty_like(scores, dtype, "K", subok=False)  # noqa: PLW2901
             else:

@@ -118,9 +118,9 @@ def takes_indices(loss: Loss, y: np.ndarray, scores: np.ndarray, axis: int) -> b
 def as_weight(value: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
     """One weight per loss, or one per leading index of the losses."""
     array = as_array(value, name)
-    if array.dtype.kind not in "iubf" or array.dtype.itemsize > 8:
+    if (array.dtype.kind not in "iubf" or array.dtype.itemsize > 8) and not is_bfloat16(array):
         raise TypeError(
-            f"{name} has dtype {array.dtype}: use integers, float16, float32 or float64"
+            f"{name} has dtype {array.dtype}: use integers, float16, bfloat16, float32 or float64"
             f"{missing_values_hint(array, _FILL)}"
         )
     if array.shape != shape[: array.ndim]:
@@ -146,9 +146,9 @@ def as_scale(value: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
     array = as_array(value, name, scalars=True)
     if array.dtype.kind in "iub":
         array = array.astype(np.float64)
-    if array.dtype.kind != "f" or array.dtype.itemsize > 8:
+    if (array.dtype.kind != "f" or array.dtype.itemsize > 8) and not is_bfloat16(array):
         raise TypeError(
-            f"{name} has dtype {array.dtype}: use integers, float16, float32 or float64"
+            f"{name} has dtype {array.dtype}: use integers, float16, bfloat16, float32 or float64"
             f"{missing_values_hint(array, _FILL)}"
         )
     return array if array.shape == shape else _broadcast(array, name, shape)
@@ -187,7 +187,7 @@ def as_class_alpha(value: Any, classes: int) -> np.ndarray:
 
 def _numbers(value: Any, name: str) -> np.ndarray:
     array = as_array(value, name, scalars=True)
-    if array.dtype.kind not in "iubf":
+    if array.dtype.kind not in "iubf" and not is_bfloat16(array):
         raise TypeError(
             f"{name} has dtype {array.dtype}: use numbers{missing_values_hint(array, _FILL)}"
         )
@@ -260,6 +260,12 @@ def _clobbers(out: np.ndarray, array: Any) -> bool:
 def output_dtype(scores: np.ndarray) -> np.dtype:
     """The scores' dtype; float32 for half precision."""
     return _FLOAT64 if scores.dtype.itemsize == 8 else _FLOAT32
+
+
+def gradient_dtype(scores: np.ndarray, out: Any) -> np.dtype:
+    """The same, or half precision where `out` and the scores have it."""
+    own = scores.dtype.newbyteorder("=")
+    return own if getattr(out, "dtype", None) == own else output_dtype(scores)
 
 
 # ---- options ---------------------------------------------------------------------------------

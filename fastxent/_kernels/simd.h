@@ -169,7 +169,7 @@ static inline double fastxent_emulated_fma(double a, double b, double c)
 
 /* ---- half precision ------------------------------------------------------------------------ */
 
-/* An instruction that no compiler finds in the loop below; as exact. */
+/* An instruction that no compiler finds in the loop of load.pxd; as exact. */
 #if defined(__AVX512F__)
 #define fastxent_has_widen 1
 static inline void fastxent_widen(const uint16_t* source, float* target)
@@ -187,6 +187,53 @@ static inline void fastxent_widen(const uint16_t* source, float* target)
 #define fastxent_has_widen 0
 #define fastxent_widen(source, target) ((void)(source))
 #endif
+
+/* The other way, to nearest and ties to even; a NaN stays one. */
+static inline uint16_t fastxent_bfloat16(float value)
+{
+    uint32_t bits, rounded;
+    memcpy(&bits, &value, 4);
+    rounded = bits + 0x7FFF + (bits >> 16 & 1);
+    return ((bits & 0x7FFFFFFF) > 0x7F800000 ? bits | 0x400000 : rounded) >> 16;
+}
+
+static inline uint16_t fastxent_float16(float value)
+{
+    uint32_t bits, magnitude, half, small;
+    float shifted;
+    memcpy(&bits, &value, 4);
+    magnitude = bits & 0x7FFFFFFF;
+    half = (magnitude - 0x38000000 + 0xFFF + (magnitude >> 13 & 1)) >> 13;
+    /* The last place of 0.5 is that of float16's subnormals. */
+    memcpy(&shifted, &magnitude, 4);
+    shifted += 0.5f;
+    memcpy(&small, &shifted, 4);
+    half = magnitude < 0x38800000 ? small - 0x3F000000 : half;
+    half = magnitude >= 0x477FF000 ? 0x7C00 : half;
+    half = magnitude > 0x7F800000 ? 0x7E00 | (magnitude >> 13 & 0x3FF) : half;
+    return half | (bits >> 16 & 0x8000);
+}
+
+/* Never inlined: many places call it. */
+#if defined(__GNUC__)
+__attribute__((noinline, unused))
+#endif
+static void fastxent_narrow(int to_float16, const float* source, int n, uint16_t* target)
+{
+    Py_ssize_t i = 0;
+    if (!to_float16) {
+        for (; i < n; i++)
+            target[i] = fastxent_bfloat16(source[i]);
+        return;
+    }
+#if defined(__F16C__)
+    for (; i + 8 <= n; i += 8)
+        _mm_storeu_si128((__m128i*)(target + i),
+                         _mm256_cvtps_ph(_mm256_loadu_ps(source + i), _MM_FROUND_TO_NEAREST_INT));
+#endif
+    for (; i < n; i++)
+        target[i] = fastxent_float16(source[i]);
+}
 
 /* ---- stores that bypass the caches --------------------------------------------------------- */
 

@@ -93,13 +93,17 @@ ARGUMENTS = {
     "value_and_grad.out": (
         "ndarray, optional",
         """
-        Where the gradient is written: of the scores' shape and dtype. It may be the scores' own
-        array; that is read once before, so that an error leaves it as it was.
+        Where the gradient is written: of the scores' shape and dtype, or of float32 for half
+        precision. It may be the scores' own array; that is read once before, so that an error
+        leaves it as it was.
         """,
     ),
     "grad_hess.out": (
         "tuple of two ndarray, optional",
-        "Where the results are written: of the scores' shape and dtype.",
+        """
+        Where the results are written: of the scores' shape and dtype, or of float32 for half
+        precision.
+        """,
     ),
     "grad_hess.sample_weight": (
         "array-like, optional",

@@ -3,6 +3,7 @@
 A module per step, each of which imports only those above it:
 
 - `_handover`: torch's own functions, and when they are called instead; `_rules`: by sizes and shapes;
+- `_memory`: where gradients are written;
 - `_calls`: one call's options, its value, and its gradient by the logits;
 - `_autograd`: the same as nodes of torch's graph; `_compiled`: as operators for torch.compile;
 - `functional`: the functions, with torch's signatures; `modules`: the classes of `torch.nn`;

@@ -9,6 +9,7 @@ import torch
 from torch.autograd.function import Function
 
 from fastxent.torch._calls import Call
+from fastxent.torch._memory import empty_like
 
 
 def apply(node: type[Function], *args: Any) -> Any:
@@ -66,8 +67,11 @@ def _differentiable(call: Call, tensors: tuple[Any, ...], grad_output: Any) -> A
     return grad
 
 
+AT_REDUCTIONS = ("none", "mean", "sum")  # the order of aten's enumeration
+
+
 class BinaryCrossEntropy(Function):  # type: ignore[misc]
-    """BCE of probabilities; its backward is torch's own operator, which can be differentiated."""
+    """BCE of probabilities; its backward is torch's own operator."""
 
     @staticmethod
     def forward(call: Call, proba: Any, target: Any, weight: Any) -> Any:
@@ -78,14 +82,74 @@ class BinaryCrossEntropy(Function):  # type: ignore[misc]
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG004
         """Keep the inputs."""
         call, *tensors = inputs
-        ctx.reduction = ("none", "mean", "sum").index(call.reduction)  # aten's enumeration
+        ctx.reduction = AT_REDUCTIONS.index(call.reduction)
         ctx.save_for_backward(*tensors)
 
     @staticmethod
     def backward(ctx: Any, grad_output: Any) -> tuple[Any, ...]:
         """The gradient by the probabilities."""
         backward = torch.ops.aten.binary_cross_entropy_backward
-        return None, backward(grad_output, *ctx.saved_tensors, ctx.reduction), None, None
+        args = (grad_output, *ctx.saved_tensors, ctx.reduction)
+        return None, _written(backward, ctx.saved_tensors[0], args), None, None
+
+
+class NLL(Function):  # type: ignore[misc]
+    """The pick from a table of log-probabilities: torch's own operators, in memory of NumPy's."""
+
+    @staticmethod
+    def forward(options: tuple[int, int], scores: Any, target: Any, weight: Any) -> Any:
+        """The loss, and the sum of the weights."""
+        return _nll(scores, "forward")(scores, target, weight, *options)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        """Keep the inputs."""
+        ctx.options, *tensors = inputs
+        ctx.save_for_backward(*tensors, output[1])
+        ctx.mark_non_differentiable(output[1])
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Any, _: Any) -> tuple[Any, ...]:
+        """The gradient by the log-probabilities."""
+        scores, target, weight, total = ctx.saved_tensors
+        args = (grad_output, scores, target, weight, *ctx.options, total)
+        return None, _written(_nll(scores, "backward"), scores, args), None, None
+
+
+class KLDiv(Function):  # type: ignore[misc]
+    """KL of log-probabilities; its backward is of torch's operations."""
+
+    @staticmethod
+    def forward(call: Call, scores: Any, target: Any) -> Any:
+        """The loss."""
+        return call.value(scores, target)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG004
+        """Keep the target."""
+        ctx.count = inputs[0].count or 1
+        ctx.save_for_backward(inputs[2])
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Any) -> tuple[Any, ...]:
+        """The gradient by the log-probabilities."""
+        (target,) = ctx.saved_tensors
+        factor = grad_output / -ctx.count
+        if torch.is_grad_enabled():
+            return None, target * factor, None
+        return None, torch.mul(target, factor, out=empty_like(target)), None
+
+
+def _nll(scores: Any, direction: str) -> Any:
+    kind = "nll_loss" if scores.ndim == 2 else "nll_loss2d"
+    return getattr(torch.ops.aten, f"{kind}_{direction}")
+
+
+def _written(operator: Any, scores: Any, args: tuple[Any, ...]) -> Any:
+    """What one of torch's operators gives, unless it is to be differentiated in our own memory."""
+    if torch.is_grad_enabled():
+        return operator(*args)
+    return operator.grad_input(*args, grad_input=empty_like(scores))
 
 
 class GaussianNLL(Function):  # type: ignore[misc]
@@ -110,12 +174,15 @@ class GaussianNLL(Function):  # type: ignore[misc]
         _, by_mean, by_target, by_var = ctx.needs_input_grad
         if ctx.count != 1:
             grad_output = grad_output / ctx.count
-        scaled = (mean - target) / var
-        grad = scaled * grad_output
+        if torch.is_grad_enabled():
+            scaled = (mean - target) / var
+        else:
+            scaled = torch.sub(mean, target, out=empty_like(mean)).div_(var)
         grad_var = None
         if by_var:
             each = (1 / var - scaled.square()) * (grad_output / 2)
             grad_var = each.sum_to_size(var.shape)
+        grad = scaled * grad_output if torch.is_grad_enabled() else scaled.mul_(grad_output)
         return None, grad if by_mean else None, -grad if by_target else None, grad_var
 
 

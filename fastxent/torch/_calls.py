@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 
-from fastxent.torch._handover import HALF
-
-#: Elements of half precision whose float32 gradient is made at a time: it stays in the cache.
-BLOCK = 1 << 19
+from fastxent.torch._handover import bfloat16
+from fastxent.torch._memory import empty_like
 
 
 @dataclass(slots=True)
@@ -62,18 +59,14 @@ class Call:
 
     def value_keeping_gradient(self, scores: Any, target: Any, *weights: Any) -> Any:
         """The loss; its gradient becomes `gradient`."""
-        scores = scores.detach()
-        if scores.dtype in HALF:
-            return self._by_blocks(scores, target, weights)
+        divisor = self._late_divisor(scores, target, weights)
         options = self._operands(scores, weights)
-        options["reduction"] = "sum" if self.count else self.reduction
-        logits = operand(scores)
-        # Else NumPy makes the array: of huge pages, where there are such.
-        options["out"] = logits if self.inplace else None
-        value, grad = self.value_and_grad(operand(target), logits, **options)
-        self.gradient = scores if self.inplace else torch.from_numpy(grad)
-        self.scale = 1 / (self.count or 1)
-        return self._result(value, self.count or 1)
+        options["reduction"] = self.reduction if divisor is None else "sum"
+        self.gradient = scores.detach() if self.inplace else empty_like(scores.detach())
+        options["out"] = operand(self.gradient)
+        value, _ = self.value_and_grad(operand(target), operand(scores), **options)
+        self.scale = 1 / divisor if divisor else 1.0
+        return self._result(value, 1.0 if divisor is None else divisor)
 
     def scaled_gradient(self, grad_output: Any) -> Any:
         """The gradient times that of the result, in its own memory; it is given away once."""
@@ -87,10 +80,8 @@ class Call:
         options = {**self.options, "workers": torch.get_num_threads()}
         for name, weight in zip(self.weights, weights, strict=True):
             if weight is not None:
-                wide = weight.float() if weight.dtype in HALF else weight
-                options[name] = operand(
-                    wide.expand(scores.shape) if name == "sample_weight" else wide
-                )
+                whole = weight.expand(scores.shape) if name == "sample_weight" else weight
+                options[name] = operand(whole)
         return options
 
     def _result(self, value: Any, divisor: float) -> Any:
@@ -98,50 +89,13 @@ class Call:
             return torch.from_numpy(value).to(self.dtype)
         return torch.tensor(value / divisor if divisor else math.nan, dtype=self.dtype)
 
-    def _by_blocks(self, scores: Any, target: Any, weights: tuple[Any, ...]) -> Any:
-        """The same for half precision, whose gradients are float32 in fastxent.
+    def _late_divisor(self, scores: Any, target: Any, weights: tuple[Any, ...]) -> float | None:
+        """What the sum, and in the backward its gradient, is divided by; None: fastxent divides.
 
-        Made block by block they need no more memory than the gradient that torch wants. It is
-        scaled in the backward: that of a mean would underflow in float16 before a loss scaler
-        could multiply it.
+        The gradient of a mean would underflow in float16 before a loss scaler could multiply it.
         """
-        each = self.reduction == "none"
-        found = []
-        if self.inplace:  # what is bad has to be found before anything is overwritten
-            self.value(scores, target, *weights)
-        self.gradient = scores if self.inplace else empty_like(scores)
-        losses = target.shape if self.axis is None else _without(scores.shape, self.axis)
-        values = torch.empty(losses, dtype=self.dtype) if each else None
-        buffer = None
-        for cut in _cuts(scores.shape, self.axis):
-            rows = cut if self.axis is None else _without(cut, self.axis)
-            logits, labels = scores[cut], target[cut if target.shape == scores.shape else rows]
-            options = self._operands(logits, self._cut_weights(weights, scores.shape, cut))
-            options["reduction"] = "none" if each else "sum"
-            options["out"] = buffer if buffer is not None and buffer.shape == logits.shape else None
-            value, buffer = self.value_and_grad(operand(labels), operand(logits), **options)
-            self.gradient[cut] = torch.from_numpy(buffer)
-            if values is None:
-                found.append(value)
-            else:
-                values[rows] = torch.from_numpy(value)
-        if values is not None:
-            self.scale = 1.0
-            return values
-        divisor = self._divisor(target, weights) if self.reduction == "mean" else 1.0
-        self.scale = 1 / divisor if divisor else 1.0
-        return self._result(math.fsum(found), divisor)
-
-    def _cut_weights(
-        self, weights: tuple[Any, ...], shape: Any, cut: tuple[slice, ...]
-    ) -> tuple[Any, ...]:
-        return tuple(
-            weight if weight is None or name == "class_weight" else weight.expand(shape)[cut]
-            for name, weight in zip(self.weights, weights, strict=True)
-        )
-
-    def _divisor(self, target: Any, weights: tuple[Any, ...]) -> float:
-        """What the mean is divided by: how often a class counts, times its weight."""
+        if self.reduction != "mean" or (self.count is None and scores.dtype is not torch.float16):
+            return None
         if self.axis is None or self.count:
             return self.count or target.numel()
         ignored = self.options["ignore_index"]
@@ -152,29 +106,8 @@ class Call:
 
 
 def operand(tensor: Any) -> Any:
-    """The tensor's memory, as fastxent takes it."""
+    """The tensor's memory as an array."""
     tensor = tensor.detach()
-    return tensor if tensor.dtype is torch.bfloat16 else tensor.numpy()
-
-
-def empty_like(tensor: Any) -> Any:
-    """Memory that NumPy asks for: it gets huge pages where torch's allocator does not."""
-    bits = np.empty(tensor.shape, np.int16)
-    return torch.from_numpy(bits).view(tensor.dtype)
-
-
-def _without(items: Any, axis: int) -> Any:
-    return (*items[:axis], *items[axis + 1 :])
-
-
-def _cuts(shape: tuple[int, ...], axis: int | None) -> Iterator[tuple[slice, ...]]:
-    """Cut across the longest dimension that is not the classes'."""
-    sizes = [0 if a == axis else n for a, n in enumerate(shape)]
-    along = sizes.index(max(sizes))
-    step = max(1, BLOCK * sizes[along] // math.prod(shape))
-    for start in range(0, sizes[along], step):
-        yield (
-            *[slice(None)] * along,
-            slice(start, start + step),
-            *[slice(None)] * (len(shape) - along - 1),
-        )
+    if tensor.dtype is torch.bfloat16:
+        return tensor.view(torch.int16).numpy().view(bfloat16())
+    return tensor.numpy()

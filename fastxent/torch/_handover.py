@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
 from torch.autograd import forward_ad
 from torch.overrides import _get_current_function_mode_stack
@@ -91,7 +93,7 @@ def scores_reason(scores: Any) -> str | None:
         return "input has no dimension, or no element"
     if reason is None and scores.dtype not in _FLOATS:
         return f"input has dtype {scores.dtype}"
-    if reason is None and scores.dtype is torch.bfloat16 and not _knows_bfloat16():
+    if reason is None and scores.dtype is torch.bfloat16 and bfloat16() is None:
         return "bfloat16 needs the package ml_dtypes"
     return reason
 
@@ -113,11 +115,9 @@ def result_dtype(scores: Any, others: tuple[Any, ...]) -> Any:
     return scores.dtype if dtypes <= {scores.dtype} else None
 
 
-def _knows_bfloat16() -> bool:
-    global _has_ml_dtypes  # noqa: PLW0603
-    if _has_ml_dtypes is None:
-        _has_ml_dtypes = importlib.util.find_spec("ml_dtypes") is not None
-    return _has_ml_dtypes
-
-
-_has_ml_dtypes: bool | None = None
+@cache
+def bfloat16() -> Any:
+    """NumPy's dtype of that name, or None where ml_dtypes is absent."""
+    if importlib.util.find_spec("ml_dtypes") is None:
+        return None
+    return np.dtype(importlib.import_module("ml_dtypes").bfloat16)

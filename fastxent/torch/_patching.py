@@ -17,6 +17,9 @@ PATCHED = (
     "binary_cross_entropy_with_logits",
     "cross_entropy",
     "gaussian_nll_loss",
+    "kl_div",
+    "nll_loss",
+    "poisson_nll_loss",
 )
 
 _lock = threading.Lock()

@@ -15,6 +15,8 @@ LEAST = {
     "logits": (1 << 13, 1 << 16),
     "probabilities": (1 << 10, 1 << 12),
     "gaussian": (1 << 9, 1 << 9),
+    "picks": (1 << 62, 1 << 20),  # without a gradient there is nothing to gain
+    "divergences": (1 << 12, 1 << 12),
 }
 _FEW = 32  # classes
 
@@ -93,3 +95,31 @@ def gaussian_reason(mean: Any, target: Any, var: Any, full: Any, eps: Any) -> st
     if type(full) is not bool or type(eps) is not float:
         return "an option is not a plain number"
     return None if var.min().item() >= max(eps, 0.0) > 0 else "a variance is below eps"
+
+
+def pick_reason(scores: Any, target: Any) -> str | None:
+    """Why an nll_loss is torch's own, or None."""
+    if scores.ndim not in (2, 4) or target.dtype is not torch.int64:
+        return f"input has shape {tuple(scores.shape)}, target dtype {target.dtype}"
+    return None if scores.requires_grad and torch.is_grad_enabled() else "no gradient is needed"
+
+
+def divergence_reason(scores: Any, target: Any, reduction: Any, log_target: Any) -> str | None:
+    """Why a kl_div is torch's own, or None."""
+    if log_target is not False or reduction not in ("mean", "sum", "batchmean"):
+        return f"log_target={log_target!r}, reduction={reduction!r}"
+    if target.shape != scores.shape or target.dtype is not scores.dtype or scores.dtype in HALF:
+        return f"target has shape {tuple(target.shape)} and dtype {target.dtype}"
+    contiguous = scores.is_contiguous() and target.is_contiguous()
+    return None if contiguous else "an argument is not contiguous"
+
+
+def poisson_reason(scores: Any, target: Any, log_input: Any, full: Any) -> str | None:
+    """Why a poisson_nll_loss is torch's own, or None."""
+    if log_input is not True or type(full) is not bool:
+        return f"log_input={log_input!r}, full={full!r}"
+    if target.dtype is not scores.dtype or (full and scores.dtype in HALF):
+        return f"target has dtype {target.dtype}"
+    if scores.dtype in HALF and torch.is_autocast_enabled("cpu"):
+        return "autocast casts half precision"
+    return None

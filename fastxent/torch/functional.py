@@ -7,15 +7,26 @@ judge as well: its own function raises what it raises, or gives what it gives.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 
 import fastxent
 from fastxent.torch import _compiled
-from fastxent.torch._autograd import LOG_EPS, BinaryCrossEntropy, GaussianNLL, LogitsLoss, apply
+from fastxent.torch._autograd import (
+    AT_REDUCTIONS,
+    LOG_EPS,
+    NLL,
+    BinaryCrossEntropy,
+    GaussianNLL,
+    KLDiv,
+    LogitsLoss,
+    apply,
+)
 from fastxent.torch._calls import Call
 from fastxent.torch._handover import (
     HALF,
@@ -30,9 +41,12 @@ from fastxent.torch._rules import (
     REDUCTIONS,
     broadcast_reason,
     deprecated,
+    divergence_reason,
     gaussian_reason,
     ignored,
     option_reason,
+    pick_reason,
+    poisson_reason,
     shape_reason,
     too_small,
 )
@@ -360,7 +374,7 @@ def nll_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Any:
-    """As ``torch.nn.functional.nll_loss``, and by it: it only picks numbers from a table.
+    """As ``torch.nn.functional.nll_loss``: its operator, with the gradient in memory of NumPy's.
 
     Parameters
     ----------
@@ -389,7 +403,22 @@ def nll_loss(
     >>> nll_loss(torch.tensor([[-1.0, -2.0]]), torch.tensor([1])).item()
     2.0
     """
-    return OWN.nll_loss(input, target, weight, size_average, ignore_index, reduce, reduction)
+    args = (input, target, weight, size_average, ignore_index, reduce, reduction)
+    if torch.compiler.is_compiling():
+        return OWN.nll_loss(*args)
+    reason = (
+        too_small(input, "picks")
+        or deprecated(size_average, reduce)
+        or scores_reason(input)
+        or constant_reason("target", target)
+        or (weight is not None and constant_reason("weight", weight))
+        or option_reason(reduction, ignore_index)
+        or pick_reason(input, target)
+    )
+    if reason:
+        return _own("nll_loss", reason, args)
+    options = (AT_REDUCTIONS.index(reduction), ignore_index)
+    return apply(NLL, options, input, target, weight)[0]
 
 
 def kl_div(
@@ -400,7 +429,7 @@ def kl_div(
     reduction: str = "mean",
     log_target: bool = False,
 ) -> Any:
-    """As ``torch.nn.functional.kl_div``, and by it: fastxent has no KL of log-probabilities.
+    """As ``torch.nn.functional.kl_div``.
 
     Parameters
     ----------
@@ -428,7 +457,30 @@ def kl_div(
     >>> kl_div(p.log(), p, reduction="batchmean").item()
     0.0
     """
-    return OWN.kl_div(input, target, size_average, reduce, reduction, log_target)
+    args = (input, target, size_average, reduce, reduction, log_target)
+    if torch.compiler.is_compiling():
+        return OWN.kl_div(*args)
+    reason = (
+        too_small(input, "divergences")
+        or deprecated(size_average, reduce)
+        or scores_reason(input)
+        or constant_reason("target", target)
+        or divergence_reason(input, target, reduction, log_target)
+    )
+    if reason:
+        return _own("kl_div", reason, args)
+    if reduction == "mean":  # torch has a warning, which is that of the installed version
+        OWN.kl_div(torch.zeros(1), torch.zeros(1), reduction=reduction)
+    call = Call(
+        _divergence,
+        _no_gradient,
+        OWN.kl_div,
+        "sum" if reduction == "sum" else "mean",
+        input.dtype,
+        {},
+        count={"mean": input.numel(), "batchmean": len(input)}.get(reduction),
+    )
+    return _evaluate("kl_div", call, (input, target), args, KLDiv)
 
 
 def poisson_nll_loss(
@@ -441,7 +493,7 @@ def poisson_nll_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Any:
-    """As ``torch.nn.functional.poisson_nll_loss``, and by it.
+    """As ``torch.nn.functional.poisson_nll_loss``.
 
     Parameters
     ----------
@@ -472,9 +524,31 @@ def poisson_nll_loss(
     >>> poisson_nll_loss(torch.zeros(3), torch.ones(3)).item()
     1.0
     """
-    return OWN.poisson_nll_loss(
-        input, target, log_input, full, size_average, eps, reduce, reduction
-    )  # fmt: skip
+    args = (input, target, log_input, full, size_average, eps, reduce, reduction)
+    if torch.compiler.is_compiling():
+        return OWN.poisson_nll_loss(*args)
+    reason = (
+        too_small(input, "logits")
+        or deprecated(size_average, reduce)
+        or scores_reason(input)
+        or constant_reason("target", target)
+        or option_reason(reduction)
+        or broadcast_reason(input, target, [])
+        or poisson_reason(input, target, log_input, full)
+    )
+    if reason:
+        return _own("poisson_nll_loss", reason, args)
+    call = Call(
+        fastxent.poisson_nll,
+        fastxent.poisson_nll_value_and_grad,
+        partial(OWN.poisson_nll_loss, reduction=reduction),
+        reduction,
+        input.dtype,
+        {},
+    )
+    args = (input, target, True, False, None, eps, None, reduction)
+    result = _evaluate("poisson_nll_loss", call, (input, target), args)
+    return result + _stirling(target, reduction) if full else result
 
 
 def sigmoid_focal_loss(
@@ -557,6 +631,23 @@ def _own(name: str, reason: str, args: tuple[Any, ...]) -> Any:
     note(name, reason)
     own: Callable[..., Any] = getattr(OWN, name)
     return own(*args)
+
+
+def _divergence(target: Any, scores: Any, *, reduction: str, workers: int) -> float:
+    """The sum of q log q - q x, where x are log-probabilities."""
+    del reduction  # always "sum"
+    entropy = fastxent.entropy(target, reduction="sum", workers=workers)
+    cut = target.size - target.size % 1024  # short sums: float32 is enough for them
+    q, x = target.reshape(-1), scores.reshape(-1)
+    short = np.vecdot(q[:cut].reshape(-1, 1024), x[:cut].reshape(-1, 1024))
+    return -entropy - float(short.sum(dtype=np.float64)) - float(np.vecdot(q[cut:], x[cut:]))
+
+
+def _stirling(target: Any, reduction: str) -> Any:
+    """The approximation of log y! that torch has: 0 for a count up to 1."""
+    terms = target * target.log() - target + 0.5 * (2 * math.pi * target).log()
+    terms = terms.masked_fill(target <= 1, 0)
+    return terms if reduction == "none" else getattr(terms, reduction)()
 
 
 def _gaussian(target: Any, mean: Any, *, var: Any, **options: Any) -> Any:

@@ -110,7 +110,7 @@ class GaussianNLLLoss(nn.GaussianNLLLoss):  # type: ignore[misc]
 
 
 class NLLLoss(nn.NLLLoss):  # type: ignore[misc]
-    """As ``torch.nn.NLLLoss``, whose forward it has: see `nll_loss`.
+    """As ``torch.nn.NLLLoss``.
 
     Examples
     --------
@@ -120,9 +120,15 @@ class NLLLoss(nn.NLLLoss):  # type: ignore[misc]
     2.0
     """
 
+    def forward(self, input: Any, target: Any) -> Any:  # noqa: A002
+        """The loss."""
+        return functional.nll_loss(
+            input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction
+        )
+
 
 class KLDivLoss(nn.KLDivLoss):  # type: ignore[misc]
-    """As ``torch.nn.KLDivLoss``, whose forward it has: see `kl_div`.
+    """As ``torch.nn.KLDivLoss``.
 
     Examples
     --------
@@ -133,9 +139,15 @@ class KLDivLoss(nn.KLDivLoss):  # type: ignore[misc]
     0.0
     """
 
+    def forward(self, input: Any, target: Any) -> Any:  # noqa: A002
+        """The divergence."""
+        return functional.kl_div(
+            input, target, reduction=self.reduction, log_target=self.log_target
+        )
+
 
 class PoissonNLLLoss(nn.PoissonNLLLoss):  # type: ignore[misc]
-    """As ``torch.nn.PoissonNLLLoss``, whose forward it has: see `poisson_nll_loss`.
+    """As ``torch.nn.PoissonNLLLoss``.
 
     Examples
     --------
@@ -144,3 +156,10 @@ class PoissonNLLLoss(nn.PoissonNLLLoss):  # type: ignore[misc]
     >>> PoissonNLLLoss()(torch.zeros(3), torch.ones(3)).item()
     1.0
     """
+
+    def forward(self, log_input: Any, target: Any) -> Any:
+        """The loss."""
+        return functional.poisson_nll_loss(
+            log_input, target, log_input=self.log_input, full=self.full, eps=self.eps,
+            reduction=self.reduction,
+        )  # fmt: skip

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+import fastxent
 from helpers.layouts import LAYOUTS
 from helpers.losses import BINARY, CATEGORICAL, INTEGERS, LOGITS, LOSSES, bfloat16, loss
 
@@ -219,3 +220,24 @@ def test_arrays_of_many_dimensions_in_any_order_of_axes(name):
         more = tuple(order) + tuple(range(4, scores.ndim))
         turned = np.ascontiguousarray(scores.transpose(more)).transpose(np.argsort(more))
         assert loss(name)(moved, turned) == want
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_weights_in_half_precision(name):
+    """Weights, scales and class weights of any float: the bits of the same numbers in float64."""
+    rng = np.random.default_rng(0)
+    n = 3001
+    y, z = batch(name, (n,), classes=6)
+    options = {"sample_weight": rng.random(n)}
+    if name in CATEGORICAL:
+        options["class_weight"] = rng.random(6)
+    elif name in LOGITS:
+        options["pos_weight"] = rng.random(n)
+    for dtype in ("float16", bfloat16()):
+        given = {key: value.astype(dtype) for key, value in options.items()}
+        wide = {key: value.astype("float64") for key, value in given.items()}
+        for key in options:
+            got = loss(name)(y, z, **{key: given[key]})
+            assert got == loss(name)(y, z, **{key: wide[key]})
+    var = (np.abs(z) + 0.5).astype(bfloat16())
+    assert fastxent.gaussian_nll(z, z / 2, var) == fastxent.gaussian_nll(z, z / 2, var.astype("f8"))

@@ -99,6 +99,80 @@ def test_rows_in_place(classes):
             np.testing.assert_array_equal(scores, want)
 
 
+def halves():
+    return np.dtype("f2"), bfloat16()
+
+
+@pytest.mark.parametrize("classes", [2, 10, 33, 200, 5003])
+@pytest.mark.parametrize("name", LOGITS)
+def test_half_precision(name, classes):
+    """An output of the scores' own half precision holds the float32 results, rounded once."""
+    y, z = example(name, 150_000 // classes, classes)
+    w = RNG.random(len(y)) * np.where(RNG.random(len(y)) < 0.1, 1e-9, 1.0)
+    z[::5] *= 40
+    for dtype in halves():
+        scores = z.astype(dtype)
+        for options in ({}, {"label_smoothing": 0.1}, {"sample_weight": w}, {"workers": 2}):
+            value, want = loss(VALUE[name])(y, scores, **options)
+            assert want.dtype == np.float32
+            wide = np.empty((*z.shape[:-1], z.shape[-1] * 2), dtype)[..., ::2]
+            own = scores.copy()
+            for out in (np.empty_like(scores), np.empty_like(scores, order="F"), wide, own):
+                read = own if out is own else scores
+                got_value, got = loss(VALUE[name])(y, read, out=out, **options)
+                assert got is out
+                assert got_value == value
+                np.testing.assert_array_equal(bits_of(got), bits_of(want.astype(dtype)))
+        pair = loss(PAIR[name])(y, scores)
+        got = loss(PAIR[name])(y, scores, out=(np.empty_like(scores), np.empty_like(scores)))
+        for a, b in zip(got, pair, strict=True):
+            np.testing.assert_array_equal(bits_of(a), bits_of(b.astype(dtype)))
+
+
+def bits_of(halves):
+    return np.ascontiguousarray(halves).view(np.uint16)
+
+
+def test_half_precision_rounds_as_numpy():
+    """Every float16 and bfloat16, the middles between two, their neighbours, and what overflows."""
+    magnitudes = np.arange(2**16, dtype=np.uint32) << 16
+    steps = np.arange(2**16, dtype=np.uint16).view("f2").astype("f4").view(np.uint32)
+    near = np.array([-1, 0, 1, 2**11, 2**12 - 1, 2**12, 2**12 + 1, 2**13], np.int64)
+    grid = np.concatenate([magnitudes, magnitudes + 0x7FFF, magnitudes + 0x8000, steps])
+    values = (grid[:, None] + near).astype(np.uint32).ravel().view("f4")
+    values = values[np.abs(values) < 1e20]  # beyond, the weight is no factor of the fast path
+    weights = np.abs(values)
+    for dtype in halves():
+        for y in (0, 1):  # the gradient is the weight, times 1 or -1
+            labels = np.full(len(values), y)
+            logits = np.full(len(values), -200.0 if y else 200.0, dtype)
+            got = np.empty_like(logits)
+            fastxent.binary_cross_entropy_value_and_grad(
+                labels, logits, sample_weight=weights, reduction="sum", out=got
+            )
+            with np.errstate(over="ignore"):
+                want = (-weights if y else weights).astype(dtype)
+            np.testing.assert_array_equal(got.astype("f4"), want.astype("f4"))
+
+
+@pytest.mark.parametrize("name", LOGITS)
+def test_half_precision_of_nan(name):
+    y, z = example(name, 999)
+    for dtype in halves():
+        scores = z.astype(dtype)
+        scores[3] = np.nan
+        got = np.empty_like(scores)
+        loss(VALUE[name])(y, scores, nan_policy="propagate", reduction="sum", out=got)
+        assert np.isnan(got[3].astype("f4")).all()
+        assert not np.isnan(got[4:].astype("f4")).any()
+
+
+def test_half_precision_of_the_scores_alone():
+    z = np.zeros(5, "f4")
+    with pytest.raises(ValueError, match=r"out has shape .* and dtype float16: .* dtype float32"):
+        fastxent.binary_cross_entropy_value_and_grad(z, z, out=np.empty(5, "f2"))
+
+
 @pytest.mark.parametrize("name", LOGITS)
 def test_pairs_are_filled_and_returned(name):
     y, z = example(name)

@@ -4,7 +4,6 @@
 from fastxent._kernels.arrays.bounds cimport all_within
 from fastxent._kernels.arrays.store cimport store_grad
 from fastxent._kernels.arrays.load cimport hard_labels, load, view
-from fastxent._kernels.arrays.store cimport store
 from fastxent._kernels.binary.chunk cimport run_positions
 from fastxent._kernels.binary.elementwise cimport add_direct_losses
 from fastxent._kernels.binary.fast cimport has_no_options, softplus_of
@@ -96,9 +95,9 @@ cdef inline bint general_gradients(
             weight = block.weight[i] * job.grad_scale if block.weighted else job.grad_scale
             block.loss[i] *= weight
             block.scratch[i] *= weight
-        store(job, &job.grad, start + done, block.n, block.loss)
+        store_grad(job, &job.grad, start + done, block.n, block.loss)
         if job.hess.dtype != ABSENT:
-            store(job, &job.hess, start + done, block.n, block.scratch)
+            store_grad(job, &job.hess, start + done, block.n, block.scratch)
     return True
 
 

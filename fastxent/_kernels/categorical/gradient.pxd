@@ -5,7 +5,7 @@ from libc.math cimport INFINITY, NAN
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
-from fastxent._kernels.arrays.store cimport store_grad_classes, store_grad_classes_f64
+from fastxent._kernels.arrays.store cimport store_grad_classes
 from fastxent._kernels.arrays.load cimport element_ptr, view_classes
 from fastxent._kernels.categorical.chunk cimport add_log1p_rows, run_rows
 from fastxent._kernels.categorical.gradient_tile cimport (
@@ -105,9 +105,9 @@ cdef inline void fill_row(const Job* job, Py_ssize_t position, double value) noe
         same[j] = value
     for first from 0 <= first < job.classes by BLOCK:
         m = <int>min(<Py_ssize_t>BLOCK, job.classes - first)
-        store_grad_classes_f64(job, &job.grad, element_ptr(job, &job.grad, position), first, m, same)
+        store_grad_classes(job, &job.grad, element_ptr(job, &job.grad, position), first, m, same)
         if job.hess.dtype != ABSENT:
-            store_grad_classes_f64(job, &job.hess, element_ptr(job, &job.hess, position), first, m, same)
+            store_grad_classes(job, &job.hess, element_ptr(job, &job.hess, position), first, m, same)
 
 
 cdef inline void load_grad_weights(
@@ -233,12 +233,12 @@ cdef inline void general_row_gradients(
         if job.classes > BLOCK:     # else the block still holds them
             load_grad_weights(job, &row, first, m, &block)
         block_gradients(&row, &sums, first, m, factor, &block)
-        store_grad_classes_f64(
+        store_grad_classes(
             job, &job.grad, element_ptr(job, &job.grad, position), first, m, block.x
         )
         if job.hess.dtype != ABSENT:
             block_hessians(job, &sums, m, factor, &block)
-            store_grad_classes_f64(
+            store_grad_classes(
                 job, &job.hess, element_ptr(job, &job.hess, position), first, m, block.x
             )
 

@@ -5,17 +5,14 @@ from libc.math cimport INFINITY
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
-from fastxent._kernels.arrays.store cimport store_grad_classes
-from fastxent._kernels.arrays.load cimport element_ptr, copy_elements
-from fastxent._kernels.arrays.store cimport write
+from fastxent._kernels.arrays.load cimport element_ptr
+from fastxent._kernels.arrays.store cimport store_grad_class, store_grad_classes, write_run
 from fastxent._kernels.arrays.transpose cimport rows_of_tile
 from fastxent._kernels.categorical.rows cimport Rows
 from fastxent._kernels.categorical.softmax cimport load_tile, sum_exp_tiles, sum_tile, TILED_CLASSES
 from fastxent._kernels.categorical.tile cimport softmax_of_tile, exp_of_tile, weigh_tile
 from fastxent._kernels.focal cimport class_grad_weights, grad_weights_of_sum_exp
-from fastxent._kernels.job cimport (
-    ABSENT, CATEGORICAL_FOCAL, FLOAT32, Job, Operand, ROWS, TILE_CLASSES,
-)
+from fastxent._kernels.job cimport ABSENT, CATEGORICAL_FOCAL, Job, Operand, ROWS, TILE_CLASSES
 from fastxent._kernels.numeric.generic cimport log1p_all, exp_scale_inverse
 from fastxent._kernels.types cimport real
 
@@ -44,36 +41,21 @@ cdef inline void store_grad_tile(
     const Job* job, const Operand* op, Py_ssize_t start, int n, const uint8_t* done, bint all_done,
     const real* tile
 ) noexcept nogil:
-    """Write the rows of tile[k * ROWS + i] that are done to an output of its type."""
+    """Write the rows of tile[k * ROWS + i] that are done."""
     cdef real flat[TILED_CLASSES * ROWS]
     cdef Py_ssize_t i, k
     cdef int classes = <int>job.classes
-    if all_done and op.class_stride != <Py_ssize_t>sizeof(real):
+    if all_done and op.class_stride != op.itemsize:
         for k in range(classes):
-            copy_elements(job, op, start, k * op.class_stride, n, <char*>(tile + k * ROWS), True)
+            store_grad_class(job, op, start, k, n, tile + k * ROWS)
         return
     rows_of_tile(tile, classes, flat)
-    if all_done and job.ndim == 1 and op.stride[0] == classes * <Py_ssize_t>sizeof(real):
-        write(job, <char*>element_ptr(job, op, start), flat, n * classes * sizeof(real))
+    if all_done and job.ndim == 1 and op.stride[0] == classes * op.itemsize:
+        write_run(job, op, <char*>element_ptr(job, op, start), flat, n * classes)
         return
     for i in range(n):
         if done[i]:
             store_grad_classes(job, op, element_ptr(job, op, start + i), 0, classes, flat + i * classes)
-
-
-cdef inline void store_grad_tile_f64(
-    const Job* job, const Operand* op, Py_ssize_t start, int n, const uint8_t* done, bint all_done,
-    const double* tile
-) noexcept nogil:
-    """The same from float64 to an output of either type."""
-    cdef float narrow[TILE_CLASSES * ROWS]
-    cdef Py_ssize_t i
-    if op.dtype == FLOAT32:
-        for i in range(job.classes * ROWS):
-            narrow[i] = <float>tile[i]
-        store_grad_tile(job, op, start, n, done, all_done, narrow)
-    else:
-        store_grad_tile(job, op, start, n, done, all_done, tile)
 
 
 cdef inline void tile_gradients(
@@ -227,7 +209,7 @@ cdef inline void general_tile_gradients(
             if done[i]:
                 tile.factor[i] = rows.factor[i] * job.grad_scale
     tile_of_gradients(job, &tile)
-    store_grad_tile_f64(job, &job.grad, start, rows.n, done, all_done, tile.scratch)
+    store_grad_tile(job, &job.grad, start, rows.n, done, all_done, tile.scratch)
     if job.hess.dtype != ABSENT:
         tile_of_hessians(job, &tile)
-        store_grad_tile_f64(job, &job.hess, start, rows.n, done, all_done, tile.scratch)
+        store_grad_tile(job, &job.hess, start, rows.n, done, all_done, tile.scratch)
