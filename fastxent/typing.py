@@ -13,6 +13,7 @@ False
 from fastxent._aggregate.groups import ByGroup, GroupMean
 from fastxent._aggregate.standard_error import Comparison, Score
 from fastxent._core.types import Array, ClassWeight, Epsilon, NanPolicy, Reduction, Value
+from fastxent._losses import LogitStatistics
 
 __all__ = [
     "Array",
@@ -21,6 +22,7 @@ __all__ = [
     "Comparison",
     "Epsilon",
     "GroupMean",
+    "LogitStatistics",
     "NanPolicy",
     "Reduction",
     "Score",

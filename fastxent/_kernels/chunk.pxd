@@ -3,8 +3,11 @@
 from fastxent._kernels.arrays.store cimport fence
 from fastxent._kernels.binary.chunk cimport run_positions
 from fastxent._kernels.categorical.chunk cimport run_rows
+from fastxent._kernels.categorical.statistics cimport run_statistics
 from fastxent._kernels.gradient cimport run_with_gradients
-from fastxent._kernels.job cimport ABSENT, FLOAT64, has_rows, Job, LANES, NO_ERROR, Partial
+from fastxent._kernels.job cimport (
+    ABSENT, FLOAT64, has_rows, Job, LANES, LOGIT_STATISTICS, NO_ERROR, Partial,
+)
 from fastxent._kernels.likelihood cimport flush_log1p
 
 
@@ -23,7 +26,12 @@ cdef inline void run_chunk(const Job* job, Py_ssize_t number, Partial* partial) 
     partial.error = NO_ERROR
     partial.position = -1
     partial.index = -1
-    if job.grad.dtype != ABSENT:
+    if job.loss == LOGIT_STATISTICS:
+        if job.scores.dtype == FLOAT64:
+            run_statistics(job, start, stop, partial, <double*>NULL)
+        else:
+            run_statistics(job, start, stop, partial, <float*>NULL)
+    elif job.grad.dtype != ABSENT:
         if job.scores.dtype == FLOAT64:
             run_with_gradients(job, start, stop, partial, <double*>NULL)
         else:

@@ -6,6 +6,7 @@ Compiled for the baseline, and the only module here that knows Python and NumPy.
 cimport cython
 cimport numpy as cnp
 from cpython.pycapsule cimport PyCapsule_GetPointer
+from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 
 from fastxent._kernels.job cimport (
@@ -311,6 +312,15 @@ cdef class Task:
         self.job.want_losses = True
         self.take_output(out, -1, &self.job.out)
 
+    def set_statistics(self, nll, logsumexp, entropy, argmax, rank) -> None:
+        """Write the statistics of rows to contiguous arrays of float64 and int64."""
+        cdef Job* job = &self.job
+        job.statistics.nll = <double*>self.numbers(nll)
+        job.statistics.logsumexp = <double*>self.numbers(logsumexp)
+        job.statistics.entropy = <double*>self.numbers(entropy)
+        job.statistics.argmax = <int64_t*>self.numbers(argmax)
+        job.statistics.rank = <int64_t*>self.numbers(rank)
+
     def set_gradients(self, grad, hess, double scale, double hess_floor) -> None:
         """Write the derivatives to arrays in the scores' shape.
 
@@ -362,7 +372,7 @@ cdef class Task:
             self.has_large_output = True    # it leaves the caches before anybody reads it
 
     cdef const double* numbers(self, array):
-        """The numbers of a contiguous array of float64."""
+        """The numbers of a contiguous array."""
         self.arrays.append(array)
         return <const double*>cnp.PyArray_DATA(<cnp.ndarray>array)
 

@@ -36,7 +36,7 @@ cdef extern from *:
     """
     #define FASTXENT_LOSSES \
         "BINARY BINARY_LOGITS CATEGORICAL CATEGORICAL_LOGITS GAUSSIAN KL BINARY_FOCAL " \
-        "CATEGORICAL_FOCAL POISSON"
+        "CATEGORICAL_FOCAL POISSON LOGIT_STATISTICS"
     #define FASTXENT_NAN_POLICIES "raise propagate omit"
     #define FASTXENT_ERROR_CODES \
         "NO_ERROR NAN_SCORE NAN_LABEL BAD_SCORE BAD_LABEL BAD_WEIGHT BAD_SCALE UNDEFINED_ROW"
@@ -55,6 +55,7 @@ cdef enum Loss:
     BINARY_FOCAL
     CATEGORICAL_FOCAL
     POISSON
+    LOGIT_STATISTICS    # no loss, but several numbers of a row
     N_LOSSES
 
 cdef enum NanPolicy:
@@ -90,6 +91,13 @@ cdef struct Operand:    # one array, as the kernels see it
     bint contiguous                     # one aligned, native run over all positions
     Py_ssize_t class_stride         # in bytes, along the classes
     Py_ssize_t stride[MAX_NDIM]     # in bytes, along the positions
+
+cdef struct Statistics:     # of rows of logits: one number per position, in their order
+    double* nll
+    double* logsumexp
+    double* entropy
+    int64_t* argmax
+    int64_t* rank
 
 cdef struct Bounds:     # what is in [lower, upper] is good
     double lower
@@ -129,6 +137,7 @@ cdef struct Job:        # one call
     Operand out
     Operand grad
     Operand hess
+    Statistics statistics
 
 cdef struct Partial:    # of one chunk; the sums are unevaluated pairs hi + lo
     double total
@@ -164,7 +173,9 @@ cdef inline bint is_float(DType dtype) noexcept nogil:
 
 cdef inline bint has_rows(const Job* job) noexcept nogil:
     """Whether a position is a row of classes."""
-    return job.loss in (CATEGORICAL, CATEGORICAL_LOGITS, KL, CATEGORICAL_FOCAL)
+    return job.loss in (
+        CATEGORICAL, CATEGORICAL_LOGITS, KL, CATEGORICAL_FOCAL, LOGIT_STATISTICS
+    )
 
 
 cdef inline bint has_row_logits(const Job* job) noexcept nogil:

@@ -39,6 +39,7 @@ from fastxent._losses.poisson import (
     poisson_nll_grad_hess,
     poisson_nll_value_and_grad,
 )
+from fastxent._losses.statistics import LogitStatistics, logit_statistics
 
 #: Every loss, in the order of the reference.
 LOSSES = (
@@ -48,6 +49,7 @@ LOSSES = (
 
 __all__ = [
     "LOSSES",
+    "LogitStatistics",
     "binary_cross_entropy",
     "binary_cross_entropy_grad_hess",
     "binary_cross_entropy_value_and_grad",
@@ -66,6 +68,7 @@ __all__ = [
     "gaussian_nll",
     "get_loss",
     "kl_divergence",
+    "logit_statistics",
     "poisson_nll",
     "poisson_nll_grad_hess",
     "poisson_nll_value_and_grad",

@@ -72,8 +72,9 @@ def same(
     """One digest of what all the calls must share, over the three reductions."""
     whole = hashlib.sha256()
     calls = list(calls)
-    for reduction in ("mean",) if name.endswith("hess") else ("mean", "sum", "none"):
-        how = options if name.endswith("hess") else options | {"reduction": reduction}
+    fixed = name.endswith("hess") or name == "logit_statistics"
+    for reduction in ("mean",) if fixed else ("mean", "sum", "none"):
+        how = options if fixed else options | {"reduction": reduction}
         first = bits(loss(name)(*calls[0][0], **how, **calls[0][1]))
         for args, more in calls[1:]:
             got = bits(loss(name)(*args, **how, **more))
@@ -194,11 +195,22 @@ def others(rng: Any) -> Iterator[str]:
             yield f"{name} {n}x{classes} {dtype.name} {same(name, iter(calls))}"
 
 
+def rows_of_logits(rng: Any) -> Iterator[str]:
+    """What is computed from rows of logits besides the losses."""
+    for (n, classes), dtype in itertools.product([*ROWS, (2, 130_003)], dtypes()):
+        z, y = spread(rng, (n, classes), 6).astype(dtype), rng.integers(0, classes, n)
+        calls = [((y, z), {}), ((y, z), {"workers": 7})]
+        calls += [((y, made(z)), {}) for made in LAYOUTS.values()]
+        yield f"logit_statistics {n}x{classes} {dtype.name} {same('logit_statistics', iter(calls))}"
+
+
 if __name__ == "__main__":
     import fastxent
 
     print(fastxent.simd_level())
-    groups = {group.__name__: group for group in (binary, categorical, others, large)}
+    groups = {
+        group.__name__: group for group in (binary, categorical, others, rows_of_logits, large)
+    }
     for name in sys.argv[1:] or groups:
         for line in groups[name](np.random.default_rng(99)):
             print(line, flush=True)
