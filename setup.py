@@ -108,9 +108,10 @@ checks = {
     for name, level in levels.items()
 }
 rows = " ".join(f"ROW({name}, ({check}))" for name, check in checks.items() if check)
+numpy_api = ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")
 about = [
     *([("FASTXENT_LEVELS(ROW)", rows)] if rows else []),
-    ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
+    numpy_api,
     ("FASTXENT_VERSION", f'"{version}"'),
     ("FASTXENT_BUILD_INFO", '"{}"'.format("; ".join(map(": ".join, built_with.items())))),
 ]
@@ -164,6 +165,7 @@ modules = [
     extension(f"levels.{level}", flags[level], [] if flags[level] else guard) for level in levels
 ]
 modules.append(extension("engine", [], guard + about, [np.get_include()]))
+modules.append(extension("isotonic", [], [*guard, numpy_api], [np.get_include()]))
 
 setup(
     cmdclass={"sdist": PlainSdist},

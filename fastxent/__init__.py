@@ -46,9 +46,10 @@ from fastxent._losses import (
 
 if TYPE_CHECKING:
     from fastxent._aggregate import LossAccumulator, bits_per_byte, compare, grouped, score
+    from fastxent._calibration import decompose
 
 #: Imported when one of their names is first used: the losses alone are most programs' need.
-_LATER = ("fastxent._aggregate",)
+_LATER = ("fastxent._aggregate", "fastxent._calibration")
 
 __all__ = [
     "ElementError",
@@ -71,6 +72,7 @@ __all__ = [
     "categorical_focal_loss_value_and_grad",
     "compare",
     "d2_log_loss_score",
+    "decompose",
     "entropy",
     "gaussian_nll",
     "grouped",

@@ -12,6 +12,7 @@ False
 
 from fastxent._aggregate.groups import ByGroup, GroupMean
 from fastxent._aggregate.standard_error import Comparison, Score
+from fastxent._calibration.decomposition import Decomposition
 from fastxent._core.types import Array, ClassWeight, Epsilon, NanPolicy, Reduction, Value
 from fastxent._losses import LogitStatistics
 
@@ -20,6 +21,7 @@ __all__ = [
     "ByGroup",
     "ClassWeight",
     "Comparison",
+    "Decomposition",
     "Epsilon",
     "GroupMean",
     "LogitStatistics",

@@ -19,6 +19,13 @@ from fastxent._kernels.engine import (
     supported_levels,
     version,
 )
+from fastxent._kernels.isotonic import (
+    choose_buckets,
+    count_labels,
+    gather_keys,
+    pool_buckets,
+    pool_sums,
+)
 
 __all__ = [
     "ERROR_CODES",
@@ -26,6 +33,11 @@ __all__ = [
     "Kernel",
     "Task",
     "changed",
+    "choose_buckets",
+    "count_labels",
+    "gather_keys",
+    "pool_buckets",
+    "pool_sums",
     "show_config",
     "simd_level",
     "version",

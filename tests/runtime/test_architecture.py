@@ -28,11 +28,12 @@ LAYERS = [
     {"_core"},
     {"_losses"},
     {"_aggregate", "_log_loss"},
+    {"_calibration"},
     {"__init__", "typing", "dask", "sklearn", "spark", "torch"},
     {"_cli"},
     {"__main__"},
 ]
-PUBLIC_LAYER = 4  # whose modules may import each other
+PUBLIC_LAYER = 5  # whose modules may import each other
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 #: The same of the kernels' folders and of the files that lie beside them.
 NATIVE_LAYERS = [
@@ -44,7 +45,7 @@ NATIVE_LAYERS = [
     {"binary", "categorical"},
     {"gradient"},
     {"chunk"},
-    {"levels", "engine"},
+    {"levels", "engine", "isotonic"},
 ]
 NATIVE_RANK = {name: rank for rank, names in enumerate(NATIVE_LAYERS) for name in names}
 

@@ -15,7 +15,7 @@ import pytest
 
 from helpers.losses import LEVELS
 
-MODULES = [*LEVELS, "engine"]
+MODULES = [*LEVELS, "engine", "isotonic"]
 
 # The registers that a level must use, and those that it must not.
 REGISTERS = {
@@ -23,6 +23,7 @@ REGISTERS = {
     "avx2": ("ymm", "zmm"),
     "avx512": ("zmm", None),
     "engine": (None, "[yz]mm"),
+    "isotonic": (None, "[yz]mm"),
 }
 FUSED = re.compile(
     r"\bv?f(?:n?m(?:add|sub)|maddsub|msubadd)\w*|\bf(?:madd|msub|nmadd|nmsub|mla|mls)\b"
