@@ -14,6 +14,7 @@ except ModuleNotFoundError as _error:
 
 from fastxent._aggregate.accumulator import LossAccumulator, bits_per_byte
 from fastxent._aggregate.groups import grouped
+from fastxent._aggregate.largest_losses import largest_losses
 from fastxent._aggregate.score import compare, score
 from fastxent._core.dispatch import show_config, simd_level
 from fastxent._core.errors import ElementError
@@ -66,6 +67,7 @@ __all__ = [
     "gaussian_nll",
     "grouped",
     "kl_divergence",
+    "largest_losses",
     "log_loss",
     "poisson_nll",
     "poisson_nll_grad_hess",

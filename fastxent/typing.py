@@ -11,6 +11,7 @@ False
 """
 
 from fastxent._aggregate.groups import ByGroup, GroupMean
+from fastxent._aggregate.largest_losses import LargestLosses
 from fastxent._aggregate.standard_error import Comparison, Score
 from fastxent._core.types import Array, ClassWeight, Epsilon, NanPolicy, Reduction, Value
 
@@ -21,6 +22,7 @@ __all__ = [
     "Comparison",
     "Epsilon",
     "GroupMean",
+    "LargestLosses",
     "NanPolicy",
     "Reduction",
     "Score",
