@@ -43,17 +43,21 @@ class LargestSelection:
         self._waiting: list[tuple[Array, Array]] = []
         self._n_waiting = 0
 
-    def add(self, losses: Array, indices: Array, valid: Array | None) -> None:
-        """Add losses, their indices, and the mask of those that count (None: all)."""
+    def add(self, losses: Array, indices: Array, valid: Array | None) -> bool:
+        """Add losses, their indices, and the mask of those that count (None: all).
+
+        Returns whether any of them may be among the largest.
+        """
         chosen = self._candidates(losses, indices)
         if valid is not None:
             chosen = chosen[valid[chosen]]
         if not chosen.size:
-            return
+            return False
         self._waiting.append((losses[chosen], indices[chosen]))
         self._n_waiting += chosen.size
         if self._n_waiting >= max(self._n, BLOCK):  # so that sorting costs little for each loss
             self._select()
+        return True
 
     def _candidates(self, losses: Array, indices: Array) -> Array:
         """The places of the losses that rank above the last selected one."""
