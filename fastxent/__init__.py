@@ -45,7 +45,14 @@ from fastxent._losses import (
 )
 
 if TYPE_CHECKING:
-    from fastxent._aggregate import LossAccumulator, bits_per_byte, compare, grouped, score
+    from fastxent._aggregate import (
+        LossAccumulator,
+        bits_per_byte,
+        compare,
+        grouped,
+        largest_losses,
+        score,
+    )
     from fastxent._calibration import decompose
 
 #: Imported when one of their names is first used: the losses alone are most programs' need.
@@ -77,6 +84,7 @@ __all__ = [
     "gaussian_nll",
     "grouped",
     "kl_divergence",
+    "largest_losses",
     "log_loss",
     "logit_statistics",
     "poisson_nll",

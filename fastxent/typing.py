@@ -11,6 +11,7 @@ False
 """
 
 from fastxent._aggregate.groups import ByGroup, GroupMean
+from fastxent._aggregate.largest_losses import LargestLosses
 from fastxent._aggregate.standard_error import Comparison, Score
 from fastxent._calibration.decomposition import Decomposition
 from fastxent._core.types import Array, ClassWeight, Epsilon, NanPolicy, Reduction, Value
@@ -24,6 +25,7 @@ __all__ = [
     "Decomposition",
     "Epsilon",
     "GroupMean",
+    "LargestLosses",
     "LogitStatistics",
     "NanPolicy",
     "Reduction",

@@ -2,6 +2,14 @@
 
 from fastxent._aggregate.accumulator import LossAccumulator, bits_per_byte
 from fastxent._aggregate.groups import grouped
+from fastxent._aggregate.largest_losses import largest_losses
 from fastxent._aggregate.score import compare, score
 
-__all__ = ["LossAccumulator", "bits_per_byte", "compare", "grouped", "score"]
+__all__ = [
+    "LossAccumulator",
+    "bits_per_byte",
+    "compare",
+    "grouped",
+    "largest_losses",
+    "score",
+]

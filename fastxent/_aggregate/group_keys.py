@@ -52,12 +52,26 @@ class KeyIndex(dict[Any, int]):
 
 
 class BlockGroups:
-    """The groups of one block, as numbers below `n`; None where all losses are one group."""
+    """The groups of one block, as numbers below `n`; None where all losses are one group.
 
-    __slots__ = ("_laned", "codes", "n")
+    Attributes
+    ----------
+    codes : ndarray or None
+    n : int
+    at : ndarray or slice
+        The number among all groups of each of the `n`.
+    total : int
+        How many groups there are in all.
+    """
 
-    def __init__(self, codes: Array | None, n: int) -> None:
+    __slots__ = ("_laned", "at", "codes", "n", "total")
+
+    def __init__(
+        self, codes: Array | None, n: int, at: Array | None = None, total: int = 0
+    ) -> None:
         self.codes, self.n = codes, n
+        self.at: Any = slice(n) if at is None else at
+        self.total = max(n, total)
         self._laned = codes
         if codes is not None and n <= _FEW:
             self._laned = codes * _LANES
@@ -196,13 +210,16 @@ class StreamGroupKeys:
         return len(self._codes)
 
     def min_block(self, start: int) -> int:
-        """As for `GroupKeys`: every group of the batch is known."""
+        """As for `GroupKeys`, of the groups of the batch."""
         del start
-        return len(self)
+        return min(len(self), len(self._numbers))
 
     def block_groups(self, cut: tuple[slice, ...]) -> BlockGroups:
-        """The groups of one block of the batch."""
-        return BlockGroups(self._numbers[self._places[cut]], len(self))
+        """The groups of one block: those of its batch, where there are many more."""
+        places, n = self._places[cut], len(self._numbers)
+        if len(self) <= 2 * n:
+            return BlockGroups(self._numbers[places], len(self))
+        return BlockGroups(places, n, self._numbers, len(self))
 
     def used(self, counts: Array) -> tuple[Array, list[Any]]:
         """The numbers of the groups with at least one loss that counts, and their keys."""

@@ -47,14 +47,20 @@ class ByGroup(Mapping[Any, Record], Generic[Record]):
         names = record._fields  # type: ignore[attr-defined]
         self.columns: dict[str, Any] = {"group": [keys[i] for i in order]}
         self.columns.update(zip(names, (v[order] for v in values), strict=True))
-        self._place = KeyIndex(self.columns["group"])
+        self._place: KeyIndex | None = None  # made when it is needed: it takes much memory
 
     def __getitem__(self, key: Any) -> Record:
+        if self._place is None:
+            self._place = KeyIndex(self.columns["group"])
         found = self._place.find(key)
         if found is None:
             raise KeyError(key)
+        return self.record(found)
+
+    def record(self, place: int) -> Record:
+        """The result of a group by its place in the order."""
         _, *values = self.columns.values()
-        return self._record(*(v[found].item() for v in values))
+        return self._record(*(v[place].item() for v in values))
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.columns["group"])
@@ -131,19 +137,21 @@ class GroupTotals:
     def add(self, block: Block, groups: BlockGroups) -> tuple[Array, Array]:
         """Add one block; return its own totals and weights."""
         self.pairs, self.counts = (
-            zero_padded(self.pairs, groups.n),
-            zero_padded(self.counts, groups.n),
+            zero_padded(self.pairs, groups.total),
+            zero_padded(self.counts, groups.total),
         )
-        counts = groups.count(block.valid, len(block.losses))
-        self.counts += counts
-        total = self._add_pairs(0, *groups.sum_pairs(block.losses))
+        counts, at = groups.count(block.valid, len(block.losses)), groups.at
+        self.counts[at] += counts
+        total = self._add_pairs(0, at, *groups.sum_pairs(block.losses))
         if block.weights is None:
-            return total, self._add_pairs(2, counts.astype(np.float64), np.zeros(groups.n))
-        return total, self._add_pairs(2, *groups.sum_pairs(block.weights))
+            return total, self._add_pairs(2, at, counts.astype(np.float64), np.zeros(groups.n))
+        return total, self._add_pairs(2, at, *groups.sum_pairs(block.weights))
 
-    def _add_pairs(self, row: int, values: Array, low: Array) -> Array:
-        add_pairs(self.pairs[row], self.pairs[row + 1], values)
-        add_pairs(self.pairs[row], self.pairs[row + 1], low)
+    def _add_pairs(self, row: int, at: Any, values: Array, low: Array) -> Array:
+        hi, lo = self.pairs[row, at], self.pairs[row + 1, at]  # copies, where `at` is an array
+        add_pairs(hi, lo, values)
+        add_pairs(hi, lo, low)
+        self.pairs[row, at], self.pairs[row + 1, at] = hi, lo
         both: Array = values + low
         return both
 

@@ -145,8 +145,9 @@ class _RunningVariance:
         self, losses: Array, weights: Array | None, groups: BlockGroups, total: Array, weight: Array
     ) -> None:
         """Add one block: its losses, times their weights, which are overwritten; and its sums."""
-        self._grow(groups.n)
-        n = ww = weight
+        self._grow(groups.total)
+        at, n = groups.at, weight
+        ww = weight
         if weights is not None:
             n = groups.count(weights != 0.0, len(losses)).astype(np.float64)
             ww = groups.sum(weights * weights)
@@ -156,26 +157,27 @@ class _RunningVariance:
         e -= expected if weights is None else expected * weights
         ew = groups.sum(e if weights is None else e * weights)
         ee = groups.sum(np.square(e, out=e))
-        both = self.weight + weight
+        both, before = self.weight[at] + weight, self.centre[at]
         share = np.divide(weight, both, out=np.zeros(groups.n), where=both != 0.0)
-        self._shift(self.centre + share * (mean - self.centre))
-        shift = self.centre - mean
-        self.ee += ee - shift * (2.0 * ew - shift * ww)
-        self.ew += ew - shift * ww
-        self.ww += ww
-        self.n += n
-        self.weight = both
+        self._shift(before + share * (mean - before), at)
+        shift = self.centre[at] - mean
+        self.ee[at] += ee - shift * (2.0 * ew - shift * ww)
+        self.ew[at] += ew - shift * ww
+        self.ww[at] += ww
+        self.n[at] += n
+        self.weight[at] = both
 
     def _grow(self, n: int) -> None:
         if len(self.n) < n:
             for name, sums in vars(self).items():
                 setattr(self, name, zero_padded(sums, n))
 
-    def _shift(self, centre: Array) -> None:
-        shift = centre - self.centre
-        self.ee = self.ee - shift * (2.0 * self.ew - shift * self.ww)
-        self.ew = self.ew - shift * self.ww
-        self.centre = centre
+    def _shift(self, centre: Array, at: Any = slice(None)) -> None:
+        """Move the centres of some groups."""
+        shift = centre - self.centre[at]
+        self.ee[at] -= shift * (2.0 * self.ew[at] - shift * self.ww[at])
+        self.ew[at] -= shift * self.ww[at]
+        self.centre[at] = centre
 
     def degrees_of_freedom(self) -> Array:
         """The number of weights that are not 0, minus one."""
@@ -212,7 +214,7 @@ class MeanAndError:
         self,
         elements: Sequence[ElementwiseLosses],
         keys: GroupKeys | StreamGroupKeys,
-        each: Callable[[Block], Any] | None = None,
+        each: Callable[..., Any] | None = None,
     ) -> None:
         """Add a batch.
 
@@ -223,14 +225,14 @@ class MeanAndError:
         keys : GroupKeys or StreamGroupKeys
             The groups; every batch numbers them alike.
         each : callable, optional
-            Is called with every block of the first model, whose memory is used again.
+            Is called with every block, one of each model. Their memory is used again.
         """
         for blocks in zip(*(e.blocks(keys.min_block) for e in elements), strict=True):
             paired = blocks if len(blocks) == 1 else _paired(*blocks)
             groups = keys.block_groups(paired[0].index)
             sums = [t.add(block, groups) for t, block in zip(self._totals, paired, strict=True)]
             if each is not None:
-                each(paired[0])
+                each(*paired)
             losses, (total, weight) = paired[0].losses, sums[0]
             if len(paired) == 2:
                 losses -= paired[1].losses

@@ -7,23 +7,41 @@ import importlib.metadata
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from fastxent._cli import demo, score
+from fastxent._cli.errors import printable
 
 SIGPIPE = 141  # the exit status that a shell reports after SIGPIPE: 128 + 13
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
+    if sys.stderr is None:  # closed
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end
+    if sys.stdout is None:
+        print("fastxent: standard output is closed", file=sys.stderr)
+        return 2
     try:
         try:
             options = parser().parse_args(arguments)
             return int(options.run(options))
         finally:
-            print(end="", flush=True)  # flush here, where a broken pipe can be caught
+            print(end="", flush=True)  # flush here, where an error can be caught
     except BrokenPipeError:  # the reader of the output has closed the pipe: exit quietly
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return SIGPIPE
+    except OSError as error:  # a full disk, for one
+        _discard_output()
+        where = error.filename or "standard output"
+        text = printable(f"{where}: {(error.strerror or str(error)).lower()}")
+        print(f"fastxent: {text}", file=sys.stderr)
+        return 2
+
+
+def _discard_output() -> None:
+    """What is not written yet goes nowhere, so that the interpreter's last flush succeeds."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _version() -> str:

@@ -1,4 +1,4 @@
-"""Errors of the command line: one line each, exit status 2."""
+"""Errors of the command line: one line each, exit status 2; and text that a terminal may show."""
 
 from __future__ import annotations
 
@@ -21,3 +21,11 @@ class FileError(InputError):
         if column is not None:
             where.append(f"column {column}")
         super().__init__(f"{', '.join(where)}: {' '.join(str(text).split())}")
+
+
+def printable(value: object) -> str:
+    """The text of a value, with control characters escaped; None is empty."""
+    text = "" if value is None else str(value)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -1,91 +1,33 @@
-"""Output of ``fastxent score``: a progress bar, then a table, tab-separated columns, or JSON."""
+"""Output of ``fastxent score``: a table, tab-separated columns, or JSON."""
 
 from __future__ import annotations
 
+import functools
 import json
 import math
+import re
 import sys
-import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+import textwrap
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
+import numpy as np
 import rich.box
 import rich.console
 import rich.markup
-import rich.progress
 import rich.table
 import rich.text
 
+from fastxent._aggregate import student_t
 from fastxent._aggregate.groups import ByGroup
 from fastxent._aggregate.standard_error import Comparison
-
-if TYPE_CHECKING:
-    from fastxent._cli.files import Batch
+from fastxent._cli.errors import printable
+from fastxent._cli.progress import Progress
 
 WIDTH = 80
-REFRESH = 0.1  # seconds between two updates of the bar
-
-
-class Progress:
-    """How far the files have been read; a bar on standard error if that is a terminal.
-
-    Attributes
-    ----------
-    files, rows : int
-    fraction : float
-        Of the bytes of all files.
-    seconds : float
-    """
-
-    def __init__(self, paths: list[Path], quiet: bool) -> None:
-        self._sizes = {path: path.stat().st_size for path in paths}
-        self._total = max(1, sum(path.stat().st_size for path in paths))
-        self._done, self._size = 0, 0
-        self.files = len(paths)
-        self.rows, self.fraction, self.seconds = 0, 0.0, 0.0
-        self._bar: rich.progress.Progress | None = None
-        if sys.stderr.isatty() and not quiet:
-            self._bar = rich.progress.Progress(
-                rich.progress.BarColumn(24),
-                rich.progress.TaskProgressColumn(),
-                rich.progress.TextColumn("{task.fields[text]}"),
-                rich.progress.TimeRemainingColumn(compact=True),
-                console=rich.console.Console(stderr=True, highlight=False),
-                transient=True,
-                auto_refresh=False,
-            )
-
-    def __enter__(self) -> Self:
-        self._start = self._shown = time.perf_counter()
-        if self._bar is not None:
-            self._bar.start()
-            self._task = self._bar.add_task("", total=1.0, text="")
-            self._bar.refresh()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.seconds = time.perf_counter() - self._start
-        if self._bar is not None:
-            if error[0] is None:
-                self._refresh()
-            self._bar.stop()
-
-    def show(self, batch: Batch) -> None:
-        """Count a batch as scored."""
-        if batch.first == 0:  # the next file, which may be the same one again
-            self._done += self._size
-            self._size = self._sizes[batch.path]
-        self.rows += batch.rows
-        self.fraction = min(1.0, (self._done + batch.fraction * self._size) / self._total)
-        if self._bar is not None and time.perf_counter() - self._shown > REFRESH:
-            self._refresh()
-
-    def _refresh(self) -> None:
-        assert self._bar is not None
-        self._shown = time.perf_counter()
-        rate = self.rows / max(1e-9, self._shown - self._start)
-        text = f"{self.rows:,} rows, {rate:,.0f} rows/s"
-        self._bar.update(self._task, completed=self.fraction, text=text, refresh=True)
+#: A terminal shows all groups up to MANY, and of more the FEW largest.
+MANY, FEW = 50, 20
+CONFIDENCE = 0.95
 
 
 class Result(NamedTuple):
@@ -98,13 +40,36 @@ class Result(NamedTuple):
     clipped: list[int]  # rows of each model
     read: Progress
     by_group: ByGroup[Any]
+    worst: list[dict[str, Any]] | None  # None: not asked for
 
-    def records(self) -> list[dict[str, Any]]:
-        """One record per group, or a single record."""
-        records = []
-        for key, record in self.by_group.items():
-            records.append({**self._group(key), **self._values(record)})
-        return records
+    @property
+    def about(self) -> dict[str, Any]:
+        """What was read."""
+        about: dict[str, Any] = {
+            "loss": self.loss,
+            "files": self.read.files,
+            "rows": self.read.rows,
+        }
+        if any(self.clipped):
+            about["clipped"] = self.clipped if len(self.clipped) > 1 else self.clipped[0]
+        return about
+
+    def records(self, places: Iterable[int] | None = None) -> Iterator[dict[str, Any]]:
+        """One record for each group, or for the given ones; without groups one record."""
+        keys = self.by_group.columns["group"]
+        for i in range(len(keys)) if places is None else places:
+            yield {**self._group(keys[i]), **self._values(self.by_group.record(i))}
+
+    def largest_groups(self, n: int) -> list[int]:
+        """The places of the groups of the largest weight."""
+        order = np.argsort(-self.by_group.columns["weight"], kind="stable")
+        places: list[int] = order[:n].tolist()
+        return places
+
+    def as_dict(self) -> dict[str, Any]:
+        """What JSON has."""
+        groups = {"groups": list(self.records())} if self.by else next(self.records())
+        return {**self.about, **groups, **({} if self.worst is None else {"worst": self.worst})}
 
     def _group(self, key: Any) -> dict[str, Any]:
         """The key; of several columns, a dictionary by their names."""
@@ -115,14 +80,23 @@ class Result(NamedTuple):
 
     def _values(self, record: Any) -> dict[str, Any]:
         values = record._asdict()
-        values.pop("degrees_of_freedom")
-        if isinstance(record, Comparison):
-            rest = {k: values.pop(k) for k in ("weight", "count")}
-            return {**values, "t": record.t, "p_value": record.p_value, **rest}
+        df = values.pop("degrees_of_freedom")
         if self.reduction == "sum":
             total = record.mean * record.weight if record.weight else 0.0
             return {"sum": total, "weight": record.weight, "count": record.count}
-        return dict(values)
+        compared = isinstance(record, Comparison)
+        middle = record.difference if compared else record.mean
+        margin = _critical_value(df) * record.standard_error
+        rest = {k: values.pop(k) for k in ("weight", "count")}
+        values |= {"ci_lower": middle - margin, "ci_upper": middle + margin}
+        if compared:
+            values |= {"t": record.t, "p_value": record.p_value}
+        return {**values, **rest}
+
+
+@functools.lru_cache(1 << 16)  # of many groups, many have the same size
+def _critical_value(degrees_of_freedom: float) -> float:
+    return student_t.critical_value(CONFIDENCE, degrees_of_freedom)
 
 
 def partial_summary(read: Progress, result: Result | None) -> str:
@@ -130,7 +104,7 @@ def partial_summary(read: Progress, result: Result | None) -> str:
     text = f"{read.rows:,} rows, {100 * read.fraction:.0f} % of the input"
     if result is None or result.by or result.reduction == "none":
         return text
-    record = result.records()[0]
+    record = next(result.records())
     values = ", ".join(f"{_heading(result, k)} {_short(v)}" for k, v in record.items())
     return f"{text}; partial result: {values}"
 
@@ -138,39 +112,71 @@ def partial_summary(read: Progress, result: Result | None) -> str:
 def write(result: Result, as_json: bool) -> None:
     """Print the result on standard output."""
     if as_json:
-        print(_json(result))
+        sys.stdout.writelines(_json(result))
     elif sys.stdout.isatty():
-        _print_table(result)
+        _print_tables(result)
     else:
-        print(_plain(result))
+        sys.stdout.writelines(_plain(result))
 
 
-def _json(result: Result) -> str:
-    about: dict[str, Any] = {
-        "loss": result.loss,
-        "files": result.read.files,
-        "rows": result.read.rows,
-    }
-    records = [{k: _finite(v) for k, v in r.items()} for r in result.records()]
-    if any(result.clipped):
-        about["clipped"] = result.clipped if len(result.clipped) > 1 else result.clipped[0]
-    whole = records[0] if not result.by else {"groups": records}
-    return json.dumps({**about, **whole}, indent=2, ensure_ascii=False, default=str)
+# ---- JSON ----------------------------------------------------------------------------------------
+
+
+def _json(result: Result) -> Iterator[str]:
+    """The text in pieces: there may be millions of groups."""
+    if not result.by:
+        yield _json_text(result.as_dict()) + "\n"
+        return
+    yield _json_text(result.about).removesuffix("\n}") + ',\n  "groups": ['
+    separator = "\n"
+    for record in result.records():
+        yield separator + textwrap.indent(_json_text(record), "    ")
+        separator = ",\n"
+    yield "\n  ]"
+    if result.worst is not None:
+        worst = textwrap.indent(_json_text(result.worst), "  ").lstrip()
+        yield f',\n  "worst": {worst}'
+    yield "\n}\n"
+
+
+def _json_text(value: Any) -> str:
+    text = json.dumps(_finite(value), indent=2, ensure_ascii=False, default=printable)
+    # What JSON leaves and a terminal obeys: DEL and the control characters beyond ASCII.
+    return re.sub(r"[^\n -~]", _json_printable, text)
+
+
+def _json_printable(found: re.Match[str]) -> str:
+    return found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1]
 
 
 def _finite(value: Any) -> Any:
     """None for nan and inf, which JSON does not have."""
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_finite(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _plain(result: Result) -> str:
-    """The number alone, or tab-separated columns."""
-    records = result.records()
-    if not result.by and len(records[0]) <= 4:
-        return repr(next(iter(records[0].values())))
-    lines = ["\t".join(_flat(records[0]))] if records else []
-    lines += ["\t".join(map(_cell, _flat(record).values())) for record in records]
-    return "\n".join(lines)
+# ---- tab-separated columns -----------------------------------------------------------------------
+
+
+def _plain(result: Result) -> Iterator[str]:
+    """The number alone, or tab-separated columns; after an empty line, the worst rows."""
+    if not result.by and len(result.models) == 1:
+        yield repr(next(iter(next(result.records()).values()))) + "\n"
+    else:
+        yield from _tab_separated(map(_flat, result.records()))
+    if result.worst is not None:
+        yield "\n"
+        yield from _tab_separated(map(_with_scores_apart, result.worst))
+
+
+def _tab_separated(records: Iterable[dict[str, Any]]) -> Iterator[str]:
+    for i, record in enumerate(records):
+        if i == 0:
+            yield "\t".join(map(printable, record)) + "\n"
+        yield "\t".join(map(_cell, record.values())) + "\n"
 
 
 def _flat(record: dict[str, Any]) -> dict[str, Any]:
@@ -178,20 +184,19 @@ def _flat(record: dict[str, Any]) -> dict[str, Any]:
     group = record.get("group")
     if not isinstance(group, dict):
         return record
-    return {_printable(k): v for k, v in group.items()} | {
-        k: v for k, v in record.items() if k != "group"
-    }
+    return {**group, **{k: v for k, v in record.items() if k != "group"}}
+
+
+def _with_scores_apart(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with a column for each score."""
+    return {**{k: v for k, v in row.items() if k != "scores"}, **row["scores"]}
 
 
 def _cell(value: Any) -> str:
-    return repr(value) if isinstance(value, float) else _printable(value)
+    return repr(value) if isinstance(value, float) else printable(value)
 
 
-def _printable(value: Any) -> str:
-    """A key with control characters escaped."""
-    text = "" if value is None else str(value)
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-
+# ---- tables --------------------------------------------------------------------------------------
 
 HEADINGS = {
     "standard_error": "std. error",
@@ -199,68 +204,132 @@ HEADINGS = {
     "mean_b": "mean",
     "difference": "diff.",
     "p_value": "p-value",
+    "interval": f"{CONFIDENCE:.0%} interval".replace("%", " %"),
 }
 
 
 def _heading(result: Result, key: str) -> str:
     """The heading of a value; the mean of one of two models names its score columns."""
     if key in ("mean_a", "mean_b"):
-        return f"mean of {result.models[key == 'mean_b']}"
+        return f"mean of {printable(result.models[key == 'mean_b'])}"
     return HEADINGS.get(key, key)
 
 
-def _print_table(result: Result) -> None:
+def with_interval(record: dict[str, Any], digits: int) -> dict[str, Any]:
+    """The record with both ends of the interval as one text."""
+    both = "ci_lower" in record
+    shown = {}
+    for key, value in record.items():
+        if key == "ci_lower":
+            shown["interval"] = f"{value:.{digits}g} to {record['ci_upper']:.{digits}g}"
+        elif not both or key != "ci_upper":
+            shown[key] = value
+    return shown
+
+
+def title(result: Result) -> str:
+    """The name of the loss."""
+    return result.loss.replace("_", " ").replace("with logits", "of logits")
+
+
+def _print_tables(result: Result) -> None:
     console = rich.console.Console(highlight=False)
     console = rich.console.Console(highlight=False, width=min(console.width, WIDTH))
-    name = result.loss.replace("_", " ").replace("with logits", "of logits")
-    table = rich.table.Table(box=rich.box.SIMPLE, title=name, title_justify="left")
-    records = result.records()
+    table = rich.table.Table(box=rich.box.SIMPLE, title=title(result), title_justify="left")
     if not result.by:
         table.show_header = False
         table.add_column()
         table.add_column(justify="right")
-        for key, value in records[0].items():
+        for key, value in with_interval(next(result.records()), 9).items():
             table.add_row(rich.text.Text(_heading(result, key)), _long(value))
+        console.print(table)
     else:
-        _add_groups(table, result, records)
-    console.print(table)
+        more = len(result.by_group) - FEW if len(result.by_group) > MANY else 0
+        places = result.largest_groups(FEW) if more else None
+        _add_groups(table, result, list(result.records(places)))
+        console.print(table)
+        if more:
+            console.print(
+                f"… and {more:,} more groups: these are the {FEW} largest; "
+                "--json and a pipe have them all."
+            )
+    if result.worst:
+        console.print(_worst_table(result.worst))
+    _print_about(console, result)
+
+
+def _print_about(console: Any, result: Result) -> None:
     read = result.read
     rate = read.rows / max(read.seconds, 1e-9)
     files = "1 file" if read.files == 1 else f"{read.files:,} files"
     console.print(
         f"{read.rows:,} rows of {files} in {read.seconds:.1f} s: {rate:,.0f} rows per second"
     )
-    if result.by_group.columns.get("difference") is not None:
-        a, b = map(rich.markup.escape, result.models)
+    if len(result.models) == 2:
+        a, b = (rich.markup.escape(printable(model)) for model in result.models)
         console.print(f"The difference is {a} - {b}: negative where {a} is better.")
 
 
 def _add_groups(table: Any, result: Result, records: list[dict[str, Any]]) -> None:
-    left_out = {"t"} if records and "t" in records[0] else set()
-    if all(r["weight"] == r["count"] for r in records) or left_out:
+    compared = len(result.models) == 2
+    left_out = {"group"} | ({"t", "interval", "weight"} if compared else set())
+    if all(r["weight"] == r["count"] for r in records):
         left_out.add("weight")
     for name in ["group"] if len(result.by) == 1 else result.by:
-        heading = rich.text.Text(_printable(name))
+        heading = rich.text.Text(printable(name))
         table.add_column(heading, no_wrap=True, overflow="ellipsis", min_width=4)
-    names = [k for k in (records[0] if records else {}) if k not in {"group", *left_out}]
+    shown = [with_interval(record, 4) for record in records]
+    names = [k for k in (shown[0] if shown else {}) if k not in left_out]
     for name in names:
         short = {"mean_a": result.models[0], "mean_b": result.models[-1]}
-        heading = rich.text.Text(short.get(name) or HEADINGS.get(name, name))
+        heading = rich.text.Text(printable(short.get(name) or HEADINGS.get(name, name)))
         table.add_column(heading, justify="right", no_wrap=True, overflow="ellipsis")
-    for record in records:
+    for record in shown:
         group = record["group"]
         keys = group.values() if isinstance(group, dict) else [group]
-        cells = [*map(_key, keys), *(_short(record[name]) for name in names)]
+        cells = [*map(key_text, keys), *(_short(record[name]) for name in names)]
         table.add_row(*map(rich.text.Text, cells))
 
 
-def _key(key: Any) -> str:
-    return "(null)" if key is None else "(empty)" if key == "" else _printable(key)
+def _worst_table(rows: list[dict[str, Any]]) -> Any:
+    table = rich.table.Table(box=rich.box.SIMPLE, title="largest losses", title_justify="left")
+    table.add_column("loss", justify="right", no_wrap=True)
+    table.add_column("file", overflow="fold")
+    table.add_column("row", justify="right", no_wrap=True)
+    table.add_column("label", no_wrap=True, overflow="ellipsis")
+    table.add_column("scores", overflow="ellipsis")
+    for row in rows:
+        cells = [_short(row["loss"]), printable(row["file"]), _short(row["row"])]
+        cells += [_short(row["label"]), scores_text(row["scores"])]
+        table.add_row(*map(rich.text.Text, cells))
+    return table
+
+
+def scores_text(scores: dict[str, Any]) -> str:
+    """The scores of a row in short: the first ones by name."""
+    pairs: list[tuple[str, Any]] = []
+    for name, value in scores.items():
+        values = value if isinstance(value, list) else [value]
+        names = [f"{name}[{i}]" for i in range(len(values))] if value is values else [name]
+        pairs += zip(names, values, strict=True)
+    shown = [f"{printable(name)} {_short(value)}" for name, value in pairs[:8]]
+    return ", ".join(shown) + (f", … {len(pairs) - 8:,} more" if len(pairs) > 8 else "")
+
+
+def key_text(key: Any) -> str:
+    """The key of a group."""
+    return "(null)" if key is None else "(empty)" if key == "" else printable(key)
 
 
 def _short(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:.5g}"
+    return _number(value, 5)
 
 
 def _long(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:.9g}"
+    return _number(value, 9)
+
+
+def _number(value: Any, digits: int) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return f"{value:.{digits}g}" if isinstance(value, float) else printable(value)

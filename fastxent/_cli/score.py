@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fastxent._cli.errors import InputError
+from fastxent._cli.errors import InputError, printable
 from fastxent._core.dispatch import NAN_POLICIES
 from fastxent._core.validation import REDUCTIONS
 
@@ -33,6 +33,8 @@ examples:
     fastxent score predictions.csv --label animal --proba cat,dog,bird
   is the new model better than the old one?
     fastxent score run/ --label y --proba new --compare old
+  the ten rows of the largest losses
+    fastxent score predictions.parquet --label y --proba p --worst 10
   plot a reliability (calibration) diagram
     fastxent score predictions.parquet --label y --proba p --plot calibration.png
 
@@ -95,6 +97,10 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         "2.2e-16 for float64 and CSV, 1.2e-7 for float32",
     )  # fmt: skip
     _add_csv_options(p)
+    p.add_argument(
+        "--worst", type=_count, metavar="N",
+        help="also the N rows of the largest losses (weight times loss), of the first model",
+    )  # fmt: skip
     p.add_argument("--json", action="store_true", help="print the result as JSON")
     p.add_argument(
         "--plot", type=Path, metavar="FILE", help="write calibration and loss plots to FILE"
@@ -134,6 +140,12 @@ def _character(text: str) -> str:
     return text
 
 
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 1_000_000):
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer from 1 to 1000000")
+    return int(text)
+
+
 def _names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     if not all(names):
@@ -150,7 +162,7 @@ def run(options: argparse.Namespace) -> int:
                 _need(module, extra)
         return int(importlib.import_module("fastxent._cli.scoring").run(options))
     except InputError as error:
-        print(f"fastxent: {error}", file=sys.stderr)
+        print(f"fastxent: {printable(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:  # the second Ctrl-C
         print("fastxent: interrupted", file=sys.stderr)
@@ -161,6 +173,8 @@ def _check(options: argparse.Namespace) -> None:
     """Exit with a usage error where options exclude each other."""
     if options.reduction == "none" and (options.by or options.compare or options.json):
         options.error("--reduction none goes with neither --by, --compare nor --json")
+    if options.reduction == "none" and options.worst:
+        options.error("--reduction none prints every loss: leave --worst out")
     if options.delimiter == options.decimal:
         options.error("--delimiter and --decimal are the same")
     if options.positive is not None and options.classes:

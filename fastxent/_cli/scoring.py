@@ -19,10 +19,12 @@ from fastxent._aggregate.standard_error import MeanAndError
 from fastxent._cli import files, report
 from fastxent._cli.checks import ProbabilityChecks
 from fastxent._cli.columns import BatchColumns, ColumnRoles, group_keys
-from fastxent._cli.errors import FileError, InputError
+from fastxent._cli.errors import FileError, InputError, printable
 from fastxent._cli.files import Batch
 from fastxent._cli.labels import LabelNames
+from fastxent._cli.progress import Progress
 from fastxent._cli.readers import ColumnSelection, CsvDialect
+from fastxent._cli.worst import WorstRows
 from fastxent._core.errors import ElementError, ErrorKind
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     scorer = Scorer(options, counts)
     with (
         _interrupts() as stop,
-        report.Progress(paths, quiet=options.reduction == "none") as progress,
+        Progress(paths, quiet=options.reduction == "none") as progress,
     ):
         for batch in scorer.batches(paths):
             scorer.add(batch)
@@ -64,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
         more = f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""
         raise InputError(f"{paths[0]}{more}: no rows")
     for warning in scorer.checks.warnings() if scorer.checks else []:
-        print(f"fastxent: warning: {warning}", file=sys.stderr)
+        print(f"fastxent: warning: {printable(warning)}", file=sys.stderr)
     if options.reduction != "none":
         report.write(result, as_json=options.json)
     if counts is not None:
@@ -122,6 +124,7 @@ class Scorer:
         self._csv = CsvDialect(options.delimiter, options.decimal, not options.no_header)
         self._reduction = options.reduction
         self._counts = counts
+        self._worst = WorstRows(options.worst, self.roles) if options.worst else None
         self._calls: list[BoundLoss] = []
         self._groups = StreamGroupKeys() if options.by else None
         self._results = MeanAndError(len(models), 1)
@@ -141,6 +144,8 @@ class Scorer:
         self._choose(batch, scores)
         labels = columns.labels(self.roles, scores[0], self.label_names)
         weight = None if self.roles.weight is None else columns.vector(self.roles.weight)
+        if self._worst is not None:
+            self._worst.start(batch)
         if self._groups is not None:
             self._groups.set_batch(*group_keys(batch, self.roles.by))
         try:
@@ -156,15 +161,17 @@ class Scorer:
         if self.checks is not None:
             self.checks.add(batch, labels, scores, columns.valid)
 
-    def result(self, progress: report.Progress) -> report.Result | None:
+    def result(self, progress: Progress) -> report.Result | None:
         """The result so far; None without any rows."""
         if not self._calls:
             return None
         clipped = self.checks.clipped if self.checks else [0] * len(self.roles.models)
         by_group = self._results.result(self._keys())
         models = [",".join(names) for names in self.roles.models]
-        by = self.roles.by
-        return report.Result(self.loss, self._reduction, by, models, clipped, progress, by_group)
+        worst = None if self._worst is None else self._worst.result()
+        return report.Result(
+            self.loss, self._reduction, self.roles.by, models, clipped, progress, by_group, worst
+        )
 
     def _keys(self) -> GroupKeys | StreamGroupKeys:
         return GroupKeys(None, ()) if self._groups is None else self._groups
@@ -182,14 +189,16 @@ class Scorer:
             names = ["y_proba"] if len(scores) == 1 else ["scores_a", "scores_b"]
             self._calls = [call.with_scores_name(name) for name in names]
 
-    def _each(self, labels: Array, scores: Array) -> Callable[[Block], None] | None:
+    def _each(self, labels: Array, scores: Array) -> Callable[..., None] | None:
         """A function for the losses of each block, or None."""
-        if self._counts is None and self._reduction != "none":
+        if self._counts is None and self._worst is None and self._reduction != "none":
             return None
 
-        def use(block: Block) -> None:
+        def use(block: Block, *_: Block) -> None:
             if self._counts is not None:
                 self._counts.add(labels[block.index], scores[block.index], block, self.logits)
+            if self._worst is not None:
+                self._worst.add(block)
             if self._reduction == "none":
                 sys.stdout.write("".join(f"{loss!r}\n" for loss in block.losses.tolist()))
 

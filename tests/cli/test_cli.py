@@ -358,3 +358,65 @@ def test_what_the_picture_counts():
     want = np.histogram(np.clip(losses, EDGES[0], EDGES[-1]), EDGES, weights=W)[0]
     np.testing.assert_allclose(counts.losses, want, rtol=1e-10, atol=1e-9)
     assert counts.total == pytest.approx(np.sum(W * losses), rel=1e-12)
+
+
+# ------------------------------------------------------------------------------------- --worst
+
+
+def worst_of(losses, n):
+    order = np.lexsort((np.arange(len(losses)), -losses))[:n]
+    return order, losses[order]
+
+
+@pytest.mark.parametrize("names", [("a.parquet",), ("a.csv", "a.feather", "b.parquet")])
+@pytest.mark.parametrize("n", [7, 2000])
+def test_worst_rows_of_all_files(tmp_path, capsys, names, n):
+    step = N // len(names)
+    for i, name in enumerate(names):
+        write = WRITERS["a." + name.rpartition(".")[2]]
+        write(FLAT.slice(i * step, step), str(tmp_path / name))
+    files = [tmp_path / name for name in names]
+    got = record(capsys, *files, "--label", "y", "--proba", "p", "--worst", n)["worst"]
+    order, losses = worst_of(fastxent.binary_cross_entropy(Y, P, reduction="none"), n)
+    assert [row["row"] for row in got] == (order % step + 1).tolist()
+    assert [row["file"] for row in got] == [str(files[i // step]) for i in order]
+    assert [row["loss"] for row in got] == pytest.approx(losses, rel=1e-12)
+    assert [row["scores"]["p"] for row in got] == pytest.approx(P[order], rel=1e-14)
+    assert [row["label"] for row in got] == Y[order].tolist()
+
+
+def test_worst_rows_are_weighted_and_without_what_is_left_out(tmp_path, capsys):
+    table = pa.table(
+        {"y": ["yes", "no", "yes", "yes", None], "p": [0.5, None, 0.9, 0.4, 0.01],
+         "q": [0.6, 0.5, 0.4, 0.3, 0.2], "w": [1.0, 9.0, 90.0, 1.0, 1.0]}
+    )  # fmt: skip
+    pq.write_table(table, tmp_path / "a.parquet")
+    command = (tmp_path / "a.parquet", "--label", "y", "--positive", "yes", "--proba", "p")
+    command += ("--weight", "w", "--compare", "q", "--nan-policy", "omit", "--worst", 9)
+    got = record(capsys, *command)["worst"]
+    assert [(row["row"], row["label"]) for row in got] == [(3, "yes"), (4, "yes"), (1, "yes")]
+    assert got[0]["loss"] == pytest.approx(-90 * math.log(0.9), rel=1e-14)
+    assert got[0]["scores"] == {"p": 0.9, "q": 0.4}
+    header, *rows = score(capsys, *command).split("\n\n")[1].splitlines()
+    assert header.split("\t") == ["loss", "file", "row", "label", "p", "q"]
+    assert rows[2].split("\t")[2:] == ["1", "yes", "0.5", "0.6"]
+
+
+def test_worst_rows_of_classes(folder, capsys):
+    command = ("--label", "class", "--proba", "all", "--worst", 1)
+    row = record(capsys, folder / "a.npz", *command[:3], "all", "--worst", 1, "--label", "y")
+    assert list(row["worst"][0]["scores"]) == ["all"]
+    got = record(capsys, folder / "a.parquet", *command)["worst"][0]
+    order, _ = worst_of(-np.log(P3[np.arange(N), CLASSES]), 1)
+    assert got["row"] == order[0] + 1 and got["label"] == CLASSES[order[0]]
+    assert got["scores"]["all"] == pytest.approx(P3[order[0]], rel=1e-14)
+
+
+def test_the_confidence_interval_is_that_of_score(folder, capsys):
+    command = (folder / "a.parquet", "--label", "y", "--proba", "p")
+    want = fastxent.score("binary_cross_entropy", Y, P).confidence_interval()
+    got = record(capsys, *command)
+    assert (got["ci_lower"], got["ci_upper"]) == pytest.approx(want, rel=1e-12)
+    want = fastxent.compare("binary_cross_entropy", Y, P, Q).confidence_interval()
+    got = record(capsys, *command, "--compare", "q")
+    assert (got["ci_lower"], got["ci_upper"]) == pytest.approx(want, rel=1e-9)

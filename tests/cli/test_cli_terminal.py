@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -162,3 +163,75 @@ def test_help_explains_by_example():
     assert shown >= {"--label", "--proba", "--logits", "--weight", "--by", "--compare", "--json"}
     assert options >= shown
     assert max(map(len, done.stdout.splitlines())) <= 100
+
+
+def test_of_many_groups_a_terminal_shows_the_largest(tmp_path):
+    key = np.minimum(np.arange(N) // 50, 10_000)  # group 10,000 is the largest
+    key[:200] = 3
+    pq.write_table(pa.table({"y": Y, "p": P, "key": key}), tmp_path / "a.parquet")
+    command = [*COMMAND, tmp_path / "a.parquet", "--label", "y", "--proba", "p", "--by", "key"]
+    terminal = Terminal(*command)
+    text = plain(terminal.read())
+    assert terminal.close() == 0
+    table = text[text.index("binary cross entropy") :]
+    assert [line.split()[0] for line in table.splitlines()[4:6]] == ["10000", "3"]
+    assert "… and 9,978 more groups: these are the 20 largest" in table
+    assert len(table.splitlines()) < 32
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert len(done.stdout.splitlines()) == 1 + 9998
+
+
+def test_worst_rows_in_a_table(folder):
+    terminal = Terminal(
+        *COMMAND, folder / "a.parquet", "--label", "y", "--proba", "p", "--worst", 3
+    )
+    text = plain(terminal.read())
+    assert terminal.close() == 0
+    table = text[text.index("largest losses") :]
+    row = np.argmax(fastxent.binary_cross_entropy(Y, P, reduction="none"))
+    assert f"{row + 1:,}" in table and f"p {P[row]:.5g}" in table
+    assert max(map(len, table.splitlines())) <= 80
+
+
+def test_names_and_keys_do_not_reach_the_terminal_as_they_are(tmp_path):
+    bad = "\x1b[31mred\x9b2J\n\u202e"
+    path = tmp_path / "\x1b[2J.parquet"
+    table = pa.table({"y": [bad, "no"], "p": [0.5, 0.5], "\x1b[7mkey": [bad, "b"]})
+    pq.write_table(table, path)
+    command = [*COMMAND, path, "--label", "y", "--positive", bad, "--proba", "p"]
+    command += ["--by", "\x1b[7mkey", "--worst", "2"]
+    for more in ([], ["--json"]):
+        terminal = Terminal(*command, *more)
+        text = terminal.read()
+        assert terminal.close() == 0
+        rest = plain(text)  # without the colours of the table
+        assert not re.search("[\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f\u202e]", rest)
+        assert "[31mred" in rest and "red\x1b" not in text and "\x1b[31m" not in text
+    for more in (["--weight", "\x1b[5mw"], ["--weight", "y"]):
+        terminal = Terminal(*command, *more)
+        text = terminal.read()
+        assert terminal.close() == 2
+        assert plain(text).rstrip("\n").split("\r")[-1].isprintable()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("more", [[], ["--json"], ["--reduction", "none"], ["--by", "key"]])
+def test_a_full_disk_is_one_line(folder, more):
+    command = [*COMMAND, folder / "a.parquet", "--label", "y", "--proba", "p", *more]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "fastxent: standard output: no space left on device\n",
+    )
+
+
+@pytest.mark.parametrize("closed, status", [(">&-", 2), ("2>&-", 0), (">&- 2>&-", 2)])
+def test_closed_streams(folder, closed, status):
+    command = [*COMMAND, str(folder / "a.parquet"), "--label", "y", "--proba", "p"]
+    done = subprocess.run(
+        ["sh", "-c", f'"$@" {closed}', "sh", *map(str, command)], capture_output=True, text=True
+    )
+    assert done.returncode == status
+    if closed == ">&-":
+        assert done.stderr == "fastxent: standard output is closed\n"

@@ -5,7 +5,7 @@ from typing import Any, Literal, assert_type
 import numpy as np
 
 import fastxent
-from fastxent.typing import Array, ByGroup, Comparison, GroupMean, Score
+from fastxent.typing import Array, ByGroup, Comparison, GroupMean, LargestLosses, Score
 
 y = np.array([0, 1])
 p = np.array([0.2, 0.7])
@@ -30,6 +30,7 @@ assert_type(
     fastxent.score("binary_cross_entropy", y, p, groups=None, eps=0.0).standard_error, float
 )
 assert_type(fastxent.score("binary_cross_entropy", y, p, groups=y), ByGroup[Score])
+assert_type(fastxent.largest_losses("binary_cross_entropy", y, p, 1), LargestLosses)
 assert_type(fastxent.compare("binary_cross_entropy", y, p, p), Comparison)
 assert_type(fastxent.compare("binary_cross_entropy", y, p, p, where=p > 0.5).p_value, float)
 assert_type(fastxent.compare("binary_cross_entropy", y, p, p, ["a", "b"]), ByGroup[Comparison])

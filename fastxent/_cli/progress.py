@@ -1,0 +1,78 @@
+"""How far the files have been read, with a bar on a terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import rich.console
+import rich.progress
+
+if TYPE_CHECKING:
+    from fastxent._cli.files import Batch
+
+REFRESH = 0.1  # seconds between two updates of the bar
+
+
+class Progress:
+    """How far the files have been read; a bar on standard error if that is a terminal.
+
+    Attributes
+    ----------
+    files, rows : int
+    fraction : float
+        Of the bytes of all files.
+    seconds : float
+    """
+
+    def __init__(self, paths: list[Path], quiet: bool) -> None:
+        self._sizes = {path: path.stat().st_size for path in paths}
+        self._total = max(1, sum(path.stat().st_size for path in paths))
+        self._done, self._size = 0, 0
+        self.files = len(paths)
+        self.rows, self.fraction, self.seconds = 0, 0.0, 0.0
+        self._bar: rich.progress.Progress | None = None
+        if sys.stderr.isatty() and not quiet:
+            self._bar = rich.progress.Progress(
+                rich.progress.BarColumn(24),
+                rich.progress.TaskProgressColumn(),
+                rich.progress.TextColumn("{task.fields[text]}"),
+                rich.progress.TimeRemainingColumn(compact=True),
+                console=rich.console.Console(stderr=True, highlight=False),
+                transient=True,
+                auto_refresh=False,
+            )
+
+    def __enter__(self) -> Self:
+        self._start = self._shown = time.perf_counter()
+        if self._bar is not None:
+            self._bar.start()
+            self._task = self._bar.add_task("", total=1.0, text="")
+            self._bar.refresh()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.seconds = time.perf_counter() - self._start
+        if self._bar is not None:
+            if error[0] is None:
+                self._refresh()
+            self._bar.stop()
+
+    def show(self, batch: Batch) -> None:
+        """Count a batch as scored."""
+        if batch.first == 0:  # the next file, which may be the same one again
+            self._done += self._size
+            self._size = self._sizes[batch.path]
+        self.rows += batch.rows
+        self.fraction = min(1.0, (self._done + batch.fraction * self._size) / self._total)
+        if self._bar is not None and time.perf_counter() - self._shown > REFRESH:
+            self._refresh()
+
+    def _refresh(self) -> None:
+        assert self._bar is not None
+        self._shown = time.perf_counter()
+        rate = self.rows / max(1e-9, self._shown - self._start)
+        text = f"{self.rows:,} rows, {rate:,.0f} rows/s"
+        self._bar.update(self._task, completed=self.fraction, text=text, refresh=True)
