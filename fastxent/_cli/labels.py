@@ -54,7 +54,7 @@ class LabelNames:
         ------
         LabelError
         """
-        texts = [_text(name) for name in names]
+        texts = [label_text(name) for name in names]
         if n_classes is None:
             number = self._binary
         else:
@@ -98,7 +98,8 @@ class LabelNames:
         return 0
 
 
-def _text(name: Any) -> str:
+def label_text(name: Any) -> str:
+    """A label as text: true, 1, yes."""
     if isinstance(name, bool):
         return str(name).lower()
     if isinstance(name, bytes):
