@@ -7,10 +7,10 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 import pyarrow as pa
 
+from fastxent._aggregate.label_names import LabelError, LabelNames, label_text
 from fastxent._cli.errors import FileError
 from fastxent._cli.files import Batch
 from fastxent._cli.filters import arrow_array
-from fastxent._cli.labels import LabelError, LabelNames, label_text
 
 
 class ColumnRoles(NamedTuple):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from fastxent._aggregate.bound_loss import BoundLoss
 from fastxent._aggregate.elementwise import Array, Block
 from fastxent._aggregate.group_keys import GroupKeys, StreamGroupKeys
+from fastxent._aggregate.label_names import LabelNames
 from fastxent._aggregate.standard_error import MeanAndError
 from fastxent._cli import discovery, files, patterns, report
 from fastxent._cli.checks import ProbabilityChecks
@@ -22,7 +23,6 @@ from fastxent._cli.columns import BatchColumns, ColumnRoles, GroupColumns
 from fastxent._cli.errors import FileError, InputError
 from fastxent._cli.files import Batch
 from fastxent._cli.filters import RowFilter, chosen, no_rows
-from fastxent._cli.labels import LabelNames
 from fastxent._cli.selection import ColumnSelection, CsvDialect
 from fastxent._cli.sources import Source
 from fastxent._core.errors import ElementError, ErrorKind
