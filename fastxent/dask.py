@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import functools
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import dask.array as da
@@ -18,6 +18,8 @@ from dask.delayed import Delayed, delayed
 from fastxent._aggregate.accumulator import LossAccumulator
 from fastxent._aggregate.bound_loss import BoundLoss
 from fastxent._aggregate.column_names import Columns
+from fastxent._aggregate.label_names import CodedLabels, LabelNames, label_names
+from fastxent._aggregate.named_sums import NamedSums
 from fastxent._core import validation
 from fastxent._core.errors import in_place
 
@@ -106,6 +108,8 @@ def accumulate_frame(
     where: str | None = None,
     groups: str | None = None,
     var: str | None = None,
+    positive: Any = None,
+    classes: Iterable[Any] | None = None,
     **options: Any,
 ) -> Delayed:
     """Accumulate the losses of a Dask data frame, lazily.
@@ -119,6 +123,11 @@ def accumulate_frame(
         The columns; several are the classes, in this order.
     sample_weight, where, groups, var : str, optional
         The columns that are the arguments of `fastxent.LossAccumulator.update`.
+    positive : str, optional
+        The label that counts as 1, where labels are two other values ("yes" and "no").
+    classes : list of str, optional
+        The labels of the classes, in the order of the scores. By default labels that are strings
+        are matched with the names of the score columns.
     **options
         The options of `fastxent.LossAccumulator`.
 
@@ -138,12 +147,23 @@ def accumulate_frame(
     ... )
     >>> round(acc.compute().groups()["ch"].mean, 6)
     0.399254
+
+    Labels that are strings:
+
+    >>> table["y"] = ["yes", "no", "yes"]
+    >>> frame = dd.from_pandas(table, npartitions=2)
+    >>> acc = fastxent.dask.accumulate_frame(
+    ...     "binary_cross_entropy", frame, "y", "p", positive="yes"
+    ... )
+    >>> round(acc.result().compute(), 6)
+    0.34055
     """
-    empty = LossAccumulator(loss, **options)
+    empty = NamedSums(loss, options, label_names(positive, classes))
     columns = Columns(y_true, scores, sample_weight, where, groups, var)
-    parts = frame[columns.needed(frame.columns)].to_delayed()
+    needed = frame[columns.needed(frame.columns)]
     update = delayed(_update_columns, pure=False)
-    return _summed(empty, (update(empty, n, part, columns) for n, part in enumerate(parts)))
+    parts = (update(empty, n, part, columns) for n, part in enumerate(needed.to_delayed()))
+    return _summed(empty, parts).accumulator
 
 
 def _cut(array: Any, name: str, cuts: Chunks) -> Any:
@@ -179,17 +199,28 @@ def _update(empty: LossAccumulator, place: Any, arguments: dict[str, Any]) -> Lo
     return accumulator
 
 
-def _update_columns(
-    empty: LossAccumulator, number: int, part: Any, columns: Columns
-) -> LossAccumulator:
-    accumulator = copy.copy(empty)
+def _update_columns(empty: NamedSums, number: int, part: Any, columns: Columns) -> NamedSums:
+    sums = empty.copy()
     if not len(part):
-        return accumulator  # an empty partition may have any dtypes
+        return sums  # an empty partition may have any dtypes
     try:
-        accumulator.update(**columns.taken(lambda name: _column(part, name)))
+        arguments = columns.taken(lambda name: _column(part, name))
+        sums.update(arguments, columns.score_names(), _coded_labels(part, columns, sums.names))
     except (TypeError, ValueError) as error:
         raise in_place(error, f"in partition {number}") from error
-    return accumulator
+    return sums
+
+
+def _coded_labels(part: Any, columns: Columns, names: LabelNames) -> CodedLabels | None:
+    """The labels if they are names."""
+    if not isinstance(columns.y_true, str):
+        return None
+    column = part[columns.y_true]
+    kind = column.cat.categories.dtype if hasattr(column, "cat") else column.dtype
+    if not names.given and kind.kind not in "OUS":
+        return None
+    codes, found = column.factorize()
+    return CodedLabels(codes, list(found))
 
 
 def _column(part: Any, name: str | list[str]) -> Any:
@@ -198,11 +229,11 @@ def _column(part: Any, name: str | list[str]) -> Any:
     return column if hasattr(column, "cat") else column.to_numpy()
 
 
-def _add(parts: list[LossAccumulator]) -> LossAccumulator:
+def _add(parts: list[Any]) -> Any:
     return functools.reduce(operator.add, parts)
 
 
-def _summed(empty: LossAccumulator, parts: Iterator[Delayed]) -> Delayed:
+def _summed(empty: Any, parts: Iterator[Delayed]) -> Delayed:
     """The sum as a tree, whose shape depends on the number of parts alone."""
     add = delayed(_add, pure=False)
     row = [*parts] or [delayed(empty)]

@@ -16,6 +16,8 @@ import pyarrow as pa
 
 from fastxent._aggregate.accumulator import LossAccumulator
 from fastxent._aggregate.column_names import Columns
+from fastxent._aggregate.label_names import CodedLabels, LabelNames, label_names
+from fastxent._aggregate.named_sums import NamedSums
 from fastxent._core.errors import in_place
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ def accumulate(
     where: str | None = None,
     groups: str | None = None,
     var: str | None = None,
+    positive: Any = None,
+    classes: Iterable[Any] | None = None,
     **options: Any,
 ) -> LossAccumulator:
     """Accumulate the losses of a Spark data frame: one job, one row back for each partition.
@@ -49,6 +53,11 @@ def accumulate(
     sample_weight, where, groups, var : str, optional
         The columns that are the arguments of `fastxent.LossAccumulator.update`. Null is a group,
         too.
+    positive : str, optional
+        The label that counts as 1, where labels are two other values ("yes" and "no").
+    classes : list of str, optional
+        The labels of the classes, in the order of the scores. By default labels that are strings
+        are matched with the names of the score columns.
     **options
         The options of `fastxent.LossAccumulator`.
 
@@ -70,7 +79,7 @@ def accumulate(
     >>> acc.result(), acc.groups()["ch"].mean  # doctest: +SKIP
     (0.3405504158439941, 0.399253848054509)
     """
-    empty = LossAccumulator(loss, **options)
+    empty = NamedSums(loss, options, label_names(positive, classes))
     columns = Columns(y_true, scores, sample_weight, where, groups, var)
     names = columns.needed(frame.columns)
     # Spark cannot map columns that have a dot in their names.
@@ -79,27 +88,41 @@ def accumulate(
     work = functools.partial(_partial, empty, columns, names)
     partials = needed.mapInArrow(work, "partial binary")
     parts = (pickle.loads(row.partial) for row in partials.collect())
-    return functools.reduce(operator.add, parts, empty)
+    return functools.reduce(operator.add, parts, empty).accumulator
 
 
 def _partial(
-    empty: LossAccumulator,
+    empty: NamedSums,
     columns: Columns,
     names: list[str],
     batches: Iterable[pa.RecordBatch],
 ) -> Iterator[pa.RecordBatch]:
     """In a worker: the accumulator of one partition."""
-    accumulator, rows = empty + empty, 0
+    sums, rows = empty.copy(), 0
     for batch in batches:
         if not batch.num_rows:
             continue
         try:
             named = pa.RecordBatch.from_arrays(batch.columns, names)
-            accumulator.update(**_arguments(columns, named))
+            labels = _coded_labels(columns, named, sums.names)
+            sums.update(_arguments(columns, named), columns.score_names(), labels)
         except (TypeError, ValueError) as error:
             raise in_place(error, f"in the batch at row {rows} of a partition") from error
         rows += batch.num_rows
-    yield pa.RecordBatch.from_pydict({"partial": [pickle.dumps(accumulator)]})
+    yield pa.RecordBatch.from_pydict({"partial": [pickle.dumps(sums)]})
+
+
+def _coded_labels(columns: Columns, batch: pa.RecordBatch, names: LabelNames) -> CodedLabels | None:
+    """The labels if they are names."""
+    if not isinstance(columns.y_true, str):
+        return None
+    column = batch.column(columns.y_true)
+    is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    if not names.given and not is_text:
+        return None
+    column = column.dictionary_encode()
+    codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return CodedLabels(codes, column.dictionary.to_pylist())
 
 
 def _arguments(columns: Columns, batch: pa.RecordBatch) -> dict[str, Any]:

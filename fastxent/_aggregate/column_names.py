@@ -28,6 +28,10 @@ class Columns(NamedTuple):
                 raise ValueError(f"there is no column {name!r}: the columns are {columns}")
         return list(names)
 
+    def score_names(self) -> list[str]:
+        """The columns of the scores."""
+        return [self.scores] if isinstance(self.scores, str) else self.scores or []
+
     def taken(self, column: Callable[[Any], Any]) -> dict[str, Any]:
         """The arguments: `column` of each name or list of names."""
         return {k: column(name) for k, name in self._asdict().items() if name is not None}

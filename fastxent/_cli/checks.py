@@ -53,9 +53,7 @@ class ProbabilityChecks:
         if not self._unnormalized:
             row = int(np.argmax(wrong))
             columns = ",".join(names)
-            self._first = (
-                f"{batch.path}, row {batch.first + row + 1:,}: {columns} sum to {sums[row]:.6g}"
-            )
+            self._first = f"{batch.path}, row {batch.row(row):,}: {columns} sum to {sums[row]:.6g}"
         self._unnormalized += int(np.count_nonzero(wrong))
 
     def warnings(self) -> list[str]:

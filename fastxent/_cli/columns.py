@@ -7,9 +7,10 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 import pyarrow as pa
 
+from fastxent._aggregate.label_names import LabelError, LabelNames, label_text
 from fastxent._cli.errors import FileError
 from fastxent._cli.files import Batch
-from fastxent._cli.labels import LabelError, LabelNames
+from fastxent._cli.filters import arrow_array
 
 
 class ColumnRoles(NamedTuple):
@@ -120,7 +121,7 @@ class BatchColumns:
         return labels
 
     def _fail(self, name: str, text: str, row: int | None = None) -> NoReturn:
-        at = None if row is None else self._batch.first + row + 1
+        at = None if row is None else self._batch.row(row)
         raise FileError(self._batch.path, text, at, name)
 
 
@@ -144,7 +145,7 @@ def numbers(batch: Batch, name: str, keep_null: bool = False) -> tuple[np.ndarra
     if column.null_count:
         valid = _as_numpy(column.is_valid())
         if not keep_null:
-            row = batch.first + int(np.argmin(valid)) + 1
+            row = batch.row(int(np.argmin(valid)))
             text = "null: fill it in, or leave such rows out with --nan-policy omit"
             raise FileError(batch.path, text, row, name)
     if pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind):
@@ -189,40 +190,68 @@ def _not_numeric(kind: Any) -> str:
 def _rows(batch: Batch, name: str, column: Any, valid: Any) -> np.ndarray:
     """Lists of equal length as the rows of an array."""
     if valid is not None:
-        raise FileError(batch.path, "a list is null", batch.first + int(np.argmin(valid)) + 1, name)
+        raise FileError(batch.path, "a list is null", batch.row(int(np.argmin(valid))), name)
     lengths = _as_numpy(column.value_lengths())
     other = np.flatnonzero(lengths != lengths[0])
     if other.size:
         text = f"{lengths[other[0]]} values, but the first row has {lengths[0]}"
-        raise FileError(batch.path, text, batch.first + int(other[0]) + 1, name)
+        raise FileError(batch.path, text, batch.row(int(other[0])), name)
     values, _ = numbers(batch._replace(columns={name: column.flatten()}), name)
     return values.reshape(len(column), -1)
 
 
-def group_keys(batch: Batch, names: list[str]) -> tuple[np.ndarray, list[Any]]:
-    """The groups of a batch as codes, and the list of keys that they index.
+class GroupColumns:
+    """The columns of the keys, in files that may differ in their types."""
 
-    A key is a value, or a tuple where there are several columns.
-    """
-    codes, keys = _column_keys(batch, names[0])
-    if len(names) == 1:
+    def __init__(self, names: list[str]) -> None:
+        self._names = names
+        self._types: dict[str, type] = {}  # of the keys of the first file
+
+    def keys(self, batch: Batch) -> tuple[np.ndarray, list[Any]]:
+        """The groups of a batch as codes, and the list of keys that they index.
+
+        A key is a value, or a tuple where there are several columns.
+        """
+        codes, keys = self._keys(batch, self._names[0])
+        if len(self._names) == 1:
+            return codes, keys
+        combined = [(key,) for key in keys]
+        for name in self._names[1:]:
+            more, keys = self._keys(batch, name)
+            # Only the combinations in the batch get codes, so the product cannot overflow.
+            product = codes.astype(np.int64) * len(keys) + more
+            present, codes = np.unique(product, return_inverse=True)
+            pairs = zip(*np.divmod(present, len(keys)), strict=True)
+            combined = [(*combined[i], keys[j]) for i, j in pairs]
+        return codes, combined
+
+    def _keys(self, batch: Batch, name: str) -> tuple[np.ndarray, list[Any]]:
+        codes, keys = _column_keys(batch, name)
+        if keys[0] is None:
+            return codes, keys
+        first = self._types.setdefault(name, type(keys[0]))
+        if first is not type(keys[0]):
+            keys = [_as_type(key, first) for key in keys]
         return codes, keys
-    combined = [(key,) for key in keys]
-    for name in names[1:]:
-        more, keys = _column_keys(batch, name)
-        # Only the combinations in the batch get codes, so the product cannot overflow.
-        product = codes.astype(np.int64) * len(keys) + more
-        present, codes = np.unique(product, return_inverse=True)
-        pairs = zip(*np.divmod(present, len(keys)), strict=True)
-        combined = [(*combined[i], keys[j]) for i, j in pairs]
-    return codes, combined
+
+
+def _as_type(key: Any, wanted: type) -> Any:
+    """The key of another file as one of the first file, where it has the same text."""
+    text = None if key is None else label_text(key)
+    if text is None or wanted is str:
+        return text
+    if wanted is int and text.lstrip("-").isdecimal() and str(int(text)) == text:
+        return int(text)
+    if wanted is bool and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    return key
 
 
 def _column_keys(batch: Batch, name: str) -> tuple[np.ndarray, list[Any]]:
     """A column as codes, and the list of keys that they index; the last key is None."""
     column = batch.columns[name]
     if isinstance(column, np.ndarray):
-        column = pa.array(np.ascontiguousarray(column))
+        column = arrow_array(column)
     if pa.types.is_dictionary(column.type) and len(column.dictionary) > len(column):
         column = column.dictionary_decode()  # most of its values are not in this batch
     if not pa.types.is_dictionary(column.type):

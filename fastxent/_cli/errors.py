@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+#: Characters of a message: some libraries list all that they have tried.
+_LONGEST = 500
 
 
 class InputError(Exception):
@@ -13,14 +14,17 @@ class FileError(InputError):
     """What is wrong with a file, in one line: where, and what."""
 
     def __init__(
-        self, path: Path | str, text: object, row: int | None = None, column: str | None = None
+        self, path: object, text: object, row: int | None = None, column: str | None = None
     ) -> None:
         where = [str(path)]
         if row is not None:
             where.append(f"row {row:,}")
         if column is not None:
             where.append(f"column {column}")
-        super().__init__(f"{', '.join(where)}: {' '.join(str(text).split())}")
+        words = " ".join(str(text).split())
+        if len(words) > _LONGEST:
+            words = words[: _LONGEST - 1] + "…"
+        super().__init__(f"{', '.join(where)}: {words}")
 
 
 def printable(value: object) -> str:

@@ -1,109 +1,77 @@
-"""Finds the files, and reads their columns batch by batch, with a thread that reads ahead."""
+"""Reads the columns of files batch by batch, with a thread that reads ahead."""
 
 from __future__ import annotations
 
 import contextlib
-import glob
 import queue
 import threading
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
+from fastxent._cli.chunks import Chunk
 from fastxent._cli.errors import FileError
-from fastxent._cli.readers import READERS, ColumnSelection
-
-ENDINGS = {
-    "Parquet": (".parquet", ".pq"),
-    "Arrow": (".arrow", ".arrows", ".feather", ".ipc"),
-    "CSV": (".csv", ".csv.gz", ".csv.bz2", ".csv.zst", ".tsv", ".tsv.gz", ".txt"),
-    "NumPy": (".npy", ".npz"),
-}
+from fastxent._cli.formats import detect
+from fastxent._cli.readers import READERS
+from fastxent._cli.selection import ColumnSelection
+from fastxent._cli.sources import Source
 
 
 class Batch(NamedTuple):
     """Rows of one file: an Arrow array or an ndarray for each selected column."""
 
-    path: Path
+    path: Source
     first: int  # number of rows of the file before this batch
     rows: int
     columns: dict[str, Any]
     fraction: float  # of the file, read up to the end of this batch
-
-
-# ---- which files ---------------------------------------------------------------------------------
-
-
-def expand(names: Iterable[str]) -> list[Path]:
-    """Expand directories and patterns to files, each once."""
-    found: dict[Path, Path] = {}  # by the resolved path
-    for name in names:
-        path = Path(name)
-        if path.is_dir():
-            files = sorted(p for p in path.rglob("*") if _is_data(p, path))
-            if not files:
-                endings = " ".join(e for group in ENDINGS.values() for e in group)
-                raise FileError(path, f"no file in this directory ends in one of {endings}")
-        elif path.exists():
-            files = [path]
-        elif glob.has_magic(name):
-            matches = glob.glob(name, recursive=True)  # noqa: PTH207 - absolute patterns, too
-            files = sorted(p for p in map(Path, matches) if p.is_file())
-            if not files:
-                raise FileError(path, "no file matches this pattern")
-        else:
-            raise FileError(path, "no such file or directory")
-        for file in files:
-            found.setdefault(file.resolve(), file)
-    return list(found.values())
-
-
-def _is_data(path: Path, root: Path) -> bool:
-    hidden = any(part.startswith((".", "_")) for part in path.relative_to(root).parts)
-    return not hidden and _kind_by_name(path) is not None and path.is_file()
-
-
-def _kind_by_name(path: Path) -> str | None:
-    name = path.name.lower()
-    return next((kind for kind, endings in ENDINGS.items() if name.endswith(endings)), None)
-
-
-def _kind(path: Path) -> str:
-    """The format, by the first bytes or else by the name."""
-    with path.open("rb") as stream:
-        start = stream.read(8)
-    if not start:
-        raise FileError(path, "the file is empty")
-    for kind, magic in (
-        ("Parquet", b"PAR1"),
-        ("Arrow", b"ARROW1"),
-        ("NumPy", b"\x93NUMPY"),
-        ("NPZ", b"PK\x03\x04"),
-    ):
-        if start.startswith(magic):
-            return kind
-    by_name = _kind_by_name(path)
-    if by_name == "Arrow" and not path.name.lower().endswith(".feather"):
-        return "Arrow stream"
-    if by_name == "CSV":
-        return "CSV"
-    if by_name:
-        raise FileError(path, f"not a {by_name} file (wrong magic bytes)")
-    raise FileError(
-        path,
-        "unrecognised format: expected Parquet, Arrow, NPY, NPZ, or a file named .csv, .tsv or .txt "
-        "(or .csv.gz, .csv.bz2, .csv.zst)",
+    kept: np.ndarray | None = (
+        None  # the places of its rows after `first`; None: one after the other
     )
 
+    def row(self, i: int) -> int:
+        """The number in the file, from 1, of a row of the batch."""
+        return self.first + 1 + int(i if self.kept is None else self.kept[i])
 
-# ---- reading -------------------------------------------------------------------------------------
+
+@contextlib.contextmanager
+def _errors(source: Source, rows: list[int]) -> Iterator[None]:
+    """Make what libraries raise for a bad file a FileError; `rows` is how many were read."""
+    try:
+        yield
+    except (
+        OSError,
+        EOFError,
+        MemoryError,
+        UnicodeError,
+        pa.ArrowException,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise FileError(source, error.strerror.lower()) from None
+        after = f" (after row {rows[0]:,})" if rows[0] else ""
+        raise FileError(source, f"cannot be read{after}: {error}") from None
 
 
-def read(path: Path, selection: ColumnSelection) -> Iterator[Batch]:
+def column_names(source: Source, selection: ColumnSelection) -> list[str]:
+    """The names of all columns of a file, in its order, then those of its folders.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be read.
+    """
+    with _errors(source, [0]):
+        names = READERS[detect(source)].names(source, selection)
+    return [*names, *(key for key in source.keys if key not in names)]
+
+
+def read(source: Source, selection: ColumnSelection) -> Iterator[Batch]:
     """Read a file batch by batch.
 
     Raises
@@ -111,17 +79,43 @@ def read(path: Path, selection: ColumnSelection) -> Iterator[Batch]:
     FileError
         If the file cannot be read.
     """
-    row = 0
-    try:
-        for fraction, columns in READERS[_kind(path)](path, selection):
-            rows = len(next(iter(columns.values())))
-            yield Batch(path, row, rows, columns, fraction)
-            row += rows
-    except (OSError, pa.ArrowException, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        if isinstance(error, OSError) and error.strerror:
-            raise FileError(path, error.strerror.lower()) from None
-        after = f" (after row {row:,})" if row else ""
-        raise FileError(path, f"cannot be read{after}: {error}") from None
+    row = [0]
+    with _errors(source, row):
+        for chunk in READERS[detect(source)].read(source, selection):
+            batch = _batch(source, row[0], chunk, selection)
+            row[0] = batch.first + batch.rows
+            for one in selection.only:
+                batch = _filtered(batch, one.mask(source, batch.columns[one.column]))
+            if batch.rows:
+                yield batch
+
+
+def _batch(source: Source, row: int, chunk: Chunk, selection: ColumnSelection) -> Batch:
+    rows = len(next(iter(chunk.columns.values())))
+    columns = {
+        name: chunk.columns[name] if name in chunk.columns else _constant(source.keys[name], rows)
+        for name in selection.names
+    }
+    return Batch(source, row if chunk.first is None else chunk.first, rows, columns, chunk.fraction)
+
+
+def _constant(value: str | None, rows: int) -> Any:
+    """A column of one value."""
+    places = np.zeros(rows, np.int32)
+    return pa.DictionaryArray.from_arrays(places, pa.array([value], pa.string()))
+
+
+def _filtered(batch: Batch, mask: np.ndarray) -> Batch:
+    """The rows of a batch that a mask keeps."""
+    if mask.all():
+        return batch
+    chosen = np.flatnonzero(mask)
+    columns = {
+        name: column[chosen] if isinstance(column, np.ndarray) else column.take(pa.array(chosen))
+        for name, column in batch.columns.items()
+    }
+    kept = chosen if batch.kept is None else batch.kept[chosen]
+    return batch._replace(columns=columns, rows=len(chosen), kept=kept)
 
 
 # ---- ahead ---------------------------------------------------------------------------------------

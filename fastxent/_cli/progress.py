@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import rich.console
@@ -12,6 +11,7 @@ import rich.progress
 
 if TYPE_CHECKING:
     from fastxent._cli.files import Batch
+    from fastxent._cli.sources import Source
 
 REFRESH = 0.1  # seconds between two updates of the bar
 
@@ -27,11 +27,11 @@ class Progress:
     seconds : float
     """
 
-    def __init__(self, paths: list[Path], quiet: bool) -> None:
-        self._sizes = {path: path.stat().st_size for path in paths}
-        self._total = max(1, sum(path.stat().st_size for path in paths))
-        self._done, self._size = 0, 0
-        self.files = len(paths)
+    def __init__(self, sources: list[Source], quiet: bool) -> None:
+        self._total = max(1, sum(source.size for source in sources))
+        self._done = 0
+        self._current: Source | None = None
+        self.files = len(sources)
         self.rows, self.fraction, self.seconds = 0, 0.0, 0.0
         self._bar: rich.progress.Progress | None = None
         if sys.stderr.isatty() and not quiet:
@@ -62,11 +62,11 @@ class Progress:
 
     def show(self, batch: Batch) -> None:
         """Count a batch as scored."""
-        if batch.first == 0:  # the next file, which may be the same one again
-            self._done += self._size
-            self._size = self._sizes[batch.path]
+        if batch.path is not self._current:
+            self._done += self._current.size if self._current else 0
+            self._current = batch.path
         self.rows += batch.rows
-        self.fraction = min(1.0, (self._done + batch.fraction * self._size) / self._total)
+        self.fraction = min(1.0, (self._done + batch.fraction * batch.path.size) / self._total)
         if self._bar is not None and time.perf_counter() - self._shown > REFRESH:
             self._refresh()
 

@@ -16,9 +16,11 @@ DESCRIPTION = """\
 Score the predictions in files: the mean cross-entropy with its standard error, by group, and
 whether one model is better than another. Files may be far larger than memory.
 
-FILE is Parquet, Arrow IPC (Feather), CSV, NPY or NPZ; a directory, which is searched; or a quoted
-pattern. The columns of an .npz are its arrays, which may have two dimensions; those of an .npy are
-numbered from 0. A column of lists of one length counts as that many columns."""
+FILE is Parquet, Arrow IPC (Feather), ORC, CSV, JSON lines, NPY or NPZ; a directory, which is
+searched; a quoted pattern; a URI (s3://bucket/run); or -, standard input. Folders that are called
+key=value are columns of their files. The columns of an .npz are its arrays, which may have two
+dimensions; those of an .npy are numbered from 0. A column of lists of one length counts as that
+many columns; a quoted pattern of names ('p_*') is its columns in their order in the file."""
 
 EPILOG = """\
 examples:
@@ -31,6 +33,8 @@ examples:
   labels that are strings: yes and no; or the names of the columns of three classes
     fastxent score predictions.csv --label answer --proba p --positive yes
     fastxent score predictions.csv --label animal --proba cat,dog,bird
+  the test rows of a partitioned data set: every column that begins with p_ is a class
+    fastxent score s3://bucket/run --label y --proba 'p_*' --only split=test --by country
   is the new model better than the old one?
     fastxent score run/ --label y --proba new --compare old
   the ten rows of the largest losses
@@ -50,13 +54,15 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Add the command to the subparsers of ``fastxent``."""
     p: argparse.ArgumentParser = commands.add_parser(
         "score",
-        help="score predictions in files: Parquet, Arrow, CSV, NPY, NPZ",
+        help="score predictions in files: Parquet, Arrow, ORC, CSV, JSON lines, NPY, NPZ",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    p.add_argument("files", nargs="+", metavar="FILE", help="files, directories, patterns")
+    p.add_argument(
+        "files", nargs="+", metavar="FILE", help="files, directories, patterns, URIs, or -"
+    )
     p.add_argument(
         "--label",
         required=True,
@@ -96,7 +102,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         help="clip probabilities to [EPS, 1 - EPS]; by default the machine epsilon of their type: "
         "2.2e-16 for float64 and CSV, 1.2e-7 for float32",
     )  # fmt: skip
-    _add_csv_options(p)
+    _add_input_options(p)
     p.add_argument(
         "--worst", type=_count, metavar="N",
         help="also the N rows of the largest losses (weight times loss), of the first model",
@@ -121,7 +127,19 @@ def _eps(text: str) -> float | str:
     return eps
 
 
-def _add_csv_options(p: argparse.ArgumentParser) -> None:
+def _only(text: str) -> tuple[str, tuple[str, ...]]:
+    column, sign, values = text.partition("=")
+    if not column or not sign:
+        raise argparse.ArgumentTypeError(f"{text!r} is not COLUMN=VALUE")
+    return column, tuple(values.split(","))
+
+
+def _add_input_options(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--only", action="append", type=_only, default=[], metavar="COL=VALUE[,VALUE...]",
+        help="score the rows with one of these values in this column; repeated: that meet each",
+    )  # fmt: skip
+    p.add_argument("--verbose", action="store_true", help="list the columns that patterns match")
     p.add_argument(
         "--delimiter", type=_character, metavar="CHAR",
         help="between the columns of CSV files; by default found in the first line: , ; tab or |",

@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Any
 from fastxent._aggregate.bound_loss import BoundLoss
 from fastxent._aggregate.elementwise import Array, Block
 from fastxent._aggregate.group_keys import GroupKeys, StreamGroupKeys
+from fastxent._aggregate.label_names import LabelNames
 from fastxent._aggregate.standard_error import MeanAndError
-from fastxent._cli import files, report
+from fastxent._cli import discovery, files, patterns, report
 from fastxent._cli.checks import ProbabilityChecks
-from fastxent._cli.columns import BatchColumns, ColumnRoles, group_keys
+from fastxent._cli.columns import BatchColumns, ColumnRoles, GroupColumns
 from fastxent._cli.errors import FileError, InputError, printable
 from fastxent._cli.files import Batch
-from fastxent._cli.labels import LabelNames
+from fastxent._cli.filters import RowFilter, chosen, no_rows
 from fastxent._cli.progress import Progress
-from fastxent._cli.readers import ColumnSelection, CsvDialect
+from fastxent._cli.selection import ColumnSelection, CsvDialect
+from fastxent._cli.sources import Source
 from fastxent._cli.worst import WorstRows
 from fastxent._core.errors import ElementError, ErrorKind
 
@@ -45,8 +47,9 @@ FACTS = {
 def run(options: argparse.Namespace) -> int:
     """Read, score and print; return the exit status."""
     counts = _counts(options.plot)
-    paths = files.expand(options.files)
-    scorer = Scorer(options, counts)
+    filters = tuple(RowFilter(*one) for one in options.only)
+    paths = chosen(discovery.find(options.files), filters)
+    scorer = Scorer(options, counts, _models(options, paths[0]), filters)
     with (
         _interrupts() as stop,
         Progress(paths, quiet=options.reduction == "none") as progress,
@@ -64,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     result = scorer.result(progress)
     if result is None:
         more = f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""
-        raise InputError(f"{paths[0]}{more}: no rows")
+        raise no_rows(f"{paths[0]}{more}", filters)
     for warning in scorer.checks.warnings() if scorer.checks else []:
         print(f"fastxent: warning: {printable(warning)}", file=sys.stderr)
     if options.reduction != "none":
@@ -72,6 +75,25 @@ def run(options: argparse.Namespace) -> int:
     if counts is not None:
         counts.draw(options.plot, scorer.loss)
     return 0
+
+
+def _dialect(options: argparse.Namespace) -> CsvDialect:
+    return CsvDialect(options.delimiter, options.decimal, not options.no_header)
+
+
+def _models(options: argparse.Namespace, first: Source) -> list[list[str]]:
+    """The score columns of each model: patterns are those of the first file."""
+    models = [options.proba or options.logits] + ([options.compare] if options.compare else [])
+    given = [name for model in models for name in model]
+    if not any(map(patterns.is_pattern, given)):
+        return models
+    present = files.column_names(first, ColumnSelection((), csv=_dialect(options)))
+    others = {options.label, options.weight, *options.by, *(column for column, _ in options.only)}
+    found = [patterns.matching(first, model, present, others) for model in models]
+    if options.verbose:
+        for model, names in zip(models, found, strict=True):
+            print(f"fastxent: {','.join(model)}: {', '.join(names)}", file=sys.stderr)
+    return found
 
 
 def _counts(path: Path | None) -> Counts | None:
@@ -109,8 +131,13 @@ def _interrupts() -> Iterator[list[int]]:
 class Scorer:
     """Scores all batches as the options ask."""
 
-    def __init__(self, options: argparse.Namespace, counts: Counts | None) -> None:
-        models = [options.proba or options.logits] + ([options.compare] if options.compare else [])
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        counts: Counts | None,
+        models: list[list[str]],
+        filters: tuple[RowFilter, ...],
+    ) -> None:
         self.roles = ColumnRoles(options.label, models, options.weight, options.by)
         self.label_names = LabelNames(options.positive, options.classes)
         self.logits = options.logits is not None
@@ -121,20 +148,24 @@ class Scorer:
         if not self.logits:
             self._options["eps"] = options.eps
             self.checks = ProbabilityChecks(options.eps, self.roles.models)
-        self._csv = CsvDialect(options.delimiter, options.decimal, not options.no_header)
+        self._csv = _dialect(options)
+        self._only = filters
         self._reduction = options.reduction
         self._counts = counts
         self._worst = WorstRows(options.worst, self.roles) if options.worst else None
         self._calls: list[BoundLoss] = []
+        self._group_columns = GroupColumns(options.by)
         self._groups = StreamGroupKeys() if options.by else None
         self._results = MeanAndError(len(models), 1)
 
-    def batches(self, paths: list[Path]) -> Iterator[Batch]:
+    def batches(self, paths: list[Source]) -> Iterator[Batch]:
         """The batches of all files, read ahead by another thread."""
-        names = self.roles.names()
         label = frozenset([self.roles.label])
         keys = frozenset(self.roles.by) | (label if self.label_names.given else frozenset())
-        selection = ColumnSelection(names, frozenset(names) - keys, keys, label - keys, self._csv)
+        numeric = frozenset(self.roles.names()) - keys
+        keys |= {one.column for one in self._only} - numeric
+        names = tuple(dict.fromkeys([*self.roles.names(), *keys]))
+        selection = ColumnSelection(names, numeric, keys, label - keys, self._csv, self._only)
         return files.ahead(b for path in paths for b in files.read(path, selection))
 
     def add(self, batch: Batch) -> None:
@@ -147,7 +178,7 @@ class Scorer:
         if self._worst is not None:
             self._worst.start(batch)
         if self._groups is not None:
-            self._groups.set_batch(*group_keys(batch, self.roles.by))
+            self._groups.set_batch(*self._group_columns.keys(batch))
         try:
             elements = [
                 call.elements(labels, s, sample_weight=weight, where=columns.valid)
@@ -218,4 +249,4 @@ class Scorer:
             fact += ": labels are 0 and 1, or probabilities"
         elif error.kind == ErrorKind.OUTSIDE and column != self.roles.label:
             fact += ": is it a logit? Then use --logits"
-        return FileError(batch.path, fact, batch.first + row + 1, column)
+        return FileError(batch.path, fact, batch.row(row), column)

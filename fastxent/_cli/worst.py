@@ -50,7 +50,7 @@ class WorstRows:
         names = dict.fromkeys(name for model in self._roles.models for name in model)
         return {
             "file": str(batch.path),
-            "row": batch.first + i + 1,
+            "row": batch.row(i),
             "label": _value(batch, self._roles.label, i),
             "scores": {name: _value(batch, name, i) for name in names},
         }

@@ -241,3 +241,67 @@ def test_a_worker_killed_in_the_middle(client):
     assert acc.count == N
     want = fastxent.binary_cross_entropy(Y, P, sample_weight=W)
     assert acc.result() == pytest.approx(want, rel=1e-15)
+
+
+# --------------------------------------------------------------------------- labels by name
+
+
+@pytest.mark.parametrize("dtype", ["str", "object", "category"])
+def test_binary_labels_that_are_names(dtype):
+    frame = table().assign(y=np.where(Y == 1, "yes", "no"))
+    frame["y"] = frame["y"].astype(dtype)
+    lazy = fd.accumulate_frame(
+        "binary_cross_entropy", parts(frame, 0, 50_000, 50_000), "y", "p", positive="yes"
+    )
+    want = fastxent.binary_cross_entropy(Y, P)
+    assert lazy.result().compute(scheduler="sync") == pytest.approx(want, rel=1e-15)
+    lazy = fd.accumulate_frame(
+        "binary_cross_entropy", parts(frame, 100_000), "y", "p", classes=["no", "yes"]
+    )
+    assert lazy.result().compute(scheduler="sync") == pytest.approx(want, rel=1e-15)
+
+
+@pytest.mark.parametrize("classes", [None, ["c", "d", "b", "f", "g"], [5, 7, 1, 2, 3]])
+def test_classes_that_are_names(classes):
+    y, _, p = rows()
+    names = ["cat", "dog", "bird", "fox", "owl"]
+    labels = np.array(classes or names)[y]
+    frame = pd.DataFrame(p, columns=names).assign(y=labels)
+    lazy = fd.accumulate_frame(
+        "categorical_cross_entropy", parts(frame, 100, 500), "y", names, classes=classes
+    )
+    want = fastxent.categorical_cross_entropy(y, p)
+    assert lazy.result().compute(scheduler="sync") == pytest.approx(want, rel=1e-15)
+
+
+def test_missing_and_wrong_names():
+    names = np.where(Y == 1, "yes", "no").astype(object)
+    names[70_000] = None
+    frame = table().assign(y=names, known=np.arange(N) != 70_000)
+    call = {"y_true": "y", "scores": "p", "positive": "yes"}
+
+    def result(frame, **options):
+        cut = parts(frame, 60_000, 40_000)
+        lazy = fd.accumulate_frame("binary_cross_entropy", cut, **{**call, **options})
+        return lazy.compute(scheduler="sync")
+
+    with pytest.raises(ValueError, match=r"in partition 1: y_true\[10000\] is null"):
+        result(frame)
+    for more in ({"nan_policy": "omit"}, {"where": "known"}):
+        acc = result(frame, **more)
+        assert acc.count == N - 1
+        want = fastxent.binary_cross_entropy(Y, P, where=np.arange(N) != 70_000)
+        assert acc.result() == pytest.approx(want, rel=1e-15)
+    names[70_000] = "maybe"
+    text = (
+        r"in partition 1: y_true\[10000\]: a third label 'maybe', besides 'no' and positive='yes'"
+    )
+    with pytest.raises(ValueError, match=text):
+        result(table().assign(y=names))
+    split = np.where(Y == 1, "yes", np.where(np.arange(N) < 60_000, "no", "never"))
+    with pytest.raises(ValueError, match="a third label 'never', besides 'no' and positive='yes'"):
+        result(table().assign(y=split))
+    with pytest.raises(ValueError, match=r"labels 'no' and 'yes': name .* with positive="):
+        result(table().assign(y=np.where(Y == 1, "yes", "no")), positive=None)
+    with pytest.raises(ValueError, match="pass one of them"):
+        result(frame, classes=["a", "b"])

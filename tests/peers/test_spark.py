@@ -120,6 +120,21 @@ def test_nulls(frame):
     assert acc.groups()[None].count == np.count_nonzero(KEYS == 1)
 
 
+def test_labels_that_are_names(frame):
+    named = frame.withColumn("y", sf.expr("if(y = 1, 'yes', 'no')"))
+    named = named.withColumn("class", sf.expr("element_at(array('c', 'd', 'b'), int(class) + 1)"))
+    acc = fs.accumulate("binary_cross_entropy", named, "y", "p", positive="yes")
+    assert acc.result() == pytest.approx(fastxent.binary_cross_entropy(Y, P[:, 0]), rel=1e-15)
+    acc = fs.accumulate("categorical_cross_entropy", named, "class", "all", classes=list("cdb"))
+    want = fastxent.categorical_cross_entropy(CLASSES, P)
+    assert acc.result() == pytest.approx(want, rel=1e-14)
+    with pytest.raises(PythonException, match="name the one that counts as 1 with positive="):
+        fs.accumulate("binary_cross_entropy", named, "y", "p")
+    some = named.withColumn("y", sf.when(sf.col("country") != "at", sf.col("y")))
+    acc = fs.accumulate("binary_cross_entropy", some, "y", "p", positive="yes", nan_policy="omit")
+    assert acc.count == np.count_nonzero(KEYS != 0)
+
+
 def test_errors_name_the_column_or_the_batch(frame):
     with pytest.raises(ValueError, match=r"no column 'q': the columns are y, class, p"):
         fs.accumulate("binary_cross_entropy", frame, "y", "q")

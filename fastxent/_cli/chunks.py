@@ -1,0 +1,28 @@
+"""Pieces of a file, as readers give them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from fastxent._cli.selection import ColumnSelection
+
+
+class Chunk(NamedTuple):
+    """Some rows of a file."""
+
+    fraction: float  # of the file, read so far
+    columns: dict[str, Any]  # an Arrow array or an ndarray for each name
+    first: int | None = None  # rows of the file before these; None: those that were read
+
+
+def columns(batch: Any, selection: ColumnSelection) -> dict[str, Any]:
+    """The selected columns of an Arrow batch."""
+    return {name: batch.column(batch.schema.get_field_index(name)) for name in selection.names}
+
+
+def slices(batch: Any, selection: ColumnSelection) -> Iterator[Any]:
+    """An Arrow batch in pieces of a few MiB."""
+    rows = selection.rows(selection.width(batch.schema))
+    for start in range(0, batch.num_rows, rows):
+        yield batch.slice(start, rows)

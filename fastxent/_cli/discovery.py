@@ -1,0 +1,111 @@
+"""Finds the files that are named: by their paths, directories, patterns, or URIs."""
+
+from __future__ import annotations
+
+import glob
+import importlib
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.fs
+
+from fastxent._cli.errors import FileError
+from fastxent._cli.formats import ENDINGS, is_data_by_content, is_data_by_name
+from fastxent._cli.sources import LOCAL, Source, StandardInput
+
+_URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+
+
+def find(names: Iterable[str]) -> list[Source]:
+    """The files that are named, those of directories and of patterns, each once.
+
+    Raises
+    ------
+    FileError
+        For a name without a file.
+    """
+    found: dict[Any, Source] = {}
+    for name in names:
+        for source in _named(name):
+            where = source.filesystem.type_name, source.path
+            if source.is_local:
+                where = "local", os.path.realpath(source.path)
+            found.setdefault(where, source)
+    return list(found.values())
+
+
+def _named(name: str) -> Iterator[Source]:
+    if name == "-":
+        yield StandardInput()
+        return
+    try:
+        if _URI.match(name):
+            filesystem, path, shown = _remote(name)
+            yield from _at(filesystem, path, shown)
+        elif Path(name).exists() or not glob.has_magic(name):
+            yield from _at(LOCAL, name, "")
+        else:
+            matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 - absolute ones, too
+            if not matches:
+                raise FileError(name, "no file matches this pattern")
+            for match in matches:
+                yield from _at(LOCAL, match, "", whole=len(matches) == 1)
+    except (OSError, pa.ArrowException, ImportError, ValueError) as error:
+        clean = _without_secrets(name)
+        reason = getattr(error, "strerror", None)
+        raise FileError(
+            clean, reason.lower() if reason else str(error).replace(name, clean)
+        ) from None
+
+
+def _without_secrets(name: str) -> str:
+    """A URI without the user, the password and the query."""
+    return re.sub(r"^([^:/]+://)(?:[^/@]*@)?([^?]*).*", r"\1\2", name) if _URI.match(name) else name
+
+
+def _remote(uri: str) -> tuple[Any, str, str]:
+    """The file system, the path in it, and what precedes the path in messages."""
+    scheme = uri.partition("://")[0]
+    try:
+        filesystem, path = pa.fs.FileSystem.from_uri(uri)
+    except pa.ArrowInvalid as error:
+        try:
+            fsspec = importlib.import_module("fsspec.core")
+            known, path = fsspec.url_to_fs(uri)
+        except (ImportError, ValueError):
+            raise error from None
+        filesystem = pa.fs.PyFileSystem(pa.fs.FSSpecHandler(known))
+    return filesystem, path, "" if scheme == "file" else f"{scheme}://"
+
+
+def _at(filesystem: Any, path: str, scheme: str, whole: bool = True) -> Iterator[Source]:
+    """The file at a path, or the files of a directory, which must have some if it is the `whole`."""
+    info = filesystem.get_file_info(path)
+    kind = pa.fs.FileType
+    if info.type == kind.NotFound:
+        raise FileError(f"{scheme}{path}", "no such file or directory")
+    if info.type != kind.Directory:
+        yield Source(f"{scheme}{path}", path, info.size or 0, filesystem)
+        return
+    inside = filesystem.get_file_info(pa.fs.FileSelector(path, recursive=True))
+    files = sorted((i for i in inside if i.type == kind.File), key=lambda i: str(i.path))
+    sources = [Source(f"{scheme}{i.path}", i.path, i.size or 0, filesystem) for i in files]
+    data = [source for source in sources if _is_data(source, path)]
+    if whole and not data:
+        endings = " ".join(e for group in ENDINGS.values() for e in group)
+        raise FileError(f"{scheme}{path}", f"no file in this directory ends in one of {endings}")
+    yield from data
+
+
+def _is_data(source: Source, directory: str) -> bool:
+    """Whether a file in a directory holds rows; Spark leaves empty text files, for one."""
+    inside = source.path[len(directory) :].split("/")
+    if any(part.startswith((".", "_")) for part in inside):
+        return False
+    if is_data_by_name(source.name):
+        return True
+    return source.size > 0 and is_data_by_content(source.head(8))
