@@ -125,7 +125,8 @@ class ElementwiseLosses:
         if per_class is not None:
             if self.operands.index_labels:
                 known = labels if valid is None else np.where(valid, labels, 0)
-                by_label = per_class[known.astype(np.intp)]
+                # The loss of a NaN among the labels is NaN, whatever its weight.
+                by_label = per_class[np.nan_to_num(known).astype(np.intp)]
             else:
                 rows = np.moveaxis(labels, self.operands.axis, -1)
                 by_label = rows.astype(np.float64) @ per_class
