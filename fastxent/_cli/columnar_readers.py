@@ -41,7 +41,7 @@ def read_parquet(source: Source, selection: ColumnSelection) -> Iterator[Chunk]:
         with pq.ParquetFile(
             file,
             metadata=metadata,
-            read_dictionary=selection.strings(schema),
+            read_dictionary=_dictionaries(metadata, schema, selection),
             **_buffering(source, names),
         ) as parquet:
             total = max(1, metadata.num_rows)
@@ -50,6 +50,18 @@ def read_parquet(source: Source, selection: ColumnSelection) -> Iterator[Chunk]:
                 for batch in parquet.iter_batches(rows, row_groups=groups, columns=names):
                     yield Chunk((row + batch.num_rows) / total, columns(batch, selection), row)
                     row += batch.num_rows
+
+
+def _dictionaries(metadata: Any, schema: Any, selection: ColumnSelection) -> list[str]:
+    """The columns that can be read as dictionaries: pyarrow cannot so read those of deltas."""
+    names = set(selection.strings(schema))
+    for i in range(metadata.num_row_groups if names else 0):
+        group = metadata.row_group(i)
+        for j in range(group.num_columns):
+            column = group.column(j)
+            if column.path_in_schema in names and "DELTA_BYTE_ARRAY" in column.encodings:
+                names.discard(column.path_in_schema)
+    return sorted(names)
 
 
 def _buffering(source: Source, names: list[str]) -> dict[str, Any]:

@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.fs
 
 LOCAL = pa.fs.LocalFileSystem()
+#: Bytes that tell the format.
+_MAGIC = 64
 #: Bytes of standard input that are kept, so that they can be read twice.
 _HEAD = 1 << 22
 
@@ -28,6 +30,7 @@ class Source:
     def __init__(self, name: str, path: str, size: int, filesystem: Any = LOCAL) -> None:
         self.name, self.path, self.size, self.filesystem = name, path, size, filesystem
         self.keys = _folder_keys(path)
+        self._start = b""
 
     def __str__(self) -> str:
         return self.name
@@ -38,9 +41,11 @@ class Source:
         return bool(self.filesystem == LOCAL)
 
     def head(self, size: int) -> bytes:
-        """The first bytes."""
-        with self.stream() as stream:
-            return bytes(stream.read(size))
+        """The first bytes, which are read once."""
+        if len(self._start) < size:
+            with self.stream() as stream:
+                self._start = bytes(stream.read(max(size, _MAGIC)))
+        return self._start[:size]
 
     def stream(self) -> Any:
         """Open to read from the start to the end."""
@@ -56,12 +61,11 @@ class StandardInput(Source):
 
     def __init__(self) -> None:
         super().__init__("standard input", "", 0)
-        self._start: bytes | None = None
         self._file: Any = None
 
     def head(self, size: int) -> bytes:
         """The first bytes."""
-        if self._start is None:
+        if not self._start:
             self._start = sys.stdin.buffer.read(_HEAD)
         return self._start[:size]
 
