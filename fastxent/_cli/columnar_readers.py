@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fastxent._cli.chunks import Chunk, columns, slices
+from fastxent._cli.chunks import Chunk, checked, columns, slices
 from fastxent._cli.filters import expression
 from fastxent._cli.selection import ColumnSelection
 from fastxent._cli.sources import Source
@@ -55,7 +55,8 @@ def read_parquet(source: Source, selection: ColumnSelection) -> Iterator[Chunk]:
 def _dictionaries(metadata: Any, schema: Any, selection: ColumnSelection) -> list[str]:
     """The columns that can be read as dictionaries: pyarrow cannot so read those of deltas."""
     names = set(selection.strings(schema))
-    for i in range(metadata.num_row_groups if names else 0):
+    n = metadata.num_row_groups if names else 0
+    for i in {0, n - 1} if n else ():  # a writer encodes the others like these
         group = metadata.row_group(i)
         for j in range(group.num_columns):
             column = group.column(j)
@@ -108,7 +109,7 @@ def read_arrow(source: Source, selection: ColumnSelection) -> Iterator[Chunk]:
         options = _include_fields(pa.ipc.open_file(file).schema, selection)
         with pa.ipc.open_file(file, options=options) as reader:
             for i in range(reader.num_record_batches):
-                for batch in slices(reader.get_batch(i), selection):
+                for batch in slices(checked(reader.get_batch(i)), selection):
                     yield Chunk((i + 1) / reader.num_record_batches, columns(batch, selection))
 
 
@@ -126,7 +127,7 @@ def read_arrow_stream(source: Source, selection: ColumnSelection) -> Iterator[Ch
         options = _include_fields(reader.schema, selection)
     with source.stream() as stream, pa.ipc.open_stream(stream, options=options) as reader:
         for whole in reader:
-            for batch in slices(whole, selection):
+            for batch in slices(checked(whole), selection):
                 fraction = stream.tell() / source.size if source.size else 0.0
                 yield Chunk(fraction, columns(batch, selection))
 
@@ -164,4 +165,4 @@ def read_orc(source: Source, selection: ColumnSelection) -> Iterator[Chunk]:
             columns=list(selection.names), batch_size=rows, batch_readahead=1
         ):
             row += batch.num_rows
-            yield Chunk(row / total, columns(batch, selection))
+            yield Chunk(row / total, columns(checked(batch), selection))

@@ -256,6 +256,9 @@ def _column_keys(batch: Batch, name: str) -> tuple[np.ndarray, list[Any]]:
         column = column.dictionary_decode()  # most of its values are not in this batch
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
-    names = column.dictionary.to_pylist()
+    try:
+        names = column.dictionary.to_pylist()
+    except UnicodeDecodeError as error:
+        raise FileError(batch.path, f"cannot be read as text: {error}", column=name) from None
     places = column.indices.fill_null(len(names)) if column.null_count else column.indices
     return _as_numpy(places), [*names, None]

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from fastxent._cli.errors import FileError, InputError
 from fastxent._cli.sources import Source
@@ -56,6 +55,7 @@ class RowFilter(NamedTuple):
         if isinstance(column, np.ndarray):
             column = arrow_array(column)
         wanted = self.wanted(source, column.type)
+        pc = importlib.import_module("pyarrow.compute")
         if pa.types.is_dictionary(column.type):
             inside = pc.is_in(column.dictionary, wanted)
             found = inside.take(column.indices).fill_null("" in self.values)

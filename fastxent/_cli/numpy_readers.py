@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import lzma
 import math
+import struct
+import tokenize
 import zipfile
 from collections.abc import Iterator
 from typing import IO, NoReturn
@@ -14,6 +17,29 @@ from fastxent._cli.chunks import Chunk
 from fastxent._cli.errors import FileError
 from fastxent._cli.selection import ColumnSelection
 from fastxent._cli.sources import Source
+
+#: What NumPy's parser of headers raises besides ValueError.
+_HEADER_ERRORS = (
+    *(ValueError, SyntaxError, TypeError, KeyError, IndexError, OverflowError, MemoryError),
+    *(RecursionError, tokenize.TokenError),
+)
+#: What zipfile raises besides BadZipFile: RuntimeError where a password is needed.
+_ZIP_ERRORS = (
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    KeyError,
+    struct.error,
+    lzma.LZMAError,
+)
+
+
+@contextlib.contextmanager
+def _zip_errors(source: Source) -> Iterator[None]:
+    try:
+        yield
+    except _ZIP_ERRORS as error:
+        raise FileError(source, f"cannot be read: {error}") from None
 
 
 class _NpyStream:
@@ -35,7 +61,7 @@ class _NpyStream:
                 else np.lib.format.read_array_header_2_0
             )
             self.shape, fortran, self.dtype = header(stream)
-        except (ValueError, SyntaxError, TypeError, MemoryError) as error:
+        except _HEADER_ERRORS as error:
             raise FileError(source, f"cannot be read: {error}", column=name) from None
         if self.dtype.hasobject:
             raise FileError(source, "holds Python objects: store numbers or strings", column=name)
@@ -106,13 +132,14 @@ def _array_names(archive: zipfile.ZipFile) -> list[str]:
 
 def npz_names(source: Source, selection: ColumnSelection) -> list[str]:  # noqa: ARG001
     """The names of the arrays."""
-    with source.open() as stream, zipfile.ZipFile(stream) as archive:
+    with _zip_errors(source), source.open() as stream, zipfile.ZipFile(stream) as archive:
         return _array_names(archive)
 
 
 def read_npz(source: Source, selection: ColumnSelection) -> Iterator[Chunk]:
     """Read an archive: the columns are its arrays, which may have two dimensions."""
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_zip_errors(source))
         archive = stack.enter_context(zipfile.ZipFile(stack.enter_context(source.open())))
         selection = selection.among(source, _array_names(archive))
         arrays = {}

@@ -63,20 +63,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     p.add_argument(
         "files", nargs="+", metavar="FILE", help="files, directories, patterns, URIs, or -"
     )
-    p.add_argument(
-        "--label",
-        required=True,
-        metavar="COL",
-        help="labels: 0 and 1, class indices from 0, or strings",
-    )
-    p.add_argument(
-        "--positive", metavar="VALUE", help="the label that counts as 1, where it is not 1 or true"
-    )
-    p.add_argument(
-        "--classes", type=_names, metavar="VALUE,VALUE...",
-        help="the labels in the order of the score columns; by default strings are matched with the "
-        "names of the columns",
-    )  # fmt: skip
+    _add_label_options(p)
     scores = p.add_mutually_exclusive_group(required=True)
     scores.add_argument("--proba", type=_names, metavar="COLS", help="score columns: probabilities")
     scores.add_argument("--logits", type=_names, metavar="COLS", help="score columns: logits")
@@ -132,6 +119,23 @@ def _only(text: str) -> tuple[str, tuple[str, ...]]:
     if not column or not sign:
         raise argparse.ArgumentTypeError(f"{text!r} is not COLUMN=VALUE")
     return column, tuple(values.split(","))
+
+
+def _add_label_options(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--label",
+        required=True,
+        metavar="COL",
+        help="labels: 0 and 1, class indices from 0, or strings",
+    )
+    p.add_argument(
+        "--positive", metavar="VALUE", help="the label that counts as 1, where it is not 1 or true"
+    )
+    p.add_argument(
+        "--classes", type=_names, metavar="VALUE,VALUE...",
+        help="the labels in the order of the score columns; by default strings are matched with the "
+        "names of the columns",
+    )  # fmt: skip
 
 
 def _add_input_options(p: argparse.ArgumentParser) -> None:
