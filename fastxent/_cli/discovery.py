@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.fs
 
 from fastxent._cli.errors import FileError
-from fastxent._cli.formats import ENDINGS, is_data_by_content, is_data_by_name
+from fastxent._cli.formats import ENDINGS, is_data_by_content, is_data_by_name, is_text_by_name
 from fastxent._cli.sources import LOCAL, Source, StandardInput
 
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
@@ -76,7 +76,11 @@ def _remote(uri: str) -> tuple[Any, str, str]:
         try:
             fsspec = importlib.import_module("fsspec.core")
             known, path = fsspec.url_to_fs(uri)
-        except (ImportError, ValueError):
+        except ModuleNotFoundError as missing:
+            if missing.name == "fsspec":
+                raise error from None
+            raise
+        except ValueError:  # fsspec does not know it either
             raise error from None
         filesystem = pa.fs.PyFileSystem(pa.fs.FSSpecHandler(known))
     return filesystem, path, "" if scheme == "file" else f"{scheme}://"
@@ -102,10 +106,10 @@ def _at(filesystem: Any, path: str, scheme: str, whole: bool = True) -> Iterator
 
 
 def _is_data(source: Source, directory: str) -> bool:
-    """Whether a file in a directory holds rows; Spark leaves empty text files, for one."""
+    """Whether a file in a directory holds rows: an empty text file is one of none."""
     inside = source.path[len(directory) :].split("/")
     if any(part.startswith((".", "_")) for part in inside):
         return False
     if is_data_by_name(source.name):
-        return True
+        return source.size > 0 or not is_text_by_name(source.name)
     return source.size > 0 and is_data_by_content(source.head(8))

@@ -96,7 +96,8 @@ def chosen(sources: list[Source], filters: tuple[RowFilter, ...]) -> list[Source
         if all(f.column not in source.keys or f.keeps(source.keys[f.column]) for f in filters)
     ]
     if not found:
-        raise no_rows(f"{sources[0]} and {len(sources) - 1:,} more", filters)
+        more = f" and {len(sources) - 1:,} more" if len(sources) > 1 else ""
+        raise no_rows(f"{sources[0]}{more}", filters)
     return found
 
 

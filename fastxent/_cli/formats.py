@@ -37,6 +37,11 @@ def is_data_by_name(name: str) -> bool:
     return _by_name(name) is not None
 
 
+def is_text_by_name(name: str) -> bool:
+    """Whether the ending of a name is one of a text format."""
+    return _by_name(name) in TEXT
+
+
 def is_data_by_content(start: bytes) -> bool:
     """Whether a file begins like one of data, whatever its name."""
     return start.startswith((b"PAR1", b"ARROW1", b"ORC"))

@@ -41,11 +41,13 @@ class Source:
         return bool(self.filesystem == LOCAL)
 
     def head(self, size: int) -> bytes:
-        """The first bytes, which are read once."""
-        if len(self._start) < size:
-            with self.stream() as stream:
-                self._start = bytes(stream.read(max(size, _MAGIC)))
-        return self._start[:size]
+        """The first bytes; the few that tell the format are read once."""
+        if len(self._start) >= min(size, self.size):
+            return self._start[:size]
+        with self.stream() as stream:
+            data = bytes(stream.read(max(size, _MAGIC)))
+        self._start = data[:_MAGIC]
+        return data[:size]
 
     def stream(self) -> Any:
         """Open to read from the start to the end."""

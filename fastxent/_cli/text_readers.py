@@ -17,7 +17,7 @@ from fastxent._cli.formats import compression, text_head
 from fastxent._cli.selection import ColumnSelection, CsvDialect
 from fastxent._cli.sources import Source
 
-_BLOCK = 1 << 22
+_BLOCK = 1 << 20
 
 
 @contextlib.contextmanager
@@ -91,6 +91,8 @@ def csv_names(source: Source, selection: ColumnSelection) -> list[str]:
 
 def read_csv(source: Source, selection: ColumnSelection) -> Iterator[Chunk]:
     """Read a CSV file block by block."""
+    if not text_head(source, 1):
+        return
     dialect, schema = _csv_head(source, selection)
     selection = selection.among(source, schema.names)
     types = {}
@@ -157,6 +159,8 @@ def json_names(source: Source, selection: ColumnSelection) -> list[str]:  # noqa
 
 def read_json(source: Source, selection: ColumnSelection) -> Iterator[Chunk]:
     """Read JSON lines block by block."""
+    if not text_head(source, 1):
+        return
     schema = _json_schema(source)
     selection = selection.among(source, schema.names)
     fields = {}

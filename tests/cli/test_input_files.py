@@ -324,6 +324,19 @@ def test_folders_that_do_not_match_are_not_opened(tmp_path, capsys):
     fault(capsys, tmp_path, *COMMAND)
 
 
+def test_empty_text_files_of_a_directory_have_no_rows(tmp_path, capsys):
+    pyarrow.csv.write_csv(TABLE, tmp_path / "part-0.csv")
+    (tmp_path / "part-1.csv").touch()
+    (tmp_path / "part-2.jsonl").touch()
+    with pa.CompressedOutputStream(tmp_path / "part-3.csv.gz", "gzip") as out:
+        out.write(b"")
+    (tmp_path / "part-4.csv").write_text("y,p\n")
+    got = record(capsys, tmp_path, *COMMAND)
+    assert (got["rows"], got["mean"]) == (N, pytest.approx(loss(...), rel=1e-13))
+    assert fault(capsys, tmp_path / "part-1.csv", *COMMAND).endswith("the file is empty")
+    assert fault(capsys, tmp_path / "part-3.csv.gz", *COMMAND).endswith(": no rows")
+
+
 def test_files_of_other_orders_and_types(tmp_path, capsys):
     half = N // 2
     first = pa.table({"y": Y[:half], "p": P[:half], "year": YEAR[:half]})
