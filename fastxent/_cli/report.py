@@ -41,6 +41,7 @@ class Result(NamedTuple):
     read: Progress
     by_group: ByGroup[Any]
     worst: list[dict[str, Any]] | None  # None: not asked for
+    warnings: list[str]
 
     @property
     def about(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import argparse
 import importlib
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from fastxent._cli.errors import InputError, printable
 from fastxent._core.dispatch import NAN_POLICIES
@@ -175,9 +175,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; return its exit status."""
     _check(options)
     try:
-        for module, extra in (("pyarrow", "cli"), ("rich", "cli"), ("matplotlib", "plot")):
-            if extra == "cli" or options.plot:
-                _need(module, extra)
+        _check_modules(options)
         return int(importlib.import_module("fastxent._cli.scoring").run(options))
     except InputError as error:
         print(f"fastxent: {printable(error)}", file=sys.stderr)
@@ -185,6 +183,31 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:  # the second Ctrl-C
         print("fastxent: interrupted", file=sys.stderr)
         return 130
+
+
+def score(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """What the command prints, as a dictionary, and its warnings.
+
+    Raises
+    ------
+    InputError
+        Also for wrong arguments.
+    """
+    p = add_parser(argparse.ArgumentParser().add_subparsers(parser_class=_RaisingParser))
+    options = p.parse_args(arguments)
+    if options.reduction == "none":
+        p.error('reduction="none" returns no result: use "mean" or "sum"')
+    _check(options)
+    _check_modules(options)
+    result = importlib.import_module("fastxent._cli.scoring").score(options, quiet=True)
+    return result.as_dict(), result.warnings
+
+
+class _RaisingParser(argparse.ArgumentParser):
+    """For calls from Python: an error does not exit."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(message)
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -207,8 +230,10 @@ def _check(options: argparse.Namespace) -> None:
         options.error("--compare compares means: leave --reduction out")
 
 
-def _need(module: str, extra: str) -> None:
-    try:
-        importlib.import_module(module)
-    except ImportError:
-        raise InputError(MISSING.format(module, extra)) from None
+def _check_modules(options: argparse.Namespace) -> None:
+    for module, extra in (("pyarrow", "cli"), ("rich", "cli"), ("matplotlib", "plot")):
+        if extra == "cli" or options.plot:
+            try:
+                importlib.import_module(module)
+            except ImportError:
+                raise InputError(MISSING.format(module, extra)) from None

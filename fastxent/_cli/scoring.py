@@ -8,7 +8,7 @@ import importlib
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,35 +46,42 @@ FACTS = {
 
 def run(options: argparse.Namespace) -> int:
     """Read, score and print; return the exit status."""
+    with _interrupts() as stop:
+        result = score(options, stop)
+    if stop:
+        return 130
+    for warning in result.warnings:
+        print(f"fastxent: warning: {printable(warning)}", file=sys.stderr)
+    if options.reduction != "none":
+        report.write(result, as_json=options.json)
+    return 0
+
+
+def score(
+    options: argparse.Namespace, stop: Sequence[int] = (), *, quiet: bool = False
+) -> report.Result:
+    """Read and score, and draw the picture. A `stop` that is no longer empty ends the reading."""
     counts = _counts(options.plot)
     filters = tuple(RowFilter(*one) for one in options.only)
     paths = chosen(discovery.find(options.files), filters)
     scorer = Scorer(options, counts, _models(options, paths[0]), filters)
-    with (
-        _interrupts() as stop,
-        Progress(paths, quiet=options.reduction == "none") as progress,
-    ):
+    with Progress(paths, quiet=quiet or options.reduction == "none") as progress:
         for batch in scorer.batches(paths):
             scorer.add(batch)
             progress.show(batch)
             if stop:
                 break
+    result = scorer.result(progress)
     if stop:
         sys.stdout.flush()
-        summary = report.partial_summary(progress, scorer.result(progress))
+        summary = report.partial_summary(progress, result)
         print(f"fastxent: interrupted after {summary}", file=sys.stderr)
-        return 130
-    result = scorer.result(progress)
-    if result is None:
+    elif result is None:
         more = f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""
         raise no_rows(f"{paths[0]}{more}", filters)
-    for warning in scorer.checks.warnings() if scorer.checks else []:
-        print(f"fastxent: warning: {printable(warning)}", file=sys.stderr)
-    if options.reduction != "none":
-        report.write(result, as_json=options.json)
-    if counts is not None:
+    elif counts is not None:
         counts.draw(options.plot, scorer.loss)
-    return 0
+    return result  # type: ignore[return-value] # None only where it is not used
 
 
 def _dialect(options: argparse.Namespace) -> CsvDialect:
@@ -201,8 +208,9 @@ class Scorer:
         models = [",".join(names) for names in self.roles.models]
         worst = None if self._worst is None else self._worst.result()
         return report.Result(
-            self.loss, self._reduction, self.roles.by, models, clipped, progress, by_group, worst
-        )
+            self.loss, self._reduction, self.roles.by, models, clipped, progress, by_group, worst,
+            self.checks.warnings() if self.checks else [],
+        )  # fmt: skip
 
     def _keys(self) -> GroupKeys | StreamGroupKeys:
         return GroupKeys(None, ()) if self._groups is None else self._groups
