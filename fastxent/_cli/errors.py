@@ -6,7 +6,7 @@ from __future__ import annotations
 _LONGEST = 500
 
 
-class InputError(ValueError):
+class InputError(Exception):
     """Input or options that cannot be scored, in one line."""
 
 

@@ -335,26 +335,3 @@ def test_the_commands_of_readme(tmp_path, monkeypatch, capsys):
         assert main(shlex.split(command)) == 0, command
     assert Path("calibration.png").exists()
     assert capsys.readouterr().err == ""
-
-
-def test_what_the_picture_counts():
-    """BlockGroups of the probability, each with its weight, mean probability and share of label 1."""
-    pytest.importorskip("matplotlib", reason="--plot draws with matplotlib")
-    from fastxent._aggregate.bound_loss import BoundLoss
-    from fastxent._aggregate.group_keys import GroupKeys
-    from fastxent._aggregate.standard_error import MeanAndError
-    from fastxent._cli.plot import BINS, EDGES, Counts
-
-    counts = Counts()
-    keys = GroupKeys(None, (N,))
-    elements = BoundLoss("binary_cross_entropy", {}, "").elements(Y, P, sample_weight=W)
-    MeanAndError(1, 1).add(
-        [elements], keys, lambda b: counts.add(Y[b.index], P[b.index], b, logits=False)
-    )
-    for i, values in enumerate((W, W * P, W * Y, W * W)):
-        want = np.histogram(P, np.linspace(0, 1, BINS + 1), weights=values)[0]
-        np.testing.assert_allclose(counts.sums[i], want, rtol=1e-10)
-    losses = fastxent.binary_cross_entropy(Y, P, reduction="none")
-    want = np.histogram(np.clip(losses, EDGES[0], EDGES[-1]), EDGES, weights=W)[0]
-    np.testing.assert_allclose(counts.losses, want, rtol=1e-10, atol=1e-9)
-    assert counts.total == pytest.approx(np.sum(W * losses), rel=1e-12)
