@@ -55,8 +55,7 @@ def run(options: argparse.Namespace) -> int:
     for warning in result.warnings:
         print(f"fastxent: warning: {printable(warning)}", file=sys.stderr)
     if options.reduction != "none":
-        asked = result if options.worst else result._replace(worst=None)  # the page has some always
-        report.write(asked, as_json=options.json)
+        report.write(result, as_json=options.json)
     return 0
 
 
@@ -84,6 +83,8 @@ def score(
         raise no_rows(f"{paths[0]}{more}", filters)
     elif options.plot or options.report:
         draw(options, result, scorer.panels(result), paths)
+    if result is not None and not options.worst:
+        result = result._replace(worst=None)  # they were for the page
     return result  # type: ignore[return-value] # None only where it is not used
 
 
