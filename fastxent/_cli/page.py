@@ -48,10 +48,10 @@ dd { margin: 0; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .9rem; }
 th, td { padding: .25rem .8rem .25rem 0; text-align: left; vertical-align: top;
-  border-bottom: 1px solid #e3e3e3; min-width: 3.5rem; }
+  border-bottom: 1px solid #e3e3e3; min-width: 5.5rem; }
 td:not(.number):nth-child(n+4) { min-width: 9rem; }
 td.number, th.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums;
-  overflow-wrap: normal; }
+  overflow-wrap: normal; min-width: 0; }
 .warning { border-left: 4px solid #d55e00; padding-left: .7rem; }
 footer { margin-top: 2rem; color: #555; font-size: .85rem; }
 @media print {
