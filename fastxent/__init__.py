@@ -43,6 +43,7 @@ from fastxent._losses import (
     poisson_nll_grad_hess,
     poisson_nll_value_and_grad,
 )
+from fastxent.files import score_files
 
 if TYPE_CHECKING:
     from fastxent._aggregate import (
@@ -91,6 +92,7 @@ __all__ = [
     "poisson_nll_grad_hess",
     "poisson_nll_value_and_grad",
     "score",
+    "score_files",
     "show_config",
     "simd_level",
 ]

@@ -209,6 +209,10 @@ class StreamGroupKeys:
     def __len__(self) -> int:
         return len(self._codes)
 
+    def find(self, key: Any) -> int | None:
+        """The number of a key, or None."""
+        return self._codes.find(key)
+
     def min_block(self, start: int) -> int:
         """As for `GroupKeys`, of the groups of the batch."""
         del start

@@ -179,6 +179,18 @@ class _RunningVariance:
         self.ew[at] -= shift * self.ww[at]
         self.centre[at] = centre
 
+    @np.errstate(invalid="ignore", over="ignore")
+    def combined(self, mean: float) -> _RunningVariance:
+        """The squares of all groups about their common mean."""
+        used = self.n > 0.0  # an empty group has no centre
+        shift, ww = mean - self.centre[used], self.ww[used]
+        one = _RunningVariance(1)
+        one.centre[0] = mean
+        one.ee[0] = np.sum(self.ee[used] - shift * (2.0 * self.ew[used] - shift * ww))
+        one.ew[0] = np.sum(self.ew[used] - shift * ww)
+        one.weight[0], one.ww[0], one.n[0] = self.weight.sum(), self.ww.sum(), self.n.sum()
+        return one
+
     def degrees_of_freedom(self) -> Array:
         """The number of weights that are not 0, minus one."""
         return np.maximum(self.n - 1.0, 0.0)
@@ -238,6 +250,17 @@ class MeanAndError:
                 losses -= paired[1].losses
                 total = total - sums[1][0]
             self._variance.add(losses, paired[0].weights, groups, total, weight)
+
+    def combined(self) -> MeanAndError:
+        """All groups as one."""
+        one = MeanAndError(len(self._totals), 1)
+        for totals, every in zip(one._totals, self._totals, strict=True):
+            *pairs, count = every.combined()
+            totals.pairs[:, 0], totals.counts[0] = pairs, count
+        means = [totals.means() for totals in one._totals]
+        mean = means[0] if len(means) == 1 else means[0] - means[1]
+        one._variance = self._variance.combined(float(mean[0]))
+        return one
 
     def result(self, keys: GroupKeys | StreamGroupKeys) -> ByGroup[Any]:
         """A Score for each group with a loss that counts, or a Comparison for two models."""

@@ -41,6 +41,8 @@ class Result(NamedTuple):
     read: Progress
     by_group: ByGroup[Any]
     worst: list[dict[str, Any]] | None  # None: not asked for
+    warnings: list[str]
+    overall: Any  # the Score or Comparison over all groups
 
     @property
     def about(self) -> dict[str, Any]:
@@ -58,7 +60,7 @@ class Result(NamedTuple):
         """One record for each group, or for the given ones; without groups one record."""
         keys = self.by_group.columns["group"]
         for i in range(len(keys)) if places is None else places:
-            yield {**self._group(keys[i]), **self._values(self.by_group.record(i))}
+            yield {**self._group(keys[i]), **self.values(self.by_group.record(i))}
 
     def largest_groups(self, n: int) -> list[int]:
         """The places of the groups of the largest weight."""
@@ -71,6 +73,12 @@ class Result(NamedTuple):
         groups = {"groups": list(self.records())} if self.by else next(self.records())
         return {**self.about, **groups, **({} if self.worst is None else {"worst": self.worst})}
 
+    def keys(self, place: int) -> dict[str, str]:
+        """The key of a group as text, by the names of its columns."""
+        key = self.by_group.columns["group"][place]
+        keys = key if len(self.by) > 1 else (key,)
+        return {name: key_text(k) for name, k in zip(self.by, keys, strict=True)}
+
     def _group(self, key: Any) -> dict[str, Any]:
         """The key; of several columns, a dictionary by their names."""
         if not self.by:
@@ -78,7 +86,8 @@ class Result(NamedTuple):
         several = len(self.by) > 1
         return {"group": dict(zip(self.by, key, strict=True)) if several else key}
 
-    def _values(self, record: Any) -> dict[str, Any]:
+    def values(self, record: Any) -> dict[str, Any]:
+        """What is printed of a Score or Comparison."""
         values = record._asdict()
         df = values.pop("degrees_of_freedom")
         if self.reduction == "sum":
@@ -105,7 +114,7 @@ def partial_summary(read: Progress, result: Result | None) -> str:
     if result is None or result.by or result.reduction == "none":
         return text
     record = next(result.records())
-    values = ", ".join(f"{_heading(result, k)} {_short(v)}" for k, v in record.items())
+    values = ", ".join(f"{heading(result, k)} {short(v)}" for k, v in record.items())
     return f"{text}; partial result: {values}"
 
 
@@ -208,7 +217,7 @@ HEADINGS = {
 }
 
 
-def _heading(result: Result, key: str) -> str:
+def heading(result: Result, key: str) -> str:
     """The heading of a value; the mean of one of two models names its score columns."""
     if key in ("mean_a", "mean_b"):
         return f"mean of {printable(result.models[key == 'mean_b'])}"
@@ -241,7 +250,7 @@ def _print_tables(result: Result) -> None:
         table.add_column()
         table.add_column(justify="right")
         for key, value in with_interval(next(result.records()), 9).items():
-            table.add_row(rich.text.Text(_heading(result, key)), _long(value))
+            table.add_row(rich.text.Text(heading(result, key)), _long(value))
         console.print(table)
     else:
         more = len(result.by_group) - FEW if len(result.by_group) > MANY else 0
@@ -276,18 +285,18 @@ def _add_groups(table: Any, result: Result, records: list[dict[str, Any]]) -> No
     if all(r["weight"] == r["count"] for r in records):
         left_out.add("weight")
     for name in ["group"] if len(result.by) == 1 else result.by:
-        heading = rich.text.Text(printable(name))
-        table.add_column(heading, no_wrap=True, overflow="ellipsis", min_width=4)
+        column = rich.text.Text(printable(name))
+        table.add_column(column, no_wrap=True, overflow="ellipsis", min_width=4)
     shown = [with_interval(record, 4) for record in records]
     names = [k for k in (shown[0] if shown else {}) if k not in left_out]
     for name in names:
-        short = {"mean_a": result.models[0], "mean_b": result.models[-1]}
-        heading = rich.text.Text(printable(short.get(name) or HEADINGS.get(name, name)))
-        table.add_column(heading, justify="right", no_wrap=True, overflow="ellipsis")
+        models = {"mean_a": result.models[0], "mean_b": result.models[-1]}
+        column = rich.text.Text(printable(models.get(name) or HEADINGS.get(name, name)))
+        table.add_column(column, justify="right", no_wrap=True, overflow="ellipsis")
     for record in shown:
         group = record["group"]
         keys = group.values() if isinstance(group, dict) else [group]
-        cells = [*map(key_text, keys), *(_short(record[name]) for name in names)]
+        cells = [*map(key_text, keys), *(short(record[name]) for name in names)]
         table.add_row(*map(rich.text.Text, cells))
 
 
@@ -299,8 +308,8 @@ def _worst_table(rows: list[dict[str, Any]]) -> Any:
     table.add_column("label", no_wrap=True, overflow="ellipsis")
     table.add_column("scores", overflow="ellipsis")
     for row in rows:
-        cells = [_short(row["loss"]), printable(row["file"]), _short(row["row"])]
-        cells += [_short(row["label"]), scores_text(row["scores"])]
+        cells = [short(row["loss"]), printable(row["file"]), short(row["row"])]
+        cells += [short(row["label"]), scores_text(row["scores"])]
         table.add_row(*map(rich.text.Text, cells))
     return table
 
@@ -312,7 +321,7 @@ def scores_text(scores: dict[str, Any]) -> str:
         values = value if isinstance(value, list) else [value]
         names = [f"{name}[{i}]" for i in range(len(values))] if value is values else [name]
         pairs += zip(names, values, strict=True)
-    shown = [f"{printable(name)} {_short(value)}" for name, value in pairs[:8]]
+    shown = [f"{printable(name)} {short(value)}" for name, value in pairs[:8]]
     return ", ".join(shown) + (f", … {len(pairs) - 8:,} more" if len(pairs) > 8 else "")
 
 
@@ -321,7 +330,8 @@ def key_text(key: Any) -> str:
     return "(null)" if key is None else "(empty)" if key == "" else printable(key)
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """A value in few characters."""
     return _number(value, 5)
 
 

@@ -6,7 +6,7 @@ import argparse
 import importlib
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from fastxent._cli.errors import InputError, printable
 from fastxent._core.dispatch import NAN_POLICIES
@@ -35,12 +35,16 @@ examples:
     fastxent score predictions.csv --label animal --proba cat,dog,bird
   the test rows of a partitioned data set: every column that begins with p_ is a class
     fastxent score s3://bucket/run --label y --proba 'p_*' --only split=test --by country
+  the labels are in another file
+    fastxent score predictions.parquet --truth truth.csv --on id --label y --proba p
   is the new model better than the old one?
     fastxent score run/ --label y --proba new --compare old
   the ten rows of the largest losses
     fastxent score predictions.parquet --label y --proba p --worst 10
   plot a reliability (calibration) diagram
     fastxent score predictions.parquet --label y --proba p --plot calibration.png
+  a page to hand to a colleague
+    fastxent score predictions.parquet --label y --proba p --by country --report report.html
 
 On a terminal the result is a table. In a pipe it is the number alone, or tab-separated columns
 with a header line; with --json, JSON. Errors name the file, the column and the row; rows are
@@ -90,15 +94,8 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         "2.2e-16 for float64 and CSV, 1.2e-7 for float32",
     )  # fmt: skip
     _add_input_options(p)
-    p.add_argument(
-        "--worst", type=_count, metavar="N",
-        help="also the N rows of the largest losses (weight times loss), of the first model",
-    )  # fmt: skip
-    p.add_argument("--json", action="store_true", help="print the result as JSON")
-    p.add_argument(
-        "--plot", type=Path, metavar="FILE", help="write calibration and loss plots to FILE"
-    )
-    p.set_defaults(run=run, error=p.error)
+    _add_output_options(p)
+    p.set_defaults(run=run, error=p.error, default=p.get_default)
     return p
 
 
@@ -138,7 +135,29 @@ def _add_label_options(p: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def _add_output_options(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--worst", type=_count, metavar="N",
+        help="also the N rows of the largest losses (weight times loss), of the first model",
+    )  # fmt: skip
+    p.add_argument("--json", action="store_true", help="print the result as JSON")
+    p.add_argument(
+        "--plot", type=Path, metavar="FILE", help="write calibration and loss plots to FILE"
+    )
+    p.add_argument(
+        "--report", type=Path, metavar="FILE",
+        help="write a page (HTML) to FILE: what was scored, plots, groups, and the worst rows",
+    )  # fmt: skip
+
+
 def _add_input_options(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--truth", metavar="FILE",
+        help="the labels are in this file; so are weights and groups, where it has these columns",
+    )  # fmt: skip
+    p.add_argument(
+        "--on", metavar="COL", help="the key that joins predictions and truth: once in each"
+    )
     p.add_argument(
         "--only", action="append", type=_only, default=[], metavar="COL=VALUE[,VALUE...]",
         help="score the rows with one of these values in this column; repeated: that meet each",
@@ -179,9 +198,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; return its exit status."""
     _check(options)
     try:
-        for module, extra in (("pyarrow", "cli"), ("rich", "cli"), ("matplotlib", "plot")):
-            if extra == "cli" or options.plot:
-                _need(module, extra)
+        _check_modules(options)
         return int(importlib.import_module("fastxent._cli.scoring").run(options))
     except InputError as error:
         print(f"fastxent: {printable(error)}", file=sys.stderr)
@@ -191,28 +208,64 @@ def run(options: argparse.Namespace) -> int:
         return 130
 
 
+def score(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """What the command prints, as a dictionary, and its warnings.
+
+    Raises
+    ------
+    ValueError
+        With the line that the command prints.
+    """
+    try:
+        return _scored(arguments)
+    except InputError as error:
+        raise ValueError(printable(error)) from None
+
+
+def _scored(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
+    p = add_parser(argparse.ArgumentParser().add_subparsers(parser_class=_RaisingParser))
+    options = p.parse_args(arguments)
+    if options.reduction == "none":
+        p.error('reduction="none" returns no result: use "mean" or "sum"')
+    _check(options)
+    _check_modules(options)
+    result = importlib.import_module("fastxent._cli.scoring").score(options, quiet=True)
+    return result.as_dict(), result.warnings
+
+
+class _RaisingParser(argparse.ArgumentParser):
+    """For calls from Python: an error does not exit."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(message)
+
+
 def _check(options: argparse.Namespace) -> None:
     """Exit with a usage error where options exclude each other."""
     if options.reduction == "none" and (options.by or options.compare or options.json):
         options.error("--reduction none goes with neither --by, --compare nor --json")
     if options.reduction == "none" and options.worst:
         options.error("--reduction none prints every loss: leave --worst out")
+    if (options.truth is None) != (options.on is None):
+        options.error("--truth and --on go together")
+    if options.truth and options.only:
+        options.error("--only leaves rows out, but each row of --truth needs a prediction")
+    if options.report and options.reduction != "mean":
+        options.error("--report shows means: leave --reduction out")
     if options.delimiter == options.decimal:
         options.error("--delimiter and --decimal are the same")
     if options.positive is not None and options.classes:
         options.error("--positive is for binary labels, --classes for several: use one of them")
     if options.logits and options.eps != "auto":
         options.error("--eps clips probabilities: logits need none")
-    if options.by and options.plot:
-        options.error("--plot draws one result: leave --by out")
-    if options.compare and options.plot:
-        options.error("--plot draws one model: leave --compare out")
     if options.compare and options.reduction != "mean":
         options.error("--compare compares means: leave --reduction out")
 
 
-def _need(module: str, extra: str) -> None:
-    try:
-        importlib.import_module(module)
-    except ImportError:
-        raise InputError(MISSING.format(module, extra)) from None
+def _check_modules(options: argparse.Namespace) -> None:
+    for module, extra in (("pyarrow", "cli"), ("rich", "cli"), ("matplotlib", "plot")):
+        if extra == "cli" or options.plot or options.report:
+            try:
+                importlib.import_module(module)
+            except ImportError:
+                raise InputError(MISSING.format(module, extra)) from None

@@ -8,9 +8,8 @@ import importlib
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from fastxent._aggregate.bound_loss import BoundLoss
 from fastxent._aggregate.elementwise import Array, Block
@@ -20,18 +19,21 @@ from fastxent._aggregate.standard_error import MeanAndError
 from fastxent._cli import discovery, files, patterns, report
 from fastxent._cli.checks import ProbabilityChecks
 from fastxent._cli.columns import BatchColumns, ColumnRoles, GroupColumns
+from fastxent._cli.counts import MAX_GROUPS, Counts, Panel
 from fastxent._cli.errors import FileError, InputError, printable
 from fastxent._cli.files import Batch
 from fastxent._cli.filters import RowFilter, chosen, no_rows
 from fastxent._cli.progress import Progress
 from fastxent._cli.selection import ColumnSelection, CsvDialect
 from fastxent._cli.sources import Source
+from fastxent._cli.truth import Truth
 from fastxent._cli.worst import WorstRows
 from fastxent._core.errors import ElementError, ErrorKind
 
-if TYPE_CHECKING:
-    from fastxent._cli.plot import Counts
-
+#: How many groups are drawn.
+PANELS = 5
+#: The worst rows of a page, if --worst does not say how many.
+WORST = 10
 #: What is wrong with an element, after its value.
 FACTS = {
     ErrorKind.NAN: "NaN: fix it, or see --nan-policy",
@@ -46,35 +48,44 @@ FACTS = {
 
 def run(options: argparse.Namespace) -> int:
     """Read, score and print; return the exit status."""
-    counts = _counts(options.plot)
+    with _interrupts() as stop:
+        result = score(options, stop)
+    if stop:
+        return 130
+    for warning in result.warnings:
+        print(f"fastxent: warning: {printable(warning)}", file=sys.stderr)
+    if options.reduction != "none":
+        report.write(result, as_json=options.json)
+    return 0
+
+
+def score(
+    options: argparse.Namespace, stop: Sequence[int] = (), *, quiet: bool = False
+) -> report.Result:
+    """Read and score, and draw the picture. A `stop` that is no longer empty ends the reading."""
+    counts = _counts(options)
     filters = tuple(RowFilter(*one) for one in options.only)
     paths = chosen(discovery.find(options.files), filters)
     scorer = Scorer(options, counts, _models(options, paths[0]), filters)
-    with (
-        _interrupts() as stop,
-        Progress(paths, quiet=options.reduction == "none") as progress,
-    ):
+    with Progress(paths, quiet=quiet or options.reduction == "none") as progress:
         for batch in scorer.batches(paths):
             scorer.add(batch)
             progress.show(batch)
             if stop:
                 break
+    result = scorer.result(progress)
     if stop:
         sys.stdout.flush()
-        summary = report.partial_summary(progress, scorer.result(progress))
+        summary = report.partial_summary(progress, result)
         print(f"fastxent: interrupted after {summary}", file=sys.stderr)
-        return 130
-    result = scorer.result(progress)
-    if result is None:
+    elif result is None:
         more = f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""
         raise no_rows(f"{paths[0]}{more}", filters)
-    for warning in scorer.checks.warnings() if scorer.checks else []:
-        print(f"fastxent: warning: {printable(warning)}", file=sys.stderr)
-    if options.reduction != "none":
-        report.write(result, as_json=options.json)
-    if counts is not None:
-        counts.draw(options.plot, scorer.loss)
-    return 0
+    elif options.plot or options.report:
+        draw(options, result, scorer.panels(result), paths)
+    if result is not None and not options.worst:
+        result = result._replace(worst=None)  # they were for the page
+    return result  # type: ignore[return-value] # None only where it is not used
 
 
 def _dialect(options: argparse.Namespace) -> CsvDialect:
@@ -96,16 +107,32 @@ def _models(options: argparse.Namespace, first: Source) -> list[list[str]]:
     return found
 
 
-def _counts(path: Path | None) -> Counts | None:
-    """Counts for the plot; an unwritable file is an error before anything is read."""
-    if path is None:
+def _counts(options: argparse.Namespace) -> Counts | None:
+    """Counts for the pictures; an unwritable file is an error before anything is read."""
+    if not (options.plot or options.report):
         return None
     plot = importlib.import_module("fastxent._cli.plot")  # needs matplotlib
-    problem = plot.problem(path)
-    if problem:
-        raise InputError(f"{path}: {problem}")
-    counts: Counts = plot.Counts()
-    return counts
+    for path, check in ((options.plot, plot.problem), (options.report, plot.unwritable)):
+        problem = path and check(path)
+        if problem:
+            raise InputError(f"{path}: {problem}")
+    return Counts(2 if options.compare else 1, options.logits is not None)
+
+
+def draw(
+    options: argparse.Namespace, result: report.Result, panels: list[Panel], paths: list[Source]
+) -> None:
+    """Write the picture and the page."""
+    if options.plot:
+        plot = importlib.import_module("fastxent._cli.plot")
+        try:
+            plot.draw(options.plot, panels, result.loss)
+        except OSError as error:
+            text = (error.strerror or str(error)).lower()
+            raise InputError(f"{options.plot}: {text}") from None
+    if options.report:
+        page = importlib.import_module("fastxent._cli.page")
+        page.write(options.report, result, panels, options, paths)
 
 
 @contextlib.contextmanager
@@ -149,10 +176,15 @@ class Scorer:
             self._options["eps"] = options.eps
             self.checks = ProbabilityChecks(options.eps, self.roles.models)
         self._csv = _dialect(options)
+        self._on = options.on
+        self._truth = (
+            Truth(options.truth, options.on, self.roles, self._csv) if options.truth else None
+        )
         self._only = filters
         self._reduction = options.reduction
         self._counts = counts
-        self._worst = WorstRows(options.worst, self.roles) if options.worst else None
+        worst = options.worst or (WORST if options.report else 0)
+        self._worst = WorstRows(worst, self.roles) if worst else None
         self._calls: list[BoundLoss] = []
         self._group_columns = GroupColumns(options.by)
         self._groups = StreamGroupKeys() if options.by else None
@@ -164,9 +196,14 @@ class Scorer:
         keys = frozenset(self.roles.by) | (label if self.label_names.given else frozenset())
         numeric = frozenset(self.roles.names()) - keys
         keys |= {one.column for one in self._only} - numeric
-        names = tuple(dict.fromkeys([*self.roles.names(), *keys]))
-        selection = ColumnSelection(names, numeric, keys, label - keys, self._csv, self._only)
-        return files.ahead(b for path in paths for b in files.read(path, selection))
+        elsewhere = frozenset(self._truth.columns if self._truth else ())
+        if self._truth:
+            keys |= {self._on}
+        names = tuple(dict.fromkeys(n for n in (*self.roles.names(), *keys) if n not in elsewhere))
+        numeric, labels = numeric - elsewhere - keys, label - keys - elsewhere
+        selection = ColumnSelection(names, numeric, keys - elsewhere, labels, self._csv, self._only)
+        batches = (b for path in paths for b in files.read(path, selection))
+        return files.ahead(self._truth.joined(batches) if self._truth else batches)
 
     def add(self, batch: Batch) -> None:
         """Add the losses of a batch."""
@@ -184,7 +221,7 @@ class Scorer:
                 call.elements(labels, s, sample_weight=weight, where=columns.valid)
                 for call, s in zip(self._calls, scores, strict=True)
             ]
-            self._results.add(elements, self._keys(), self._each(labels, scores[0]))
+            self._results.add(elements, self._keys(), self._each(labels, scores))
         except ElementError as error:
             raise self._located(batch, scores[0], error) from None
         except (ValueError, TypeError) as error:
@@ -201,8 +238,33 @@ class Scorer:
         models = [",".join(names) for names in self.roles.models]
         worst = None if self._worst is None else self._worst.result()
         return report.Result(
-            self.loss, self._reduction, self.roles.by, models, clipped, progress, by_group, worst
+            self.loss, self._reduction, self.roles.by, models, clipped, progress, by_group, worst,
+            self.checks.warnings() if self.checks else [],
+            self._results.combined().result(GroupKeys(None, ()))[None],
+        )  # fmt: skip
+
+    def panels(self, result: report.Result) -> list[Panel]:
+        """What is drawn: all rows, then the largest groups."""
+        counts = self._counts
+        assert counts is not None
+
+        def panel(name: str, number: int | None = None) -> Panel:
+            return Panel(name, list(zip(result.models, counts.series(number), strict=True)))
+
+        if self._groups is None:
+            return [panel("all rows")]
+        if not counts.by_group:
+            return [panel(f"all rows, of more than {MAX_GROUPS:,} groups")]
+        keys = result.by_group.columns["group"]
+        places = result.largest_groups(PANELS)
+        more = len(keys) - len(places)
+        first = (
+            f"all rows, of {len(keys):,} groups: the {PANELS} largest follow"
+            if more
+            else "all rows"
         )
+        names = {i: ", ".join(f"{k} = {v}" for k, v in result.keys(i).items()) for i in places}
+        return [panel(first), *(panel(names[i], self._groups.find(keys[i])) for i in places)]
 
     def _keys(self) -> GroupKeys | StreamGroupKeys:
         return GroupKeys(None, ()) if self._groups is None else self._groups
@@ -220,18 +282,20 @@ class Scorer:
             names = ["y_proba"] if len(scores) == 1 else ["scores_a", "scores_b"]
             self._calls = [call.with_scores_name(name) for name in names]
 
-    def _each(self, labels: Array, scores: Array) -> Callable[..., None] | None:
+    def _each(self, labels: Array, scores: list[Array]) -> Callable[..., None] | None:
         """A function for the losses of each block, or None."""
         if self._counts is None and self._worst is None and self._reduction != "none":
             return None
 
-        def use(block: Block, *_: Block) -> None:
+        def use(*blocks: Block) -> None:
+            first = blocks[0]
             if self._counts is not None:
-                self._counts.add(labels[block.index], scores[block.index], block, self.logits)
+                groups = None if self._groups is None else self._groups.block_groups(first.index)
+                self._counts.add(labels, scores, blocks, groups)
             if self._worst is not None:
-                self._worst.add(block)
+                self._worst.add(first)
             if self._reduction == "none":
-                sys.stdout.write("".join(f"{loss!r}\n" for loss in block.losses.tolist()))
+                sys.stdout.write("".join(f"{loss!r}\n" for loss in first.losses.tolist()))
 
         return use
 

@@ -23,6 +23,8 @@ def as_array(value: Any, name: str, *, scalars: bool = False) -> np.ndarray:
     except Exception as error:  # another library may raise anything
         kind = ValueError if isinstance(error, ValueError) else TypeError
         raise kind(f"{name} cannot be read as an array: {error}{_hint(value)}") from error
+    if array.dtype.kind == "O" and array.ndim == 2:
+        array = _nullable_columns(value, array)
     if not array.ndim and array.dtype.kind not in "biuf":
         raise TypeError(f"{name} is a {type(value).__name__}: pass {_array_of(value, name)}")
     if not array.ndim and not scalars:
@@ -30,6 +32,14 @@ def as_array(value: Any, name: str, *, scalars: bool = False) -> np.ndarray:
             f"{name} is a scalar ({value!r:.60}): at least one dimension is needed, "
             f"so pass [{name}]"
         )
+    return array
+
+
+def _nullable_columns(value: Any, array: np.ndarray) -> np.ndarray:
+    """A frame of pandas whose columns are all numbers that may be missing, which become nan."""
+    kinds = {getattr(dtype, "kind", "O") for dtype in getattr(value, "dtypes", ())}
+    if kinds and kinds <= set("biuf") and hasattr(value, "to_numpy"):
+        return np.asarray(value.to_numpy(np.float64, na_value=np.nan))
     return array
 
 
@@ -86,3 +96,14 @@ def missing_values_hint(
 ) -> str:
     """What to do about arrays of objects, which columns with missing values become."""
     return f" (if values are missing: {remedies})" if array.dtype.kind == "O" else ""
+
+
+def strings_hint(array: np.ndarray, name: str) -> str:
+    """What to do about labels that are strings, as columns of categories become, too."""
+    first = array.flat[0] if array.dtype.kind == "O" and array.size else None
+    if array.dtype.kind not in "UST" and not isinstance(first, (str, bytes)):
+        return ""
+    return (
+        f": fastxent.log_loss takes strings, and np.unique({name}, return_inverse=True)[1] gives the "
+        f"codes of the sorted ones"
+    )

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from fastxent._core.arrays import as_array, missing_values_hint
+from fastxent._core.arrays import as_array, missing_values_hint, strings_hint
 from fastxent._core.dispatch import NAN_POLICIES
 from fastxent._core.errors import ElementError, ErrorKind
 from fastxent._core.loss import Loss
@@ -63,9 +63,8 @@ def as_labels(value: Any, name: str) -> np.ndarray:
     dtype = array.dtype
     if dtype is _BOOL or dtype.char in "?bBhHiIlLqQefd" or is_bfloat16(array):
         return array
-    raise TypeError(
-        f"{name} has dtype {array.dtype}: use booleans, integers or floats{missing_values_hint(array)}"
-    )
+    hint = strings_hint(array, name) or missing_values_hint(array)
+    raise TypeError(f"{name} has dtype {array.dtype}: use booleans, integers or floats{hint}")
 
 
 def class_axis(scores: np.ndarray, axis: Any, name: str) -> int:

@@ -10,6 +10,9 @@ import pytest
 import fastxent
 import fastxent.typing
 from fastxent import binary_cross_entropy, compare, gaussian_nll, grouped, score
+from fastxent._aggregate.bound_loss import BoundLoss
+from fastxent._aggregate.group_keys import GroupKeys, StreamGroupKeys
+from fastxent._aggregate.standard_error import MeanAndError
 from fastxent._core import threads
 from helpers.losses import LOSSES, loss
 
@@ -304,3 +307,19 @@ def test_an_error_comes_from_the_first_bad_block_whatever_the_workers():
     for workers in (1, 2):
         with pytest.raises(ValueError, match=r"y_proba\[70000\] = 2.0"):
             score(binary_cross_entropy, Y, bad, workers=workers)
+
+
+@pytest.mark.parametrize("models", [[A], [A, B]])
+def test_all_groups_as_one_are_the_whole(models):
+    call = BoundLoss("binary_cross_entropy", {}, "")
+    results = MeanAndError(len(models), 1)
+    groups = StreamGroupKeys()
+    groups.set_batch(KEYS, [*range(5), "unused"])
+    elements = [call.elements(Y, p, sample_weight=W) for p in models]
+    results.add(elements, groups)
+    for _ in range(2):  # `result` moves the centres
+        got = results.combined().result(GroupKeys(None, ()))[None]
+        f = compare if len(models) == 2 else score
+        want = f("binary_cross_entropy", Y, *models, sample_weight=W)
+        assert got == pytest.approx(want, rel=1e-10)
+        results.result(groups)

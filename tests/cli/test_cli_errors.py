@@ -207,8 +207,8 @@ def test_a_picture_that_cannot_be_written_is_refused_first(file, capsys, tmp_pat
         (["--label", "y", "--proba", "p,,q"], "'p,,q' names no column"),
         ([*COMMAND, "--reduction", "none", "--json"], "--reduction none goes with neither"),
         ([*COMMAND, "--compare", "q", "--reduction", "sum"], "--compare compares means"),
-        ([*COMMAND, "--compare", "q", "--plot", "a.png"], "--plot draws one model"),
-        ([*COMMAND, "--by", "name", "--plot", "a.png"], "--plot draws one result"),
+        ([*COMMAND, "--reduction", "none", "--worst", "3"], "--reduction none prints every loss"),
+        ([*COMMAND, "--worst", "0"], "'0' is not an integer from 1 to 1000000"),
     ],
 )
 def test_options(capsys, arguments, text):

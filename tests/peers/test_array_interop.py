@@ -4,6 +4,7 @@ tracemalloc sees what NumPy asks for; resident pages show a library's own alloca
 separate process.
 """
 
+import importlib.util
 import sys
 import types
 
@@ -246,9 +247,41 @@ def test_pandas_nullable_columns(pandas):
     assert f([0, 1], made_nan, nan_policy="omit") == f([0], [0.25])
 
 
-def test_pandas_strings(pandas):
-    with pytest.raises(TypeError, match="y_true"):
-        loss("binary_cross_entropy")(pandas.Series(["a", "b"]), [0.25, 0.5])
+def test_pandas_frames_of_nullable_columns(pandas):
+    f, rows = loss("categorical_cross_entropy"), np.array([[0.25, 0.75], [0.5, 0.5]])
+    for dtype in ("Float64", "Float32", "double[pyarrow]"):
+        if "pyarrow" in dtype:
+            pytest.importorskip("pyarrow", reason="the columns are pyarrow's")
+        frame = pandas.DataFrame(rows).astype(dtype)
+        assert f([1, 0], frame) == f([1, 0], rows)
+        assert f(frame, frame) == f(rows, rows)
+        frame.iloc[1, 0] = pandas.NA
+        with pytest.raises(ValueError, match=r"y_proba\[1, 0\] is NaN"):
+            f([1, 0], frame)
+        assert f([1, 0], frame, nan_policy="omit") == f([1], rows[:1])
+    whole = pandas.DataFrame({"a": [1, 0], "b": [0, 1]}).astype({"a": "Int64", "b": "boolean"})
+    assert f(whole, rows) == f([0, 1], rows)
+    with pytest.raises(TypeError, match="y_proba has dtype object"):
+        f([1, 0], pandas.DataFrame({"a": ["x", "y"], "b": [0.5, 0.5]}))
+
+
+def test_strings_and_categories(pandas):
+    f = loss("binary_cross_entropy")
+    labels = ["no", "yes"]
+    text = (
+        r"y_true has dtype .*fastxent\.log_loss takes strings, and np\.unique\(y_true, return_inv"
+    )
+    given = [labels, np.array(labels, object), pandas.Series(labels), np.array([b"no", b"yes"])]
+    given += [pandas.Series(labels, dtype="category"), pandas.Categorical(labels)]
+    for name in ("polars", "pyarrow"):
+        if importlib.util.find_spec(name):
+            module = importlib.import_module(name)
+            given.append(module.Series(labels) if name == "polars" else module.array(labels))
+    for y in given:
+        with pytest.raises(TypeError, match=text):
+            f(y, [0.25, 0.5])
+    codes = np.unique(labels, return_inverse=True)[1]
+    assert f(codes, [0.25, 0.5]) == pytest.approx(fastxent.log_loss(labels, [0.25, 0.5]))
 
 
 # ----------------------------------------------------------------------------- polars, pyarrow
