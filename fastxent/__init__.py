@@ -54,7 +54,7 @@ if TYPE_CHECKING:
         largest_losses,
         score,
     )
-    from fastxent._calibration import decompose
+    from fastxent._calibration import decompose, fit_platt, fit_temperature
 
 #: Imported when one of their names is first used: the losses alone are most programs' need.
 _LATER = ("fastxent._aggregate", "fastxent._calibration")
@@ -82,6 +82,8 @@ __all__ = [
     "d2_log_loss_score",
     "decompose",
     "entropy",
+    "fit_platt",
+    "fit_temperature",
     "gaussian_nll",
     "grouped",
     "kl_divergence",

@@ -14,6 +14,8 @@ from fastxent._aggregate.groups import ByGroup, GroupMean
 from fastxent._aggregate.largest_losses import LargestLosses
 from fastxent._aggregate.standard_error import Comparison, Score
 from fastxent._calibration.decomposition import Decomposition
+from fastxent._calibration.platt import PlattFit
+from fastxent._calibration.temperature import TemperatureFit
 from fastxent._core.types import Array, ClassWeight, Epsilon, NanPolicy, Reduction, Value
 from fastxent._losses import LogitStatistics
 
@@ -28,7 +30,9 @@ __all__ = [
     "LargestLosses",
     "LogitStatistics",
     "NanPolicy",
+    "PlattFit",
     "Reduction",
     "Score",
+    "TemperatureFit",
     "Value",
 ]

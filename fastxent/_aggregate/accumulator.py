@@ -5,8 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from fastxent._aggregate.bound_loss import BoundLoss
+from fastxent._aggregate.clusters import cluster_error
 from fastxent._aggregate.groups import ByGroup, GroupMean, GroupSums, GroupTotals, group_sums
+from fastxent._aggregate.standard_error import Score
 from fastxent._core.evaluate import Sums
 from fastxent._core.scalars import as_float, two_sum
 
@@ -66,12 +70,13 @@ class LossAccumulator:
     4
     """
 
-    __slots__ = ("_call", "_groups", "_sums")
+    __slots__ = ("_call", "_clusters", "_groups", "_sums")
 
     def __init__(self, loss: Any, **options: Any) -> None:
         self._call = BoundLoss(loss, options, "LossAccumulator")
         self._sums = _NOTHING
         self._groups: GroupSums | None = None
+        self._clusters: GroupSums | None = None
 
     def update(
         self,
@@ -81,6 +86,7 @@ class LossAccumulator:
         where: Any = None,
         *,
         groups: Any = None,
+        clusters: Any = None,
         var: Any = None,
     ) -> None:
         """Add a batch.
@@ -93,6 +99,9 @@ class LossAccumulator:
             As the loss takes them.
         groups : array_like or list of hashable values, optional
             The key of each loss, as for `fastxent.grouped`: in every update or in none.
+        clusters : array_like or list of hashable values, optional
+            The cluster of each loss, for the standard error of ``score()``: in every update or in
+            none, and not with `groups`.
         var : array_like, optional
             The variances of this batch, for `fastxent.gaussian_nll`.
 
@@ -102,15 +111,19 @@ class LossAccumulator:
             As the loss does. Then nothing of the batch has been counted.
         """
         batch = {"sample_weight": sample_weight, "where": where, "var": var}
-        self._check_groups(groups is not None)
-        if groups is None:
+        if groups is not None and clusters is not None:
+            raise ValueError("groups and clusters are given: fastxent.score takes both")
+        self._check_given("groups", groups is not None)
+        self._check_given("clusters", clusters is not None)
+        if groups is None and clusters is None:
             self._sums = added(self._sums, self._call.sums(y_true, scores, **batch))
             return
-        by_group = group_sums(self._call, y_true, scores, groups, **batch)
-        sums = added(self._sums, by_group.totals.combined())
-        if self._groups is not None:
-            by_group = self._groups.merged(by_group)
-        self._groups, self._sums = by_group, sums
+        name, keys = ("groups", groups) if clusters is None else ("clusters", clusters)
+        found = group_sums(self._call, y_true, scores, keys, name, **batch)
+        sums = added(self._sums, found.totals.combined())
+        before = getattr(self, f"_{name}")
+        setattr(self, f"_{name}", found if before is None else before.merged(found))
+        self._sums = sums
 
     def merge(self, other: LossAccumulator) -> None:
         """Add what another accumulator of the same loss and options has seen.
@@ -124,18 +137,23 @@ class LossAccumulator:
             raise TypeError(f"a {type(other).__name__} cannot be merged: pass a LossAccumulator")
         if self._call != other._call:
             raise ValueError(f"different losses cannot be added: {self._call} and {other._call}")
-        if other._sums.count or other._groups is not None:
-            self._check_groups(other._groups is not None)
+        for name in ("groups", "clusters"):
+            theirs = getattr(other, f"_{name}")
+            if other._sums.count or theirs is not None:
+                self._check_given(name, theirs is not None)
         sums = added(self._sums, other._sums)
         if other._groups is not None:
             self._groups = (self._groups or _NO_GROUPS).merged(other._groups)
+        if other._clusters is not None:
+            self._clusters = (self._clusters or _NO_GROUPS).merged(other._clusters)
         self._sums = sums
 
-    def _check_groups(self, given: bool) -> None:
-        """Groups come in every update or in none: otherwise they would not add up to the total."""
-        if given != (self._groups is not None) and (self._sums.count or self._groups is not None):
+    def _check_given(self, name: str, given: bool) -> None:
+        """Keys come in every update or in none: otherwise they would not add up to the total."""
+        known = getattr(self, f"_{name}") is not None
+        if given != known and (self._sums.count or known):
             raise ValueError(
-                "groups came with some of the batches and not with others: pass groups to every "
+                f"{name} came with some of the batches and not with others: pass {name} to every "
                 "update, or to none"
             )
 
@@ -143,7 +161,8 @@ class LossAccumulator:
         if not isinstance(other, LossAccumulator):
             return NotImplemented
         result = LossAccumulator.__new__(LossAccumulator)
-        result._call, result._sums, result._groups = self._call, self._sums, self._groups
+        result._call, result._sums = self._call, self._sums
+        result._groups, result._clusters = self._groups, self._clusters
         result.merge(other)
         return result
 
@@ -164,6 +183,29 @@ class LossAccumulator:
             As from `fastxent.grouped`.
         """
         return (self._groups or _NO_GROUPS).result()
+
+    def score(self) -> Score:
+        """The mean with its standard error, from the clusters.
+
+        Returns
+        -------
+        Score
+            As from `fastxent.score` with `clusters`; a key for each loss gives the standard error of
+            losses that do not depend on each other.
+
+        Raises
+        ------
+        ValueError
+            No update had clusters.
+        """
+        if self._clusters is None:
+            raise ValueError(
+                "the standard error is that of clusters: pass clusters to every update"
+            )
+        totals, mean = self._clusters.totals, self.result()
+        group = np.zeros(len(totals.counts), np.intp)
+        error, freedom = cluster_error([totals], group, np.array([mean]), np.array([self.weight]))
+        return Score(mean, float(error[0]), self.weight, self.count, float(freedom[0]))
 
     @property
     def total(self) -> float:
@@ -193,10 +235,10 @@ class LossAccumulator:
         return f"LossAccumulator({self._call}) of {self.count}: {mean}"
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return self._call, tuple(self._sums), self._groups
+        return self._call, tuple(self._sums), self._groups, self._clusters
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self._call, sums, self._groups = state
+        self._call, sums, self._groups, self._clusters = state
         self._sums = Sums(*sums)
 
 

@@ -20,10 +20,11 @@ _FEW, _LANES = 32, 8
 class KeyIndex(dict[Any, int]):
     """The keys that have been seen, and their numbers from 0 on. All NaNs count as the same key."""
 
-    __slots__ = ("_nan",)
+    __slots__ = ("_nan", "name")
 
-    def __init__(self, keys: Iterable[Any] = ()) -> None:
+    def __init__(self, keys: Iterable[Any] = (), name: str = "groups") -> None:
         super().__init__()
+        self.name = name  # of the argument, for the message
         self._nan: int | None = None
         for key in keys:
             self[key]
@@ -48,7 +49,7 @@ class KeyIndex(dict[Any, int]):
         try:
             return np.fromiter(map(self.__getitem__, items), np.intp, len(items))
         except TypeError as error:
-            raise TypeError(f"groups holds what cannot be a key: {error}") from None
+            raise TypeError(f"{self.name} holds what cannot be a key: {error}") from None
 
 
 class BlockGroups:
@@ -124,21 +125,23 @@ class GroupKeys:
         Or None: then all losses are one group, whose key is None.
     shape : tuple of int
         Of the losses.
+    name : str
+        Of the argument, for the messages.
     """
 
     __slots__ = ("_codes", "_length", "_low", "_names", "_values")
 
-    def __init__(self, groups: Any, shape: tuple[int, ...]) -> None:
+    def __init__(self, groups: Any, shape: tuple[int, ...], name: str = "groups") -> None:
         self._values: Array | None = None
         self._names: Any = None
         self._codes: KeyIndex | None = None  # unless the keys are numbers from `_low` on
         self._low, self._length = 0, 1
         if groups is None:
             return
-        array, self._names = _array_and_names(groups)
+        array, self._names = _array_and_names(groups, name)
         if array.shape != shape[: array.ndim] or not array.ndim:
             raise ValueError(
-                f"groups has shape {array.shape}, but the losses have shape {shape}: give one "
+                f"{name} has shape {array.shape}, but the losses have shape {shape}: give one "
                 f"key per loss, or one per leading index"
             )
         self._values = broadcast_leading(array, shape)
@@ -146,7 +149,7 @@ class GroupKeys:
             self._low = int(array.min())
             self._length = int(array.max()) - self._low + 1
         if array.dtype.kind not in "iub" or self._length > min(_DENSE, 1024 + array.size):
-            self._codes = KeyIndex()
+            self._codes = KeyIndex(name=name)
 
     def __len__(self) -> int:
         return self._length if self._codes is None else len(self._codes)
@@ -231,7 +234,7 @@ class StreamGroupKeys:
         return at, [seen[i] for i in at.tolist()]
 
 
-def _array_and_names(groups: Any) -> tuple[Array, list[Any] | None]:
+def _array_and_names(groups: Any, name: str) -> tuple[Array, list[Any] | None]:
     """An array of keys, or of indices into a list of names, where -1 stands for None."""
     if hasattr(groups, "cat"):  # a pandas Series
         groups = groups.array
@@ -242,4 +245,4 @@ def _array_and_names(groups: Any) -> tuple[Array, list[Any] | None]:
         return np.asarray(places), groups.dictionary.to_pylist()
     if isinstance(groups, (list, tuple)):
         return np.fromiter(groups, object, len(groups)), None  # nothing is converted
-    return as_array(groups, "groups", scalars=True), None
+    return as_array(groups, name, scalars=True), None

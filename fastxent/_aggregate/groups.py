@@ -213,10 +213,12 @@ class GroupSums(NamedTuple):
         return ByGroup(GroupMean, self.keys, *columns)
 
 
-def group_sums(call: BoundLoss, y_true: Any, scores: Any, groups: Any, **batch: Any) -> GroupSums:
-    """The sums of one batch by group."""
+def group_sums(
+    call: BoundLoss, y_true: Any, scores: Any, groups: Any, name: str = "groups", **batch: Any
+) -> GroupSums:
+    """The sums of one batch by group. The name is that of the argument `groups`."""
     elements = call.elements(y_true, scores, **batch)
-    keys = GroupKeys(groups, elements.shape)
+    keys = GroupKeys(groups, elements.shape, name)
     totals = GroupTotals(len(keys))
     for block in elements.blocks(keys.min_block):
         totals.add(block, keys.block_groups(block.index))

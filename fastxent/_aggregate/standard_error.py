@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastxent._aggregate import student_t
+from fastxent._aggregate.clusters import ClusterSums
 from fastxent._aggregate.elementwise import Array, Block, ElementwiseLosses
 from fastxent._aggregate.group_keys import BlockGroups, GroupKeys, StreamGroupKeys
 from fastxent._aggregate.groups import ByGroup, GroupTotals, check_divisors, divided, zero_padded
@@ -30,7 +31,8 @@ class Score(NamedTuple):
     count : int
         The number of losses.
     degrees_of_freedom : float
-        Of the standard error: the number of losses whose weight is not 0, less one.
+        Of the standard error: the number of losses whose weight is not 0, less one; of clusters where
+        there are such.
     """
 
     mean: float
@@ -69,7 +71,8 @@ class Comparison(NamedTuple):
     count : int
         The number of pairs.
     degrees_of_freedom : float
-        Of the standard error: the number of pairs whose weight is not 0, less one.
+        Of the standard error: the number of pairs whose weight is not 0, less one; of clusters where
+        there are such.
     t : float
         The difference in standard errors: the statistic of the paired t-test.
     p_value : float
@@ -214,11 +217,14 @@ class MeanAndError:
         1 or 2.
     n : int
         How many groups are known of.
+    clustered : bool
+        Whether every batch has clusters.
     """
 
-    def __init__(self, models: int, n: int) -> None:
+    def __init__(self, models: int, n: int, clustered: bool = False) -> None:
         self._totals = [GroupTotals(n) for _ in range(models)]
         self._variance = _RunningVariance(n)
+        self._clusters = ClusterSums(models) if clustered else None
 
     # The difference of two infinite losses is NaN without a warning; too large weights raise later.
     @np.errstate(invalid="ignore", over="ignore")
@@ -227,6 +233,7 @@ class MeanAndError:
         elements: Sequence[ElementwiseLosses],
         keys: GroupKeys | StreamGroupKeys,
         each: Callable[..., Any] | None = None,
+        clusters: GroupKeys | StreamGroupKeys | None = None,
     ) -> None:
         """Add a batch.
 
@@ -238,18 +245,29 @@ class MeanAndError:
             The groups; every batch numbers them alike.
         each : callable, optional
             Is called with every block, one of each model. Their memory is used again.
+        clusters : GroupKeys or StreamGroupKeys, optional
+            The clusters of the losses: in every batch or in none.
         """
+        seen = 0
         for blocks in zip(*(e.blocks(keys.min_block) for e in elements), strict=True):
             paired = blocks if len(blocks) == 1 else _paired(*blocks)
             groups = keys.block_groups(paired[0].index)
             sums = [t.add(block, groups) for t, block in zip(self._totals, paired, strict=True)]
             if each is not None:
                 each(*paired)
+            if self._clusters is not None and clusters is not None:
+                numbers = clusters.block_groups(paired[0].index)
+                self._clusters.add(paired, numbers, groups, clusters.min_block(seen))
+                seen += len(paired[0].losses)
+                if not self._clusters.singletons:
+                    continue  # the variance of single losses is not asked for any more
             losses, (total, weight) = paired[0].losses, sums[0]
             if len(paired) == 2:
                 losses -= paired[1].losses
                 total = total - sums[1][0]
             self._variance.add(losses, paired[0].weights, groups, total, weight)
+        if self._clusters is not None:
+            self._clusters.flush()
 
     def combined(self) -> MeanAndError:
         """All groups as one."""
@@ -269,10 +287,17 @@ class MeanAndError:
         columns = [totals.means() for totals in self._totals]
         if other:
             columns.append(divided(first.totals() - other[0].totals(), first.weights()))
-        columns.append(self._variance.standard_error(columns[-1]))
-        columns += [first.weights(), first.counts, self._variance.degrees_of_freedom()]
+        error, freedom = self._error(columns[-1], first.weights())
+        columns += [error, first.weights(), first.counts, freedom]
         record: Any = Comparison if other else Score
         return ByGroup(record, used, *(column[at] for column in columns))
+
+    def _error(self, mean: Array, weight: Array) -> tuple[Array, Array]:
+        """The standard errors and their degrees of freedom; clusters of one loss are no clusters."""
+        if self._clusters is None or self._clusters.singletons:
+            error = self._variance.standard_error(mean)
+            return error, self._variance.degrees_of_freedom()
+        return self._clusters.standard_error(mean, weight)
 
 
 def _paired(a: Block, b: Block) -> tuple[Block, Block]:

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastxent._aggregate.elementwise import broadcast_leading
-from fastxent._calibration.isotonic import Array, entropy_of, pooled_labels
+from fastxent._calibration.isotonic import entropy_of, pooled_labels, valid_elements
 from fastxent._core.evaluate import evaluate_sums
 from fastxent._core.operands import Operands
 from fastxent._losses import get_loss
@@ -114,22 +113,9 @@ def decompose(
     loss = sums.mean()
     if math.isnan(loss):
         return Decomposition(loss, loss, loss, loss)
-    pools = pooled_labels(*valid_elements(y_true, y_proba, options))
+    pools = pooled_labels(*valid_elements(Operands(_BINARY, y_true, y_proba, options)))
     weight = sums.weight + sums.weight_lo
     recalibrated = entropy_of(*pools) / weight
     totals = (np.array([part.sum()]) for part in pools)
     uncertainty = entropy_of(*totals) / weight
     return Decomposition(loss, loss - recalibrated, uncertainty - recalibrated, uncertainty)
-
-
-def valid_elements(
-    y_true: Any, y_proba: Any, options: dict[str, Any]
-) -> tuple[Array, Array, Array | None]:
-    """The labels, the probabilities and the weights that `where` includes, flat."""
-    operands = Operands(_BINARY, y_true, y_proba, options)
-    weights = operands.given.get("sample_weight")
-    if weights is not None:
-        weights = broadcast_leading(weights, operands.shape)
-    where = operands.given.get("where", ...)
-    labels, scores = operands.labels[where].ravel(), operands.scores[where].ravel()
-    return labels, scores, None if weights is None else weights[where].ravel()

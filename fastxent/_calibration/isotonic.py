@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastxent._aggregate.elementwise import broadcast_leading
 from fastxent._core.dispatch import (
     choose_buckets,
     count_labels,
@@ -18,6 +19,7 @@ from fastxent._core.dispatch import (
     pool_sums,
 )
 from fastxent._core.evaluate import evaluate_sums
+from fastxent._core.operands import Operands
 from fastxent._losses import get_loss
 
 Array = np.ndarray[Any, Any]
@@ -122,6 +124,16 @@ def _pooled_counts(scores: Array, zero: Array) -> tuple[Array, Array]:
 def _room(n: int) -> tuple[Array, Array, Array]:
     """Room for the hits, misses and ends of n pools; what is not written to takes no memory."""
     return np.empty(n), np.empty(n), np.empty(n, np.int64)
+
+
+def valid_elements(operands: Operands) -> tuple[Array, Array, Array | None]:
+    """The labels, the scores and the weights that `where` includes, flat."""
+    weights = operands.given.get("sample_weight")
+    if weights is not None:
+        weights = broadcast_leading(weights, operands.shape)
+    where = operands.given.get("where", ...)
+    labels, scores = operands.labels[where].ravel(), operands.scores[where].ravel()
+    return labels, scores, None if weights is None else weights[where].ravel()
 
 
 def entropy_of(hits: Array, misses: Array) -> float:

@@ -55,9 +55,10 @@ def raise_error(operands: Gathered, code: int, position: int, category: int) -> 
         index = at_class
         if code == _BAD_SCORE:
             kind = ErrorKind.OUTSIDE
-            hint = (
-                f": is it a logit? Then call {loss.logits_variant}" if loss.logits_variant else ""
-            )
+            if loss.logits_variant:
+                hint = f": is it a logit? Then call {loss.logits_variant}"
+            elif loss.formula.scores != UNIT:
+                kind, hint = ErrorKind.DOMAIN, f" {loss.formula.scores}"
     elif code in (_NAN_LABEL, _BAD_LABEL):
         name, array = loss.y_true_name, operands.labels
         index = index if operands.index_labels else at_class

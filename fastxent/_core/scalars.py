@@ -54,7 +54,7 @@ class Interval(NamedTuple):
             ends = "[("[self.open_lower], "])"[self.open_upper]
             return f"in {ends[0]}{self.lower:g}, {self.upper:g}{ends[1]}"
         if self.lower == -math.inf:
-            return "a number below inf"
+            return "a finite number" if self.open_lower else "a number below inf"
         return f"a finite number {'above' if self.open_lower else 'of at least'} {self.lower:g}"
 
     def bounds(self) -> tuple[float, float]:

@@ -20,10 +20,11 @@ arrays/         load: any type, layout and byte order as contiguous runs; store:
                 bounds: range checks by bits; transpose: rows of few classes to SIMD over the rows
 likelihood      sums of logarithms as products
 binary/         losses of one number per position: chunk chooses between fast and general; elementwise
-                has single losses; gradient
+                has single losses; gradient; logistic (derivatives by slope and intercept)
 categorical/    losses of one row per position: chunk, rows (labels, weights, masks), softmax (sums of
                 exponentials), tile (few classes in float64), soft_labels (one row against a
-                distribution), gradient, gradient_tile
+                distribution), temperature (derivatives by a factor of the logits), gradient,
+                gradient_tile
 focal           the factor of focal losses, and its derivatives
 gradient        derivatives, written after the losses of a block
 """

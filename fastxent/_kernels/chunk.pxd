@@ -2,11 +2,13 @@
 
 from fastxent._kernels.arrays.store cimport fence
 from fastxent._kernels.binary.chunk cimport run_positions
+from fastxent._kernels.binary.logistic cimport run_logistic
 from fastxent._kernels.categorical.chunk cimport run_rows
 from fastxent._kernels.categorical.statistics cimport run_statistics
+from fastxent._kernels.categorical.temperature cimport run_temperature
 from fastxent._kernels.gradient cimport run_with_gradients
 from fastxent._kernels.job cimport (
-    ABSENT, FLOAT64, has_rows, Job, LANES, LOGIT_STATISTICS, NO_ERROR, Partial,
+    ABSENT, FLOAT64, has_rows, Job, LANES, LOGIT_STATISTICS, MOMENTS, NO_ERROR, Partial,
 )
 from fastxent._kernels.likelihood cimport flush_log1p
 
@@ -16,6 +18,7 @@ cdef inline void run_chunk(const Job* job, Py_ssize_t number, Partial* partial) 
     cdef Py_ssize_t start = number * job.chunk
     cdef Py_ssize_t stop = min(start + job.chunk, job.positions)
     cdef double deferred[LANES]
+    cdef Py_ssize_t k
     partial.total = 0.0
     partial.total_lo = 0.0
     partial.weight = 0.0
@@ -26,11 +29,19 @@ cdef inline void run_chunk(const Job* job, Py_ssize_t number, Partial* partial) 
     partial.error = NO_ERROR
     partial.position = -1
     partial.index = -1
+    for k in range(MOMENTS):
+        partial.moments[k] = 0.0
+        partial.moments_lo[k] = 0.0
     if job.loss == LOGIT_STATISTICS:
         if job.scores.dtype == FLOAT64:
             run_statistics(job, start, stop, partial, <double*>NULL)
         else:
             run_statistics(job, start, stop, partial, <float*>NULL)
+    elif job.want_moments:
+        if has_rows(job):
+            run_temperature(job, start, stop, partial)
+        else:
+            run_logistic(job, start, stop, partial)
     elif job.grad.dtype != ABSENT:
         if job.scores.dtype == FLOAT64:
             run_with_gradients(job, start, stop, partial, <double*>NULL)

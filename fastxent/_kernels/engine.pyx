@@ -11,9 +11,9 @@ from libc.stdlib cimport free, malloc
 
 from fastxent._kernels.job cimport (
     ABSENT, BFLOAT16, BOOL, Bounds, CATEGORICAL, DType, ERROR_CODE_NAMES, FLOAT16, FLOAT32, FLOAT64,
-    FmaKind, has_rows, INT16, INT32, INT64, INT8, Job, KernelTable, Loss, LOSS_NAMES, N_ERROR_CODES,
-    N_LOSSES, N_NAN_POLICIES, NAN_POLICY_NAMES, NanPolicy, NO_ERROR, Operand, Partial, UINT16,
-    UINT32, UINT64, UINT8,
+    FmaKind, has_rows, INT16, INT32, INT64, INT8, Job, KernelTable, Loss, LOSS_NAMES, MOMENTS,
+    N_ERROR_CODES, N_LOSSES, N_NAN_POLICIES, NAN_POLICY_NAMES, NanPolicy, NO_ERROR, Operand, Partial,
+    UINT16, UINT32, UINT64, UINT8,
 )
 from fastxent._kernels.numeric.sums cimport add
 
@@ -307,6 +307,11 @@ cdef class Task:
         """Sum nothing but the weights of rows of class indices."""
         self.job.weights_only = True
 
+    def set_moments(self, double beta, double offset) -> None:
+        """Sum derivatives by beta and offset; a logit counts as beta * logit + offset."""
+        self.job.want_moments = True
+        self.job.beta, self.job.offset = beta, offset
+
     def set_losses(self, cnp.ndarray out not None) -> None:
         """Write the losses to `out`."""
         self.job.want_losses = True
@@ -406,16 +411,27 @@ cdef class Task:
                 if self.partials[number].error != NO_ERROR:
                     break
 
-    def sums(self) -> tuple:
+    def moments(self, Py_ssize_t step) -> tuple:
+        """The sums of derivatives over every `step`-th chunk, for a task whose `sums` has no error."""
+        cdef double[MOMENTS] hi, lo
+        cdef Py_ssize_t k, number
+        for k in range(MOMENTS):
+            hi[k] = lo[k] = 0.0
+            for number in range(0, self.n_chunks, step):
+                add(self.partials[number].moments[k], &hi[k], &lo[k])
+                lo[k] += self.partials[number].moments_lo[k]
+        return tuple([hi[k] + lo[k] for k in range(MOMENTS)])
+
+    def sums(self, Py_ssize_t step=1) -> tuple:
         """The chunks' sums in their order: (total, its low part, weight, its low part, count).
 
-        Where a chunk has an error, the first one: (error code, position, class or -1).
+        With a step they are those of every `step`-th chunk. Where a chunk has an error, the first one: (error code, position, class or -1).
         """
         cdef Py_ssize_t number
         cdef Partial* partial
         cdef double total = 0.0, total_lo = 0.0, weight = 0.0, weight_lo = 0.0
         cdef Py_ssize_t count = 0
-        for number in range(self.chunks):
+        for number in range(0, self.chunks, step):
             partial = &self.partials[number]
             if partial.error != NO_ERROR:
                 return <int>partial.error, partial.position, partial.index

@@ -13,6 +13,7 @@ cdef enum:
     LANES = 32          # accumulators of every sum and product, on every level
     BLOCK = 1024        # positions, or classes of one row, that are loaded at a time: fits in L1
     ROWS = 64           # rows of a categorical loss that are loaded at a time
+    MOMENTS = 5         # sums of derivatives by parameters
     TILE_CLASSES = 32   # a block of rows with at most this many classes is transposed
 
 cdef enum DType:         # the element types of the inputs
@@ -113,6 +114,7 @@ cdef struct Job:        # one call
     bint index_labels   # class indices rather than a distribution per row
     bint full           # with the constant of the likelihood
     bint weights_only   # only the weights of rows are summed
+    bint want_moments   # the derivatives of the sum by beta and offset
     bint nontemporal        # outputs bypass the caches
     bint has_ignore
     int64_t ignore_index
@@ -120,6 +122,8 @@ cdef struct Job:        # one call
     double label_smoothing
     double gamma        # of a focal loss
     double alpha        # of a label 1, and 1 - alpha of a 0; below 0: none
+    double beta         # logits are multiplied by it, and
+    double offset       # this is added, where moments are wanted
     double hess_floor     # of the Hessian
     double grad_scale     # of the gradient: 1, or 1 / sum of the weights
     const double* class_weight
@@ -145,6 +149,8 @@ cdef struct Partial:    # of one chunk; the sums are unevaluated pairs hi + lo
     double weight
     double weight_lo
     Py_ssize_t count
+    double moments[MOMENTS]
+    double moments_lo[MOMENTS]
     double* deferred        # LANES factors whose log1p is not added yet
     int n_deferred          # blocks in them
     ErrorCode error

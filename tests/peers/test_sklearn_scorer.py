@@ -12,12 +12,12 @@ pytest.importorskip("sklearn", reason="the scorer is for scikit-learn")
 import sklearn
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
+from sklearn.metrics import d2_log_loss_score, log_loss
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from fastxent.sklearn import neg_log_loss_scorer
+from fastxent.sklearn import d2_log_loss_scorer, neg_log_loss_scorer
 
 
 def data(classes, strings=False):
@@ -108,3 +108,11 @@ def test_it_can_be_sent_to_a_process():
     model = LogisticRegression().fit(X, y)
     assert again(model, X, y) == neg_log_loss_scorer(model, X, y)
     assert repr(again) == "fastxent.sklearn.neg_log_loss_scorer"
+
+
+def test_d2_log_loss_scorer():
+    X, y = data(3)
+    model = LogisticRegression().fit(X, y)
+    want = d2_log_loss_score(y, model.predict_proba(X))
+    assert d2_log_loss_scorer(model, X, y) == pytest.approx(want, rel=1e-12)
+    assert repr(pickle.loads(pickle.dumps(d2_log_loss_scorer))) == repr(d2_log_loss_scorer)

@@ -1,0 +1,147 @@
+"""Standard errors where rows of one cluster may depend on each other: from sums by cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fastxent._aggregate.elementwise import Array, Block
+from fastxent._aggregate.group_keys import BlockGroups, KeyIndex
+from fastxent._aggregate.groups import GroupTotals, add_pairs, check_divisors, divided
+
+
+class ClusterSums:
+    """The sums of one model or two by cluster, or by cluster within each group.
+
+    Parameters
+    ----------
+    models : int
+        1 or 2.
+
+    Attributes
+    ----------
+    totals : list of GroupTotals
+        Of each model, by the number of the cluster.
+    singletons : bool
+        Whether every cluster has at most one loss so far.
+    """
+
+    def __init__(self, models: int) -> None:
+        self.totals = [GroupTotals(0) for _ in range(models)]
+        self.singletons = True
+        self._pairs = KeyIndex()  # (group, cluster) where there are groups
+        self._grouped = False
+        self._waiting: list[tuple[tuple[Block, ...], BlockGroups, BlockGroups]] = []
+        self._length = 0
+
+    def add(
+        self, blocks: Sequence[Block], clusters: BlockGroups, groups: BlockGroups, enough: int
+    ) -> None:
+        """Add one block of each model; it waits until there are `enough` losses for all clusters."""
+        kept = tuple(block._replace(losses=block.losses.copy()) for block in blocks)
+        self._waiting.append((kept, clusters, groups))
+        self._length += len(blocks[0].losses)
+        if self._length >= enough:
+            self.flush()
+
+    def flush(self) -> None:
+        """Add the blocks that wait: at the end of each batch."""
+        if not self._waiting:
+            return
+        kept, clusters, groups = zip(*self._waiting, strict=True)
+        self._waiting, self._length = [], 0
+        blocks = [_joined_blocks(of_model) for of_model in zip(*kept, strict=True)]
+        self._add(blocks, _joined_groups(clusters), _joined_groups(groups))
+
+    def _add(self, blocks: Sequence[Block], clusters: BlockGroups, groups: BlockGroups) -> None:
+        if groups.codes is not None:
+            clusters = self._within(groups, clusters)
+        for totals, block in zip(self.totals, blocks, strict=True):
+            totals.add(block, clusters)
+        self.singletons = self.singletons and bool(self.totals[0].counts.max(initial=0) <= 1)
+
+    def _within(self, groups: BlockGroups, clusters: BlockGroups) -> BlockGroups:
+        """Number the pairs of group and cluster; only different ones are looked up."""
+        assert groups.codes is not None and clusters.codes is not None
+        self._grouped = True
+        both = groups.codes.astype(np.int64) * clusters.n + clusters.codes
+        present, places = np.unique(both, return_inverse=True)
+        numbers = (np.arange(part.total)[part.at] for part in (groups, clusters))
+        parts = zip(numbers, np.divmod(present, clusters.n), strict=True)
+        pairs = zip(*(number[part].tolist() for number, part in parts), strict=True)
+        found = np.fromiter((self._pairs[pair] for pair in pairs), np.intp, len(present))
+        return BlockGroups(found[places], len(self._pairs))
+
+    def standard_error(self, mean: Array, weight: Array) -> tuple[Array, Array]:
+        """The standard errors of the means by group, and their degrees of freedom."""
+        group = np.zeros(len(self.totals[0].counts), np.intp)
+        if self._grouped:
+            group = np.fromiter((pair[0] for pair in self._pairs), np.intp, len(self._pairs))
+        return cluster_error(self.totals, group, mean, weight)
+
+
+def _joined_blocks(blocks: Sequence[Block]) -> Block:
+    """Blocks of one batch as one, without its place."""
+    losses, weights, valid = (
+        None if parts[0] is None else np.concatenate(parts)
+        for parts in zip(*(block[1:] for block in blocks), strict=True)
+    )
+    return Block((), losses, weights, valid)  # type: ignore[arg-type] # there are losses
+
+
+def _joined_groups(parts: Sequence[BlockGroups]) -> BlockGroups:
+    """The groups of blocks of one batch, whose last block knows all of them."""
+    last = parts[-1]
+    if last.codes is None:
+        return last
+    at = None if isinstance(last.at, slice) else last.at
+    return BlockGroups(np.concatenate([part.codes for part in parts]), last.n, at, last.total)
+
+
+@np.errstate(invalid="ignore", over="ignore", divide="ignore")
+def cluster_error(
+    totals: Sequence[GroupTotals], group: Array, mean: Array, weight: Array
+) -> tuple[Array, Array]:
+    """The standard errors of means by group, and their degrees of freedom.
+
+    Parameters
+    ----------
+    totals : sequence of GroupTotals
+        By cluster: of one model, or of two whose difference the mean is of.
+    group : ndarray of int
+        The group of each cluster.
+    mean, weight : ndarray
+        By group.
+    """
+    first, *other = totals
+    total, total_lo = first.pairs[:2].copy()
+    if other:
+        add_pairs(total, total_lo, -other[0].pairs[0])
+        total_lo -= other[0].pairs[1]
+    share, share_lo = first.pairs[2:]
+    product, product_lo = _two_product(mean[group], share)
+    rest = (total - product) + (total_lo - product_lo - mean[group] * share_lo)
+    clusters = np.bincount(group[share > 0.0], minlength=len(mean)).astype(np.float64)
+    sums = np.bincount(group, rest * rest, len(mean))
+    weights = np.bincount(group, share * share, len(mean))
+    check_divisors(
+        np.maximum(weights, np.where(weight > 0.0, 5e-324, 0.0)), "squares of the weights"
+    )
+    correction = np.where(clusters > 1.0, clusters / (clusters - 1.0), np.nan)
+    return divided(np.sqrt(correction * sums), weight), np.maximum(clusters - 1.0, 0.0)
+
+
+def _two_product(a: Array, b: Array) -> tuple[Array, Array]:
+    """The product and its rounding error (Dekker); the error is 0 where the product is not finite."""
+    product = a * b
+    (a_high, a_low), (b_high, b_low) = _halves(a), _halves(b)
+    error = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+    return product, np.where(np.isfinite(error), error, 0.0)
+
+
+def _halves(a: Array) -> tuple[Array, Array]:
+    """Two numbers of 26 bits whose sum it is."""
+    shifted = 134217729.0 * a  # 2^27 + 1
+    high = shifted - (shifted - a)
+    return high, a - high
