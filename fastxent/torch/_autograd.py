@@ -187,9 +187,12 @@ class GaussianNLL(Function):  # type: ignore[misc]
 
 
 def has_saved_tensors_hooks() -> bool:
-    """Whether saved tensors are packed, by activation checkpointing for example."""
-    hooks = torch._C._autograd._top_saved_tensors_default_hooks
-    return hooks(True) is not None
+    """Whether saved tensors are packed, by activation checkpointing for example.
+
+    torch 2.6 does not say. Its checkpoints then keep the gradient, which is memory, not a wrong result.
+    """
+    hooks = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
+    return hooks is not None and hooks(True) is not None
 
 
 LOG_EPS = math.exp(-100)  # where torch's BCE stops the logarithm

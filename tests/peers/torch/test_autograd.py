@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="torch is absent: fastxent.torch is not tested")
+from torch.utils.checkpoint import checkpoint
+
 import fastxent
 import fastxent.torch as ours
 from fastxent.torch import _memory, _rules
@@ -175,7 +177,7 @@ def test_activation_checkpointing(every_size):
     want = gradient(lambda z: ours.cross_entropy(z, y), z)
 
     def loss(z):
-        return torch.utils.checkpoint.checkpoint(ours.cross_entropy, z, y, use_reentrant=False)
+        return checkpoint(ours.cross_entropy, z, y, use_reentrant=False)
 
     close(gradient(loss, z), want)
 
