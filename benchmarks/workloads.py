@@ -135,10 +135,41 @@ def softmax(z: Array) -> Array:
     return e
 
 
-def two_distributions(size: int, dtype: np.dtype[Any]) -> Inputs:
-    n = max(1, size // 10)
-    p = softmax(logits(n * 10).reshape(n, 10)).astype(dtype)
-    return Inputs(p[::-1].copy(), p)
+def distributions(classes: int) -> Any:
+    """Make two distributions for each row."""
+
+    def make(size: int, dtype: np.dtype[Any]) -> Inputs:
+        n = max(1, size // classes)
+        p = softmax(logits(n * classes).reshape(n, classes)).astype(dtype)
+        return Inputs(p[::-1].copy(), p)
+
+    return make
+
+
+two_distributions = distributions(10)
+
+
+def with_option(classes: int, option: str, *, of_logits: bool = True) -> Any:
+    """Make rows of classes with one option, or other labels, or another layout."""
+    make = rows(classes, of_logits=of_logits)
+
+    def changed(size: int, dtype: np.dtype[Any]) -> Inputs:
+        y, scores = make(size, dtype)[:2]
+        some = np.random.default_rng(2).random(len(y)) < 0.9
+        if option == "distributions":
+            return Inputs(distributions(classes)(size, dtype).y, scores)
+        if option == "Fortran order":
+            return Inputs(y, np.asfortranarray(scores))
+        options: dict[str, dict[str, Any]] = {
+            "smoothing": {"label_smoothing": 0.1},
+            "where": {"where": some},
+            "ignore_index": {"ignore_index": -100},
+        }
+        if option == "ignore_index":
+            y = np.where(some, y, -100)
+        return Inputs(y, scores, options[option])
+
+    return changed
 
 
 def two_distributions_of_logits(size: int, dtype: np.dtype[Any]) -> Inputs:
@@ -146,9 +177,34 @@ def two_distributions_of_logits(size: int, dtype: np.dtype[Any]) -> Inputs:
     return Inputs(labels, np.log(p.astype(np.float32)).astype(dtype))
 
 
-def one_distribution(size: int, dtype: np.dtype[Any]) -> Inputs:
-    p = two_distributions(size, dtype).scores
+def one_distribution(size: int, dtype: np.dtype[Any], classes: int = 10) -> Inputs:
+    p = distributions(classes)(size, dtype).scores
     return Inputs(p, p)
+
+
+one_of_thousand = functools.partial(one_distribution, classes=1000)
+
+
+def categorical_options() -> dict[str, Work]:
+    """What an option costs, for 10 and for 1,000 classes of float32 or float64."""
+    found = {}
+    for classes in (10, 1000):
+        end = f", {classes:,} classes"
+        for option in ("smoothing", "distributions", "ignore_index", "where", "Fortran order"):
+            make = with_option(classes, option)
+            found[f"CE of logits{end}, {option}"] = Work(CE_Z, make, classes, REAL)
+            if option not in ("where", "Fortran order"):
+                name = f"CE, value and gradient{end}, {option}"
+                found[name] = Work(CE + GRAD, make, classes, REAL)
+        for option in ("smoothing", "distributions"):
+            make = with_option(classes, option, of_logits=False)
+            found[f"CE{end}, {option}"] = Work(CE, make, classes, REAL)
+    found["CE, gradient and Hessian, 1,000 classes"] = Work(
+        CE + HESS, rows(1000, of_logits=True), 1000, REAL
+    )
+    found["entropy, 1,000 classes"] = Work("entropy", one_of_thousand, 1000, REAL)
+    found["KL divergence, 1,000 classes"] = Work("kl_divergence", distributions(1000), 1000, REAL)
+    return found
 
 
 # ---- the table -----------------------------------------------------------------------------
@@ -201,3 +257,4 @@ WORKLOADS = {
     "focal, value and gradient, 10 classes": Work(CF + GRAD, rows(10, of_logits=True), 10, REAL),
     "focal, gradient and Hessian, 10 classes": Work(CF + HESS, rows(10, of_logits=True), 10, REAL),
 }
+WORKLOADS = categorical_options() | WORKLOADS

@@ -1,4 +1,4 @@
-"""Derive the constants of _kernels/numeric/elementary.pxd, print them, and check that they stand there.
+"""Derive the constants of _kernels/numeric, print them, and check that they stand there.
 
 Run `python tools/fit_polynomials.py` (it needs mpmath and takes a minute). Each polynomial makes
 the greatest relative error of its function small, by Lawson's algorithm: least squares, where the
@@ -21,7 +21,7 @@ from mpmath import mp, mpf
 mp.prec = 160
 
 Function = Callable[[mpf], mpf]
-MATH = Path(__file__).parents[1] / "fastxent" / "_kernels" / "numeric" / "elementary.pxd"
+NUMERIC = Path(__file__).parents[1] / "fastxent" / "_kernels" / "numeric"
 
 
 def to_wide(x: mpf) -> float:
@@ -100,12 +100,12 @@ def fit(
 
 
 def report(name: str, constants: Sequence[float], note: str = "") -> bool:
-    """Print the constants; whether all of them stand in elementary.pxd."""
+    """Print the constants; whether all of them stand in the files."""
     print(f"{name}  {note}")
-    source = MATH.read_text()
+    source = "".join(path.read_text() for path in sorted(NUMERIC.glob("*.pxd")))
     for constant in constants:
         found = repr(constant) in source
-        print(f"    {constant!r}{'' if found else '    NOT IN math.pxd'}")
+        print(f"    {constant!r}{'' if found else '    NOT IN _kernels/numeric'}")
     return all(repr(constant) in source for constant in constants)
 
 
@@ -153,6 +153,11 @@ def log_weight(z: mpf) -> mpf:
     return z / 2
 
 
+def divergence_weight(z: mpf) -> mpf:
+    """What an error of log_part does to q log(q/p) - q + p, about s^2 q."""
+    return mp.sqrt(z) / 4
+
+
 def two_parts(x: mpf, fraction_bits: int, rounded: Callable[[mpf], float]) -> list[float]:
     """x as a sum: one part with few bits, so that k times it is exact, and the rest."""
     high = mp.floor(x * 2**fraction_bits) / 2**fraction_bits
@@ -160,11 +165,11 @@ def two_parts(x: mpf, fraction_bits: int, rounded: Callable[[mpf], float]) -> li
 
 
 def main() -> int:
-    """Print all constants; 1 where one of them is missing in elementary.pxd."""
+    """Print all constants; 1 where one of them is missing in the files."""
     ln2 = mp.log(2)
     edge = ln2 / 2 * mpf("1.0001")
     largest = (3 - 2 * mp.sqrt(2)) ** 2 * mpf("1.0001")
-    ninth = mpf("1.0001") / 9
+    ninth, near = mpf("1.0001") / 9, mpf("0.04") * mpf("1.0001")
     halves = [[sign * edge * (i + mpf("0.5")) / 500 for i in range(500)] for sign in (-1, 1)]
     good = [
         report("ln 2, float64", two_parts(ln2, 41, to_wide)),
@@ -175,6 +180,8 @@ def main() -> int:
         polynomial("log, float64", log_part, log_weight, mpf(0), largest, [], 7, to_wide),
         polynomial("log, float32", log_part, log_weight, mpf(0), largest, [], 3, to_narrow),
         polynomial("log1p, float32", log_part, log_weight, mpf(0), ninth, [], 5, to_narrow),
+        polynomial("ratio, float64", log_part, divergence_weight, mpf(0), near, [], 8, to_wide),
+        polynomial("ratio, float32", log_part, divergence_weight, mpf(0), near, [], 3, to_narrow),
     ]
     return 0 if all(good) else 1
 

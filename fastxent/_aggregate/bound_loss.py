@@ -102,7 +102,8 @@ def _defaults(loss: Loss) -> dict[str, Any]:
     names = [name for name in loss.options if OPTIONS[name].scope is Scope.LOSS]
     if loss.scale and loss.scale not in names:
         names.append(loss.scale)
-    return {name: OPTIONS[name].default for name in names}
+    defaults = {name: OPTIONS[name].default for name in names}
+    return defaults | ({"eps": loss.eps} if "eps" in defaults else {})
 
 
 def _validated(loss: Loss, given: dict[str, Any], user: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import NamedTuple, Self
 
 from fastxent._core.dispatch import Kernel
 from fastxent._core.scalars import NON_NEGATIVE, REAL, UNIT, Interval
+from fastxent._core.types import Epsilon
 
 COMMON_OPTIONS = ("sample_weight", "where", "nan_policy", "reduction", "out", "workers")
 BINARY_OPTIONS = (*COMMON_OPTIONS, "label_smoothing")
@@ -55,3 +56,4 @@ class Loss(NamedTuple):
     scale: str | None = None  # the argument that scales the loss: "pos_weight" or "var"
     logits_variant: str | None = None  # the loss to call where probabilities look like logits
     single_argument: bool = False  # the scores are also the labels
+    eps: Epsilon = "auto"  # the default of that option

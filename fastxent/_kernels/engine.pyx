@@ -15,6 +15,7 @@ from fastxent._kernels.job cimport (
     N_ERROR_CODES, N_LOSSES, N_NAN_POLICIES, NAN_POLICY_NAMES, NanPolicy, NO_ERROR, Operand, Partial,
     UINT16, UINT32, UINT64, UINT8,
 )
+from fastxent._kernels.numeric.elementary cimport log1p_f64, log_f64
 from fastxent._kernels.numeric.sums cimport add
 
 cdef extern from "simd.h":
@@ -259,6 +260,7 @@ cdef class Task:
         job.nan_policy = <NanPolicy>nan_policy
         job.index_labels = index_labels
         job.eps = eps
+        job.log_eps, job.log_one_minus_eps = log_f64(eps), log1p_f64(-eps)
         job.alpha = -1.0
         job.grad_scale = 1.0
         job.positions = 1

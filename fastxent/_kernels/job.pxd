@@ -119,6 +119,8 @@ cdef struct Job:        # one call
     bint has_ignore
     int64_t ignore_index
     double eps
+    double log_eps
+    double log_one_minus_eps
     double label_smoothing
     double gamma        # of a focal loss
     double alpha        # of a label 1, and 1 - alpha of a 0; below 0: none

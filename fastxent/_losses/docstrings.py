@@ -81,6 +81,13 @@ ARGUMENTS = {
         without `axis`.
         """,
     ),
+    "kl_divergence.eps": (
+        'float or "auto", default {default}',
+        """
+        Clip p to ``[eps, 1 - eps]``; 0 clips nothing. "auto" is the machine epsilon of the dtype of
+        `p`: with many classes, whose probabilities are small, it changes the result.
+        """,
+    ),
     "p": (_FLOATS, "Distributions along `axis`; nothing is renormalised."),
     "hess_floor": (
         "float, default {default}",

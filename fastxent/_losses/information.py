@@ -24,8 +24,9 @@ ENTROPY = Loss(
     single_argument=True,
 )  # fmt: skip
 KL = Loss(
-    "kl_divergence", Formula("KL", scores=UNIT), "q", "p", (*ROW_OPTIONS, "eps"), per_row=True
-)
+    "kl_divergence", Formula("KL", scores=UNIT), "q", "p", (*ROW_OPTIONS, "eps"), per_row=True,
+    eps=0.0,
+)  # fmt: skip
 
 
 @documented(ENTROPY)
@@ -71,7 +72,7 @@ def kl_divergence(
     axis: SupportsIndex = -1,
     sample_weight: ArrayLike | None = None,
     where: ArrayLike | None = None,
-    eps: Epsilon = "auto",
+    eps: Epsilon = 0.0,
     nan_policy: NanPolicy = "raise",
     reduction: Reduction = "mean",
     out: Array | None = None,
@@ -79,10 +80,16 @@ def kl_divergence(
 ) -> Value:
     """Kullback-Leibler divergence of q from p, in nats.
 
-    For a row q and a row p, clipped to [eps, 1 - eps], it is as below, with 0 log 0 = 0: the cross
-    entropy less the entropy of q [1]_::
+    For a row q and a row p it is as below, with 0 log 0 = 0: the cross entropy less the entropy of
+    q [1]_. Where q is above 0 and p is 0 it is inf, unless `eps` clips p::
 
         Σ q[c] (log q[c] - log p[c])
+
+    Notes
+    -----
+    Each term is split into q log(q/p) - q + p, which is never negative and is computed without
+    cancellation, and q - p, which cancels in the sum alone: the divergence of rows that are nearly
+    equal keeps its digits.
 
     References
     ----------
@@ -94,6 +101,8 @@ def kl_divergence(
     >>> import fastxent
     >>> round(fastxent.kl_divergence([0.5, 0.5], [0.9, 0.1]), 6)
     0.510826
+    >>> fastxent.kl_divergence([0.5, 0.5], [1.0, 0.0])
+    inf
     """
     options = {
         "axis": axis, "sample_weight": sample_weight, "where": where, "eps": eps,

@@ -492,7 +492,7 @@ def kl_divergence(
     *,
     axis: int = -1,
     where: ArrayLike | None = None,
-    eps: str | float = "auto",
+    eps: str | float = 0.0,
     sign: int = 1,
     of: ArrayLike | None = None,
     **reduction: Any,

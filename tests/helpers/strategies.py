@@ -298,5 +298,5 @@ def class_weights(rng: Any, classes: int) -> st.SearchStrategy[Options]:
 
 def epsilons() -> st.SearchStrategy[Options]:
     return st.fixed_dictionaries(
-        {}, optional={"eps": st.sampled_from(["auto", 1e-7, 1e-3, 1e-15, float(np.exp(-100))])}
+        {}, optional={"eps": st.sampled_from([0.0, "auto", 1e-7, 1e-3, 1e-15, float(np.exp(-100))])}
     )

@@ -75,7 +75,7 @@ def test_no_option_is_ignored(entry, option):
         assert loss(entry.name)(*example(entry, option), reduction="none", out=out) is out
         np.testing.assert_array_equal(out, each)
     else:
-        default = result(entry, option, DEFAULTS[option])
+        default = result(entry, option, entry.eps if option == "eps" else DEFAULTS[option])
         assert result(entry, option, CHANGES[option]) != default
 
 

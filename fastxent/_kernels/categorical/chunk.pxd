@@ -11,6 +11,9 @@ from fastxent._kernels.arrays.bounds cimport outside
 from fastxent._kernels.arrays.load cimport element_ptr, load_indices, load_one
 from fastxent._kernels.arrays.prefetch cimport OF_SCORES, Prefetch, prefetch_address, prefetch_of, prefetch_lanes
 from fastxent._kernels.arrays.store cimport store
+from fastxent._kernels.categorical.distribution cimport (
+    add_distributions, distribution_rows, has_fast_distributions, rows_of_run,
+)
 from fastxent._kernels.categorical.rows cimport in_range, Rows, apply_nan_policy, load_rows
 from fastxent._kernels.categorical.soft_labels cimport (
     distribution_error, distribution_from_logits, distribution_from_probabilities,
@@ -179,7 +182,9 @@ cdef inline bint distribution_losses(
     cdef uint8_t done[ROWS]
     for i in range(rows.n):
         done[i] = 0
-    if has_row_logits(job) and job.classes <= TILE_CLASSES:
+    if has_fast_distributions(job):
+        distribution_rows(job, start, rows, done, tag)
+    elif has_row_logits(job) and job.classes <= TILE_CLASSES:
         soft_tile_losses(job, start, rows.n, rows.target, rows.loss, label_weight, done)
     for i in range(rows.n):
         if not rows.valid[i]:
@@ -288,26 +293,43 @@ cdef inline bint row_block(
     return ok
 
 
+cdef inline bint row_blocks(
+    const Job* job, Py_ssize_t start, Py_ssize_t n, Partial* partial, real* tag
+) noexcept nogil:
+    """`row_block` for any number of rows."""
+    cdef Py_ssize_t i
+    for i from 0 <= i < n by ROWS:
+        if not row_block(job, start + i, <int>min(<Py_ssize_t>ROWS, n - i), partial, tag):
+            return False
+    return True
+
+
 cdef inline void run_rows(
     const Job* job, Py_ssize_t start, Py_ssize_t stop, Partial* partial, real* tag
 ) noexcept nogil:
     """Losses of one chunk of rows."""
     cdef Product product
-    cdef int n
-    cdef bint fast_path = (
-        job.loss == CATEGORICAL and job.index_labels and not job.want_losses
-        and job.weight.dtype == ABSENT and job.mask.dtype == ABSENT and job.class_weight == NULL
-        and not job.has_ignore and job.label_smoothing == 0.0
+    cdef Py_ssize_t n
+    cdef bint equal_weights = (
+        not job.want_losses and job.weight.dtype == ABSENT and job.mask.dtype == ABSENT
+        and job.class_weight == NULL and not job.has_ignore and not job.weights_only
     )
+    cdef bint by_products = equal_weights and job.loss == CATEGORICAL and is_index(job)
+    cdef bint flat = equal_weights and has_fast_distributions(job)
     start_product(&product)
     while start < stop:
-        if fast_path and stop - start >= BLOCK and add_target_likelihoods(job, start, &product, tag):
+        n = min(<Py_ssize_t>ROWS, stop - start)
+        if by_products and stop - start >= BLOCK and add_target_likelihoods(job, start, &product, tag):
             n = BLOCK
             partial.count += n
             add(<double>n, &partial.weight, &partial.weight_lo)
-        else:
-            n = <int>min(<Py_ssize_t>ROWS, stop - start)
-            if not row_block(job, start, n, partial, tag):
+        elif flat:
+            n = min(rows_of_run(job), stop - start)
+            if not add_distributions(job, start, n, partial, tag) and (
+                not row_blocks(job, start, n, partial, tag)
+            ):
                 return
+        elif not row_block(job, start, <int>n, partial, tag):
+            return
         start += n
     add_product(&product, 1.0, partial)

@@ -14,9 +14,10 @@ from fastxent._kernels.job cimport (
     NAN_SCORE, NO_ERROR,
 )
 from fastxent._kernels.numeric.clipped_log cimport minus_log
+from fastxent._kernels.numeric.divergence cimport divergence_term, smallest_ratio_part
 from fastxent._kernels.numeric.elementary cimport exp_nonpos_dd, log1p_f64, log_f64
 from fastxent._kernels.numeric.generic cimport difference, exp_scale_inverse, exp_scaled
-from fastxent._kernels.numeric.sums cimport add, sum_lanes, lane_sum, mul_zero_inf
+from fastxent._kernels.numeric.sums cimport add, add_run, sum_lanes, lane_sum, mul_zero_inf
 from fastxent._kernels.types cimport real
 
 cdef struct SoftRow:
@@ -321,11 +322,20 @@ cdef inline double log_ratio(double a, double b) noexcept nogil:
     return log_f64(a / (b * up)) + shift
 
 
+cdef inline double general_divergence(double q, double p, double* linear) noexcept nogil:
+    """`divergence_term`, p = 0 and subnormal numbers included."""
+    cdef double smallest = smallest_ratio_part(linear)
+    if q >= smallest and p >= smallest:
+        return divergence_term(q, p, linear)
+    linear[0] = mul_zero_inf(q, log_ratio(1.0 if q == 0.0 else q, p))
+    return 0.0
+
+
 cdef inline double distribution_from_probabilities(const Job* job, SoftRow* row) noexcept nogil:
     """-sum q_j log p_j of one row, or sum q_j log(q_j / p_j)."""
     cdef double p[BLOCK]
     cdef double q[BLOCK]
-    cdef double total = 0.0
+    cdef double hi = 0.0, lo = 0.0
     cdef double minimum, maximum = 1.0 - job.eps
     cdef Py_ssize_t first, i, m
     for first from 0 <= first < job.classes by BLOCK:
@@ -337,12 +347,13 @@ cdef inline double distribution_from_probabilities(const Job* job, SoftRow* row)
             for i in range(m):
                 minimum = (job.eps if p[i] < job.eps else p[i]) + 0.0  # turns -0.0 into 0.0
                 minimum = maximum if minimum > maximum else minimum
-                p[i] = mul_zero_inf(q[i], log_ratio(1.0 if q[i] == 0.0 else q[i], minimum))
+                p[i] = general_divergence(q[i], minimum, &q[i])
+            add_run(q, m, &hi, &lo)
         else:
             for i in range(m):
                 p[i] = mul_zero_inf(q[i], minus_log(p[i], 1.0 - p[i], 0.0, job.eps))
-        total += lane_sum(p, m)
-    return total
+        add_run(p, m, &hi, &lo)
+    return hi + lo
 
 
 cdef inline bint distribution_error(

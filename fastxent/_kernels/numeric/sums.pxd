@@ -31,6 +31,41 @@ cdef inline double lane_sum(real* x, Py_ssize_t n) noexcept nogil:
     return sum_lanes(lanes)
 
 
+cdef inline void add_run(
+    real* x, Py_ssize_t n, double* hi, double* lo
+) noexcept nogil:
+    """Add n numbers to hi + lo.
+
+    The buffer has room for zeros up to the next multiple of LANES. Rounding errors of float64 are kept.
+    """
+    cdef double sums[LANES]
+    cdef double err[LANES]
+    cdef double total, part, value
+    cdef Py_ssize_t i, j, padded = (n + LANES - 1) // LANES * LANES
+    for i in range(n, padded):
+        x[i] = 0
+    for j in range(LANES):
+        sums[j] = 0.0
+        err[j] = 0.0
+    for i from 0 <= i < padded by LANES:
+        for j in range(LANES):
+            value = <double>x[i + j]
+            if real is float:
+                sums[j] += value
+            else:
+                total = sums[j] + value
+                part = total - sums[j]
+                err[j] += (sums[j] - (total - part)) + (value - part)
+                sums[j] = total
+    if real is float:
+        add(sum_lanes(sums), hi, lo)
+    else:
+        for j in range(LANES):
+            add(sums[j], hi, lo)
+    value = sum_lanes(err)
+    lo[0] += value if value == value else 0.0   # as in `add`: an infinite sum has none
+
+
 cdef inline void add(double value, double* hi, double* lo) noexcept nogil:
     """hi + lo += value, the rounding error of the sum kept in lo.
 
