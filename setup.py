@@ -28,10 +28,11 @@ class Level(NamedTuple):
 
 LEVELS = {
     "baseline": Level((), machines=("",)),
-    "avx2": Level(("avx2", "f16c")),
+    "avx2": Level(("avx2", "fma", "f16c")),
     # gcc and clang would take vectors of 256 bits
     "avx512": Level(
-        ("avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"), ("-mprefer-vector-width=512",)
+        ("avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl", "fma"),
+        ("-mprefer-vector-width=512",),
     ),
 }
 # Compilers do not know how to ask the processor for these.
@@ -60,8 +61,8 @@ SANITIZE = wanted("FASTXENT_SANITIZE")
 COVERAGE = wanted("FASTXENT_COVERAGE")
 ABI3 = not (sysconfig.get_config_var("Py_GIL_DISABLED") or wanted("FASTXENT_NO_ABI3"))
 
-# No fused multiply-add: its bits differ from machine to machine. -fno-trapping-math changes no
-# result, and lets a choice between two values be vectorised.
+# No contraction: the source says which products and sums are fused, and every level gives the same
+# bits. -fno-trapping-math changes no result, and lets a choice between two values be vectorised.
 COMPILE = "-O3 -g0 -DNDEBUG -fwrapv -fvisibility=hidden -Wall -Wextra".split()
 COMPILE += "-ffp-contract=off -fno-math-errno -fno-trapping-math".split()
 if is_gcc():

@@ -10,9 +10,9 @@ from libc.stdlib cimport free, malloc
 
 from fastxent._kernels.job cimport (
     ABSENT, BFLOAT16, BOOL, Bounds, CATEGORICAL, DType, ERROR_CODE_NAMES, FLOAT16, FLOAT32, FLOAT64,
-    has_rows, INT16, INT32, INT64, INT8, Job, KernelTable, Loss, LOSS_NAMES, N_ERROR_CODES, N_LOSSES,
-    N_NAN_POLICIES, NAN_POLICY_NAMES, NanPolicy, NO_ERROR, Operand, Partial, UINT16, UINT32, UINT64,
-    UINT8,
+    FmaKind, has_rows, INT16, INT32, INT64, INT8, Job, KernelTable, Loss, LOSS_NAMES, N_ERROR_CODES,
+    N_LOSSES, N_NAN_POLICIES, NAN_POLICY_NAMES, NanPolicy, NO_ERROR, Operand, Partial, UINT16,
+    UINT32, UINT64, UINT8,
 )
 from fastxent._kernels.numeric.sums cimport add
 
@@ -76,6 +76,20 @@ def set_kernels(capsule) -> None:
     """Use the kernels of a level from now on."""
     global table
     table = <KernelTable*>PyCapsule_GetPointer(capsule, NULL)
+
+
+def fma_arrays(capsule, int kind, *arrays) -> None:
+    """out = a * b + c of the arrays (a, b, c, out), computed as FmaKind says: for tests of a level."""
+    cdef KernelTable* functions = <KernelTable*>PyCapsule_GetPointer(capsule, NULL)
+    cdef cnp.ndarray a, b, c, out
+    a, b, c, out = arrays
+    kinds = {(x.dtype.char, x.size, x.flags.c_contiguous) for x in arrays}
+    if kinds != {("f", a.size, True)} and kinds != {("d", a.size, True)}:
+        raise TypeError("a, b, c and out must be contiguous, of one size, all float32 or all float64")
+    functions.fma_arrays(
+        <FmaKind>kind, dtype_of(a), cnp.PyArray_DATA(a), cnp.PyArray_DATA(b), cnp.PyArray_DATA(c),
+        cnp.PyArray_SIZE(a), cnp.PyArray_DATA(out),
+    )
 
 
 cdef DType dtype_of(cnp.ndarray array) noexcept:

@@ -74,6 +74,11 @@ cdef enum ErrorCode:        # what is wrong with an element
     UNDEFINED_ROW
     N_ERROR_CODES
 
+cdef enum FmaKind:      # how a * b + c is computed
+    FUSED
+    FUSED_BOUNDED
+    APART               # rounded twice: no compiler may fuse it
+
 cdef struct Operand:    # one array, as the kernels see it
     const char* data
     DType dtype
@@ -136,8 +141,12 @@ cdef struct Partial:    # of one chunk; the sums are unevaluated pairs hi + lo
 
 ctypedef void (*chunk_function)(const Job*, Py_ssize_t, Partial*) noexcept nogil
 
+ctypedef void (*fma_function)(
+    FmaKind, DType, const void*, const void*, const void*, Py_ssize_t, void*) noexcept nogil
+
 cdef struct KernelTable:      # what a level offers
     chunk_function run_chunk
+    fma_function fma_arrays     # for tests
 
 
 cdef inline bint is_half(DType dtype) noexcept nogil:

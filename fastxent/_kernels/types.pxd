@@ -1,6 +1,16 @@
-# The kernels' own types, and the bits of a number.
+# The kernels' own types, the bits of a number, and the fused multiply-add.
 
 from libc.stdint cimport uint32_t, uint64_t
+
+cdef extern from "simd.h":
+    # a * b + c, rounded once: one instruction, or its exact emulation. simd.h says what each one costs.
+    float fma_f32 "fastxent_fmaf"(float a, float b, float c) noexcept nogil
+    double fma_f64 "fastxent_fma"(double a, double b, double c) noexcept nogil
+    # where a * b is 0 or at least 2^-900, and a, b and the sum are below 2^990
+    double fma_bounded_f64 "fastxent_fma_bounded"(double a, double b, double c) noexcept nogil
+    # where a * b is exact: costs nothing at any level
+    float fma_exact_f32 "fastxent_fmaf_exact"(float a, float b, float c) noexcept nogil
+    double fma_exact_f64 "fastxent_fma_exact"(double a, double b, double c) noexcept nogil
 
 ctypedef fused real:
     float

@@ -96,9 +96,12 @@ def test_every_level_is_built():
     assert missing == []
 
 
+# That none is made by contraction, where the source says a * b + c: test_fma.py, and the digests.
 @pytest.mark.parametrize("name", MODULES)
-def test_no_fused_multiply_add(name):
-    assert FUSED.findall(objdump("--disassemble", name)) == []
+def test_fused_multiply_adds_are_where_the_source_has_them(name):
+    found = FUSED.findall(objdump("--disassemble", name))
+    has_instruction = name != "engine" and (name != "baseline" or platform.machine() == "aarch64")
+    assert bool(found) == has_instruction
 
 
 def test_a_fused_multiply_add_would_be_found():
