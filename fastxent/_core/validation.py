@@ -153,9 +153,9 @@ def as_scale(value: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
     array = as_array(value, name, scalars=True)
     if array.dtype.kind in "iub":
         array = array.astype(np.float64)
-    if array.dtype.kind != "f" or array.dtype.itemsize > 8:
+    if (array.dtype.kind != "f" or array.dtype.itemsize > 8) and not is_bfloat16(array):
         raise TypeError(
-            f"{name} has dtype {array.dtype}: use integers, float16, float32 or float64"
+            f"{name} has dtype {array.dtype}: use integers, float16, bfloat16, float32 or float64"
             f"{missing_values_hint(array, _FILL)}"
         )
     return array if array.shape == shape else _broadcast(array, name, shape)

@@ -3,9 +3,21 @@
 from fastxent._kernels.arrays.store cimport fence
 from fastxent._kernels.binary.chunk cimport run_positions
 from fastxent._kernels.categorical.chunk cimport run_rows
-from fastxent._kernels.gradient cimport run_with_gradients
+from fastxent._kernels.gradient cimport run_rows_with_gradients
 from fastxent._kernels.job cimport ABSENT, FLOAT64, has_rows, Job, LANES, NO_ERROR, Partial
 from fastxent._kernels.likelihood cimport flush_log1p
+from fastxent._kernels.types cimport real
+
+
+cdef inline void run_range(
+    const Job* job, Py_ssize_t start, Py_ssize_t stop, Partial* partial, real* tag
+) noexcept nogil:
+    if not has_rows(job):
+        run_positions(job, start, stop, partial, tag)
+    elif job.grad.dtype != ABSENT:
+        run_rows_with_gradients(job, start, stop, partial, tag)
+    else:
+        run_rows(job, start, stop, partial, tag)
 
 
 cdef inline void run_chunk(const Job* job, Py_ssize_t number, Partial* partial) noexcept nogil:
@@ -23,20 +35,10 @@ cdef inline void run_chunk(const Job* job, Py_ssize_t number, Partial* partial) 
     partial.error = NO_ERROR
     partial.position = -1
     partial.index = -1
-    if job.grad.dtype != ABSENT:
-        if job.scores.dtype == FLOAT64:
-            run_with_gradients(job, start, stop, partial, <double*>NULL)
-        else:
-            run_with_gradients(job, start, stop, partial, <float*>NULL)
-    elif job.scores.dtype == FLOAT64:
-        if has_rows(job):
-            run_rows(job, start, stop, partial, <double*>NULL)
-        else:
-            run_positions(job, start, stop, partial, <double*>NULL)
-    elif has_rows(job):
-        run_rows(job, start, stop, partial, <float*>NULL)
+    if job.scores.dtype == FLOAT64:
+        run_range(job, start, stop, partial, <double*>NULL)
     else:
-        run_positions(job, start, stop, partial, <float*>NULL)
+        run_range(job, start, stop, partial, <float*>NULL)
     flush_log1p(partial)
     if job.nontemporal:
         fence()
