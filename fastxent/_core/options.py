@@ -120,6 +120,7 @@ OPTIONS = {
         The variance of the Gaussian, above 0: one number, or an array that broadcasts to the shape
         of `mean`.
         """,
+        neutral=1.0,
         gather=lambda value, operands: validation.as_scale(value, "var", operands.shape),
         scope=Scope.ARGUMENT,
     ),

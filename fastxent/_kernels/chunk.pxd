@@ -6,11 +6,34 @@ from fastxent._kernels.binary.logistic cimport run_logistic
 from fastxent._kernels.categorical.chunk cimport run_rows
 from fastxent._kernels.categorical.statistics cimport run_statistics
 from fastxent._kernels.categorical.temperature cimport run_temperature
-from fastxent._kernels.gradient cimport run_with_gradients
+from fastxent._kernels.gradient cimport run_rows_with_gradients
 from fastxent._kernels.job cimport (
     ABSENT, FLOAT64, has_rows, Job, LANES, LOGIT_STATISTICS, MOMENTS, NO_ERROR, Partial,
 )
 from fastxent._kernels.likelihood cimport flush_log1p
+from fastxent._kernels.types cimport real
+
+
+cdef inline void run_range(
+    const Job* job, Py_ssize_t start, Py_ssize_t stop, Partial* partial, real* tag
+) noexcept nogil:
+    if job.loss == LOGIT_STATISTICS:
+        run_statistics(job, start, stop, partial, tag)
+    elif not has_rows(job):
+        run_positions(job, start, stop, partial, tag)
+    elif job.grad.dtype != ABSENT:
+        run_rows_with_gradients(job, start, stop, partial, tag)
+    else:
+        run_rows(job, start, stop, partial, tag)
+
+
+cdef inline void run_moments(
+    const Job* job, Py_ssize_t start, Py_ssize_t stop, Partial* partial
+) noexcept nogil:
+    if has_rows(job):
+        run_temperature(job, start, stop, partial)
+    else:
+        run_logistic(job, start, stop, partial)
 
 
 cdef inline void run_chunk(const Job* job, Py_ssize_t number, Partial* partial) noexcept nogil:
@@ -32,30 +55,12 @@ cdef inline void run_chunk(const Job* job, Py_ssize_t number, Partial* partial) 
     for k in range(MOMENTS):
         partial.moments[k] = 0.0
         partial.moments_lo[k] = 0.0
-    if job.loss == LOGIT_STATISTICS:
-        if job.scores.dtype == FLOAT64:
-            run_statistics(job, start, stop, partial, <double*>NULL)
-        else:
-            run_statistics(job, start, stop, partial, <float*>NULL)
-    elif job.want_moments:
-        if has_rows(job):
-            run_temperature(job, start, stop, partial)
-        else:
-            run_logistic(job, start, stop, partial)
-    elif job.grad.dtype != ABSENT:
-        if job.scores.dtype == FLOAT64:
-            run_with_gradients(job, start, stop, partial, <double*>NULL)
-        else:
-            run_with_gradients(job, start, stop, partial, <float*>NULL)
+    if job.want_moments:
+        run_moments(job, start, stop, partial)
     elif job.scores.dtype == FLOAT64:
-        if has_rows(job):
-            run_rows(job, start, stop, partial, <double*>NULL)
-        else:
-            run_positions(job, start, stop, partial, <double*>NULL)
-    elif has_rows(job):
-        run_rows(job, start, stop, partial, <float*>NULL)
+        run_range(job, start, stop, partial, <double*>NULL)
     else:
-        run_positions(job, start, stop, partial, <float*>NULL)
+        run_range(job, start, stop, partial, <float*>NULL)
     flush_log1p(partial)
     if job.nontemporal:
         fence()

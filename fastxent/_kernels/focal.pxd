@@ -2,7 +2,8 @@
 # (Lin et al., Focal Loss for Dense Object Detection, 2017, https://arxiv.org/abs/1708.02002).
 #
 # 1 - p is never a difference. It comes from its own exponential, so that a loss of 1e-40 is as
-# accurate as one of 10. Everything is in float64, whatever the dtype of the scores.
+# accurate as one of 10. Everything is in float64, whatever the dtype of the scores, but the exponential
+# and the logarithm of full blocks of float32 logits against two outcomes.
 # docs/theory_focal.rst derives the derivatives.
 
 from libc.math cimport INFINITY
@@ -14,7 +15,7 @@ from fastxent._kernels.numeric.elementary cimport (
 )
 from fastxent._kernels.numeric.generic cimport difference
 from fastxent._kernels.numeric.sums cimport mul_zero_inf
-from fastxent._kernels.types cimport bits_of_f64, f64_from_bits
+from fastxent._kernels.types cimport bits_of_f64, f64_from_bits, real
 
 
 cdef inline double pow_unit(double x, double gamma) noexcept nogil:
@@ -90,6 +91,29 @@ cdef inline void binary_focal_losses(
         wrong = other[i] if z[i] > 0.0 else label[i]
         entropy = (label[i] + other[i]) * log1p_f64(loss[i]) + mul_zero_inf(wrong, size)
         loss[i] = mul_zero_inf(balance(job, label[i], other[i]) * scratch[i], entropy)
+
+
+cdef inline void focal_of_parts(
+    const Job* job, const real* z, const real* exps, const real* log1p_exps, const double* label,
+    const double* other, double* loss
+) noexcept nogil:
+    """The same for a full block of finite logits, from e^-|z| and log(1 + e^-|z|) in their own type."""
+    cdef double one_minus_p[BLOCK]
+    cdef double e, size, right, wrong
+    cdef Py_ssize_t i
+    for i in range(BLOCK):
+        right = label[i] if z[i] > 0 else other[i]
+        wrong = other[i] if z[i] > 0 else label[i]
+        size = <double>z[i]
+        size = size if size > 0.0 else -size
+        e = <double>exps[i]
+        one_minus_p[i] = (right * e + wrong) / (1.0 + e)
+        loss[i] = balance(job, label[i], other[i]) * (
+            (right + wrong) * <double>log1p_exps[i] + wrong * size
+        )
+    pow_unit_all(one_minus_p, BLOCK, job.gamma)
+    for i in range(BLOCK):
+        loss[i] *= one_minus_p[i]
 
 
 cdef inline void binary_focal_gradients(

@@ -6,7 +6,9 @@
 from libc.stdint cimport uint64_t
 
 from fastxent._kernels.arrays.bounds cimport all_within
-from fastxent._kernels.arrays.prefetch cimport Prefetch, prefetch_operand, OF_LABELS, OF_SCORES
+from fastxent._kernels.arrays.prefetch cimport (
+    no_prefetch, OF_LABELS, OF_SCORES, Prefetch, prefetch_operand,
+)
 from fastxent._kernels.job cimport BLOCK, LANES, Partial
 from fastxent._kernels.numeric.elementary cimport log1p_f64, logn_f64
 from fastxent._kernels.numeric.sums cimport add, sum_lanes
@@ -29,23 +31,47 @@ cdef struct AllOnesClipped:        # the same, and each p is known to be in [eps
 cdef struct AllZeros:         # for labels that are all 0, and each p is known to be in [eps, 1 - eps]
     char unused
 
+cdef struct BothOutcomes:       # the factor is p (1 - p), whatever the label
+    char unused
+
 ctypedef fused label:   # one function for each: a branch in the loop costs 25 %
     float
     double
     AllOnes
     AllOnesClipped
     AllZeros
+    BothOutcomes
 
-cdef struct Product:    # of one chunk: mantissas in [1, 2^64), and the sum of the exponents
+cdef struct Product:    # of one chunk: mantissas in [1, 2), and the sum of the exponents
     double mantissa[LANES]
     double exponent
+    int halves      # factors of 1/2 in the next block for what does not count: they are removed exactly
 
 
 cdef inline void start_product(Product* product) noexcept nogil:
     cdef Py_ssize_t j
     product.exponent = 0.0
+    product.halves = 0
     for j in range(LANES):
         product.mantissa[j] = 1.0
+
+
+cdef inline double mantissa_of_bits(uint64_t bits) noexcept nogil:
+    """A number's mantissa, in [1, 2)."""
+    return f64_from_bits((bits & <uint64_t>0xFFFFFFFFFFFFF) | <uint64_t>0x3FF0000000000000)
+
+
+cdef inline void multiply_lanes(
+    const double* mantissa, double exponent, Product* product
+) noexcept nogil:
+    """Multiply in mantissas of less than 4, and the power of 2 that was taken out of them."""
+    cdef uint64_t bits, exponents = 0
+    cdef Py_ssize_t j
+    for j in range(LANES):
+        bits = bits_of_f64(product.mantissa[j] * mantissa[j])
+        exponents += bits >> 52
+        product.mantissa[j] = mantissa_of_bits(bits)
+    product.exponent += exponent + (<double>exponents - 1023.0 * LANES)
 
 
 cdef inline real clipped(real p, real low, real high) noexcept nogil:
@@ -86,6 +112,7 @@ cdef inline bint multiply_likelihoods(
     cdef double chosen, other
     cdef uint64_t bits, exponents = 0, wrong = 0
     cdef bint within = True
+    cdef bint checked = label is not AllOnesClipped and label is not AllZeros
     cdef Py_ssize_t i, j, run
     cdef int span = LANES * (F32_FACTORS if real is float else F64_FACTORS)
     for j in range(LANES):
@@ -99,13 +126,16 @@ cdef inline bint multiply_likelihoods(
             prefetch_operand(next, OF_SCORES, i)
             prefetch_operand(next, OF_LABELS, i)
             for j in range(LANES):
-                if label is not AllOnesClipped and label is not AllZeros:
+                if checked:
                     minimum[j] = p[i + j] if p[i + j] < minimum[j] else minimum[j]
                     maximum[j] = p[i + j] if p[i + j] > maximum[j] else maximum[j]
                 if label is AllOnes or label is AllOnesClipped:
                     lanes[j] *= <double>p[i + j]
                 elif label is AllZeros:
                     lanes[j] *= 1.0 - <double>p[i + j]
+                elif label is BothOutcomes:
+                    chosen = <double>p[i + j]
+                    lanes[j] *= chosen * (1.0 - chosen)
                 else:
                     chosen = <double>p[i + j]
                     other = 1.0 - chosen
@@ -115,25 +145,47 @@ cdef inline bint multiply_likelihoods(
             exponents += bits >> 52
             # Valid exponent fields are 1 .. 1023: normal, positive, at most 1.
             wrong |= ((bits >> 52) - 1) >> 10
-            mantissa[j] *= f64_from_bits(
-                (bits & <uint64_t>0xFFFFFFFFFFFFF) | <uint64_t>0x3FF0000000000000
-            )
+            mantissa[j] *= mantissa_of_bits(bits)
     for j in range(LANES):
         low = minimum[j] if minimum[j] < low else low
         high = maximum[j] if maximum[j] > high else high
-    if label is not AllOnesClipped and label is not AllZeros:
+    if checked:
         within = eps <= <double>low and <double>high <= 1.0 - eps
-    cdef double exponent = <double>exponents - <double>(1023 * LANES * (BLOCK // span))
+    cdef double exponent = (
+        <double>exponents - <double>(1023 * LANES * (BLOCK // span)) + <double>product.halves
+    )
     if (
         wrong
         or not within
         or exponent > -<double>MIN_BITS - LANES * (BLOCK // span)
     ):
         return False
-    product.exponent += exponent
-    for j in range(LANES):
-        product.mantissa[j] *= mantissa[j]
+    multiply_lanes(mantissa, exponent, product)
     return True
+
+
+cdef inline bint multiply_clipped(
+    const real* p, const real* y, double eps, bint both, Product* product
+) noexcept nogil:
+    """`multiply_likelihoods` of p clipped to [eps, 1 - eps]; with `both`, of p (1 - p)."""
+    cdef double factor[BLOCK]
+    cdef double high = 1.0 - eps, chosen, other
+    cdef real one = 1
+    cdef Prefetch none = no_prefetch()
+    cdef Py_ssize_t i
+    if not all_within(p, one, False):
+        return False
+    for i in range(BLOCK):
+        chosen = <double>p[i]
+        other = clipped(1.0 - chosen, eps, high)
+        chosen = clipped(chosen, eps, high)
+        if both:
+            factor[i] = chosen * other
+        else:
+            factor[i] = chosen if y[i] != 0 else other
+    return multiply_likelihoods(
+        <const double*>factor, <const AllOnesClipped*>NULL, eps, &none, product
+    )
 
 
 cdef inline void add_product(Product* product, double scale, Partial* partial) noexcept nogil:

@@ -264,6 +264,28 @@ cdef inline void load(
     convert_dtype(op.dtype, gather(job, op, start, n, scratch), n, target)
 
 
+cdef inline bint is_repeated(const Job* job, const Operand* op) noexcept nogil:
+    """Whether the array is one number for all positions."""
+    cdef int d
+    for d in range(job.ndim):
+        if op.stride[d] != 0:
+            return False
+    return True
+
+
+cdef inline void load_repeated(
+    const Job* job, const Operand* op, Py_ssize_t start, int n, void* scratch, real* target
+) noexcept nogil:
+    """`load` of what may be one number for all positions."""
+    cdef Py_ssize_t i
+    if not is_repeated(job, op):
+        load(job, op, start, n, scratch, target)
+        return
+    load(job, op, start, 1, scratch, target)
+    for i in range(1, n):
+        target[i] = target[0]
+
+
 cdef inline const real* view(
     const Job* job, const Operand* op, Py_ssize_t start, int n, void* scratch, real* buffer
 ) noexcept nogil:

@@ -28,21 +28,34 @@ cdef inline const char* prefetch_address(const Operand* op, Py_ssize_t position)
 
 
 cdef enum:
-    OF_SCORES, OF_LABELS, OF_WEIGHT
+    OF_SCORES, OF_LABELS, OF_WEIGHT, OF_MASK, OF_SCALE, N_OPERANDS
 
 cdef struct Prefetch:      # what a block's loops prefetch: one array in each loop, spread evenly
-    const char* place[3]
-    Py_ssize_t size[3]      # of an element; 0 for an array that is absent, or not one run
+    const char* place[N_OPERANDS]
+    Py_ssize_t size[N_OPERANDS]      # of an element; 0 for an array that is absent, or not one run
 
 
 cdef inline Prefetch prefetch_of(const Job* job, Py_ssize_t position) noexcept nogil:
     cdef Prefetch next
     cdef const Operand* op
+    cdef const Operand** operands = [
+        &job.scores, &job.labels, &job.weight, &job.mask, &job.scale_operand,
+    ]
     cdef Py_ssize_t i
-    for i in range(3):
-        op = &job.scores if i == 0 else &job.labels if i == 1 else &job.weight
+    for i in range(N_OPERANDS):
+        op = operands[i]
         next.place[i] = prefetch_address(op, position)
         next.size[i] = op.itemsize if op.dtype != ABSENT and op.contiguous else 0
+    return next
+
+
+cdef inline Prefetch no_prefetch() noexcept nogil:
+    """For data that is in the caches already."""
+    cdef Prefetch next
+    cdef Py_ssize_t i
+    for i in range(N_OPERANDS):
+        next.place[i] = NULL
+        next.size[i] = 0
     return next
 
 

@@ -2,14 +2,17 @@
 # that does not serve a block returns False and has done nothing.
 
 from fastxent._kernels.arrays.bounds cimport all_within, largest
-from fastxent._kernels.arrays.load cimport convert, hard_labels, is_real, view
+from fastxent._kernels.arrays.load cimport convert, is_real, load, load_repeated, view
 from fastxent._kernels.arrays.prefetch cimport (
-    OF_LABELS, OF_SCORES, OF_WEIGHT, Prefetch, prefetch_of, prefetch_operand,
+    OF_LABELS, OF_SCORES, OF_WEIGHT, Prefetch, prefetch_operand,
     prefetch_operand_unrolled,
 )
 from fastxent._kernels.arrays.store cimport store, write
-from fastxent._kernels.job cimport ABSENT, BINARY, BLOCK, FLOAT32, FLOAT64, Job, LANES, Partial
-from fastxent._kernels.likelihood cimport AllZeros, clipped, multiply_likelihoods, Product
+from fastxent._kernels.binary.stage cimport Staged
+from fastxent._kernels.focal cimport focal_of_parts
+from fastxent._kernels.job cimport (
+    ABSENT, BINARY, BINARY_FOCAL, BLOCK, FLOAT32, Job, LANES, Partial,
+)
 from fastxent._kernels.numeric.clipped_log cimport clip, share_err
 from fastxent._kernels.numeric.generic cimport (
     exp_minus_abs, exponent, log1p_unit, log_of_parts, mantissa,
@@ -58,10 +61,9 @@ cdef inline void probability_losses(
 
 
 cdef inline void softplus_losses(
-    const real* z, const real* y, const Prefetch* next, real* loss
+    const real* z, const real* y, const Prefetch* next, real* exps, real* loss
 ) noexcept nogil:
-    """log(1 + e^z) - z y, for a block whose logits are finite."""
-    cdef real exps[BLOCK]
+    """log(1 + e^z) - z y, for a block whose logits are finite; stores e^-|z| in exps."""
     cdef real zero = 0
     cdef Py_ssize_t i, j
     for i from 0 <= i < BLOCK by LANES:
@@ -74,92 +76,141 @@ cdef inline void softplus_losses(
             loss[j] = log1p_unit(exps[j]) + ((z[j] if z[j] > zero else zero) - z[j] * y[j])
 
 
-cdef inline bint direct_losses(const Job* job, Py_ssize_t start, real* loss) noexcept nogil:
-    """The losses of a full block; False where a label is not hard or a score is not ordinary."""
+cdef inline void outcome_losses(
+    const real* p, real eps, const Prefetch* next, real* first, real* second
+) noexcept nogil:
+    """-log p and -log(1 - p), for a block whose probabilities are in [0, 1]."""
     cdef real labels[BLOCK]
-    cdef real scores[BLOCK]
-    cdef double scratch[BLOCK]
-    cdef const real* x
-    cdef const real* y
+    cdef Py_ssize_t i
+    for i in range(BLOCK):
+        labels[i] = 1
+    probability_losses(p, <const real*>labels, eps, next, first)
+    for i in range(BLOCK):
+        labels[i] = 0
+    probability_losses(p, <const real*>labels, eps, next, second)
+
+
+cdef inline bint plain_losses(const Job* job, const Staged* block, real* loss) noexcept nogil:
+    """The losses of a block with hard labels; False where a score is not ordinary."""
+    cdef const real* x = <const real*>block.scores
+    cdef const real* y = <const real*>block.labels
+    cdef real exps[BLOCK]
     cdef real one = 1
-    cdef Prefetch next = prefetch_of(job, start)
-    x = view(job, &job.scores, start, BLOCK, scratch, scores)
-    y = hard_labels(job, start, BLOCK, scratch, labels)
-    if y == NULL:
+    if job.loss == BINARY:
+        if not all_within(x, one, False):
+            return False
+        probability_losses(x, y, <real>job.eps, &block.next, loss)
+    else:
+        if not all_within(x, largest(x), True):
+            return False
+        softplus_losses(x, y, &block.next, exps, loss)
+    return True
+
+
+cdef inline bint load_scale(
+    const Job* job, Py_ssize_t start, const Staged* block, double* scale, real* tag
+) noexcept nogil:
+    """pos_weight, 1 where an element does not count; False where it is not ordinary."""
+    cdef const real* valid = <const real*>block.valid
+    cdef double scratch[BLOCK]
+    cdef real zero = 0
+    cdef double value
+    cdef Py_ssize_t i
+    load_repeated(job, &job.scale_operand, start, BLOCK, scratch, scale)
+    if valid != NULL:
+        for i in range(BLOCK):
+            value = scale[i]
+            scale[i] = value if valid[i] != zero else 1.0
+    return all_within(<const double*>scale, job.scale_bounds.upper, False)
+
+
+cdef inline bint load_shares(
+    const Job* job, Py_ssize_t start, const Staged* block, double* positive, double* negative,
+    real* tag
+) noexcept nogil:
+    """The smoothed label's shares of the outcomes 1, times pos_weight, and 0; False for a bad one."""
+    cdef const real* y = <const real*>block.labels
+    cdef double smoothing = job.label_smoothing
+    cdef double scale[BLOCK]
+    cdef real one = 1
+    cdef Py_ssize_t i
+    if not all_within(y, one, False):
+        return False
+    for i in range(BLOCK):
+        positive[i] = <double>y[i] * (1.0 - smoothing) + 0.5 * smoothing
+        negative[i] = (1.0 - <double>y[i]) * (1.0 - smoothing) + 0.5 * smoothing
+    if job.scale_operand.dtype != ABSENT:
+        if not load_scale(job, start, block, scale, tag):
+            return False
+        for i in range(BLOCK):
+            positive[i] *= scale[i]
+    return True
+
+
+cdef inline bint general_losses(
+    const Job* job, Py_ssize_t start, const Staged* block, double* loss, real* tag
+) noexcept nogil:
+    """The losses of a block with soft labels, smoothing or pos_weight, from logarithms in its own type.
+
+    The two parts of a loss are those of the outcomes 1 and 0, times the label's share of each.
+    """
+    cdef const real* x = <const real*>block.scores
+    cdef real first[BLOCK]
+    cdef real second[BLOCK]
+    cdef real exps[BLOCK]
+    cdef double positive[BLOCK]
+    cdef double negative[BLOCK]
+    cdef double z
+    cdef real one = 1, zero = 0
+    cdef Py_ssize_t i
+    if not load_shares(job, start, block, positive, negative, tag):
         return False
     if job.loss == BINARY:
         if not all_within(x, one, False):
             return False
-        probability_losses(x, y, <real>job.eps, &next, loss)
-    else:
-        if not all_within(x, largest(x), True):
-            return False
-        softplus_losses(x, y, &next, loss)
-    return True
-
-
-cdef inline bint add_soft_losses(
-    const Job* job, Py_ssize_t start, Product* product, Partial* partial, real* tag
-) noexcept nogil:
-    """Add a full block of probabilities with soft labels of their type; False where it does not serve.
-
-    With m the smaller of p and 1 - p, and v the label's share of it,
-    -y log p - (1 - y) log(1 - p) = -log(1 - m) + v log((1 - m) / m): the first term goes into the
-    product, one logarithm is left, and no term is negative.
-    """
-    cdef real scores[BLOCK]
-    cdef real labels[BLOCK]
-    cdef double scratch[BLOCK]
-    cdef real eps = <real>job.eps, one = 1, half = 0.5
-    cdef real q, nothing = -0.0
-    cdef real share[BLOCK]
-    cdef real f[BLOCK]
-    cdef real k[BLOCK]
-    cdef Prefetch next = prefetch_of(job, start)
-    cdef double wide[BLOCK]
-    cdef const double* exact
-    cdef const real* p
-    cdef const real* y
-    cdef int differ = 0
-    cdef Py_ssize_t i, j
-    if one - eps == one:
-        return False
-    p = view(job, &job.scores, start, BLOCK, scratch, scores)
-    y = view(job, &job.labels, start, BLOCK, scratch, labels)
-    if not all_within(p, one, False) or not all_within(y, one, False):
-        return False
-    # Labels with more digits than the scores: their value decides, not their dtype, for the same bits.
-    if job.labels.dtype == FLOAT64:
-        exact = view(job, &job.labels, start, BLOCK, scratch, wide)
+        outcome_losses(x, <real>job.eps, &block.next, first, second)
         for i in range(BLOCK):
-            differ += <double>y[i] != exact[i]
-        if differ:
-            return False
-    for i in range(BLOCK):
-        q = one - p[i]
-        share[i] = y[i] if q > half else one - y[i]
-        q = p[i] if q > half else q
-        q = eps if q < eps else q
-        scores[i] = q
-    for i from 0 <= i < BLOCK by LANES:
-        prefetch_operand_unrolled(&next, OF_SCORES, i)
-        for j in range(LANES):
-            q = (one - scores[i + j]) / scores[i + j]
-            f[i + j] = mantissa(q) - one
-            k[i + j] = exponent(q)
-    for i from 0 <= i < BLOCK by LANES:
-        prefetch_operand_unrolled(&next, OF_LABELS, i)
-        for j in range(LANES):
-            share[i + j] *= log_of_parts(f[i + j], nothing, k[i + j])
-    next.size[OF_SCORES] = next.size[OF_LABELS] = 0     # both are prefetched already
-    if not multiply_likelihoods(<const real*>scores, <const AllZeros*>NULL, 0.0, &next, product):
+            loss[i] = positive[i] * <double>first[i] + negative[i] * <double>second[i]
+        return True
+    if not all_within(x, largest(x), True):
         return False
-    add(lane_sum(share, BLOCK), &partial.total, &partial.total_lo)
+    for i in range(BLOCK):
+        second[i] = one if x[i] > zero else zero
+    softplus_losses(x, <const real*>second, &block.next, exps, first)     # log(1 + e^-|z|)
+    if job.loss == BINARY_FOCAL:
+        focal_of_parts(job, x, <const real*>exps, <const real*>first, positive, negative, loss)
+        return True
+    for i in range(BLOCK):
+        z = <double>x[i]
+        loss[i] = (positive[i] + negative[i]) * <double>first[i] + (
+            negative[i] * z if z > 0.0 else -positive[i] * z
+        )
     return True
+
+
+cdef inline void load_weights(
+    const Job* job, Py_ssize_t start, const Staged* block, double* weight, real* tag
+) noexcept nogil:
+    """The weights, 1 where there are none, and 0 for what does not count."""
+    cdef const real* valid = <const real*>block.valid
+    cdef double scratch[BLOCK]
+    cdef real zero = 0
+    cdef double value
+    cdef Py_ssize_t i
+    if job.weight.dtype == ABSENT:
+        for i in range(BLOCK):
+            weight[i] = 1.0
+    else:
+        load(job, &job.weight, start, BLOCK, scratch, weight)
+    if valid != NULL:
+        for i in range(BLOCK):
+            value = weight[i]
+            weight[i] = value if valid[i] != zero else 0.0
 
 
 cdef inline bint add_weighted(
-    const Job* job, Py_ssize_t start, const real* loss, const floating* weight, Partial* partial
+    const Job* job, Py_ssize_t start, const Staged* block, const real* loss, const floating* weight,
+    Partial* partial
 ) noexcept nogil:
     """Weigh the finite losses of a block, and store them or add them up; False for a bad weight."""
     cdef double sums[LANES]
@@ -167,14 +218,13 @@ cdef inline bint add_weighted(
     cdef double product[BLOCK]
     cdef double w
     cdef Py_ssize_t i, j
-    cdef Prefetch next = prefetch_of(job, start)
     if not all_within(weight, largest(weight), False):
         return False
     for j in range(LANES):
         sums[j] = 0.0
         weights[j] = 0.0
     for i from 0 <= i < BLOCK by LANES:
-        prefetch_operand(&next, OF_WEIGHT, i)
+        prefetch_operand(&block.next, OF_WEIGHT, i)
         for j in range(LANES):
             w = <double>weight[i + j]
             sums[j] += <double>loss[i + j] * w
@@ -188,34 +238,53 @@ cdef inline bint add_weighted(
     return True
 
 
-cdef inline bint add_direct_losses(
-    const Job* job, Py_ssize_t start, Partial* partial, real* tag
+cdef inline bint store_plain(
+    const Job* job, Py_ssize_t start, const Staged* block, real* loss, double* wide
 ) noexcept nogil:
-    """Weigh, store and add the losses of a full block."""
-    cdef real loss[BLOCK]
+    """Store the losses of a block that has neither options nor weights; nothing is added."""
+    cdef bint contiguous = job.out.contiguous and is_real(job.out.dtype, loss)
+    if contiguous and not job.nontemporal:
+        return plain_losses(job, block, <real*>job.out.data + start)
+    if not plain_losses(job, block, loss):
+        return False
+    if contiguous:
+        write(job, <char*>(<real*>job.out.data + start), loss, BLOCK * sizeof(real))
+    else:
+        convert(loss, BLOCK, wide)
+        store(job, &job.out, start, BLOCK, wide)
+    return True
+
+
+cdef inline bint add_elementwise(
+    const Job* job, Py_ssize_t start, const Staged* block, Partial* partial, real* tag
+) noexcept nogil:
+    """Weigh, store and add the losses of a full block; False, with nothing done, where it cannot."""
+    cdef real narrow[BLOCK]
+    cdef double loss[BLOCK]
     cdef double weight[BLOCK]
-    cdef double scratch[BLOCK]
-    cdef bint contiguous
-    if not has_normal_eps(job, tag):
-        return False
-    if job.weight.dtype == ABSENT:
-        contiguous = job.out.contiguous and is_real(job.out.dtype, tag)
-        if contiguous and not job.nontemporal:
-            return direct_losses(job, start, <real*>job.out.data + start)
-        if not direct_losses(job, start, loss):
-            return False
-        if contiguous:
-            write(job, <char*>(<real*>job.out.data + start), loss, BLOCK * sizeof(real))
-            return True
-        convert(loss, BLOCK, weight)
-        store(job, &job.out, start, BLOCK, weight)
-        return True
-    if not direct_losses(job, start, loss):
-        return False
-    if job.weight.dtype == FLOAT32:
-        return add_weighted(
-            job, start, loss, view(job, &job.weight, start, BLOCK, scratch, <float*>weight), partial
-        )
-    return add_weighted(
-        job, start, loss, view(job, &job.weight, start, BLOCK, scratch, weight), partial
+    cdef bint plain = (
+        block.hard
+        and job.loss != BINARY_FOCAL
+        and job.label_smoothing == 0.0
+        and job.scale_operand.dtype == ABSENT
     )
+    if block.has_nan or not has_normal_eps(job, tag):
+        return False
+    if plain and block.valid == NULL and job.weight.dtype == ABSENT:
+        return store_plain(job, start, block, narrow, loss)
+    if plain:
+        if not plain_losses(job, block, narrow):
+            return False
+    elif not general_losses(job, start, block, loss, tag):
+        return False
+    if plain and block.valid == NULL and job.weight.dtype == FLOAT32:
+        return add_weighted(
+            job, start, block, <const real*>narrow,
+            view(job, &job.weight, start, BLOCK, loss, <float*>weight), partial,
+        )
+    load_weights(job, start, block, weight, tag)
+    if plain:
+        return add_weighted(
+            job, start, block, <const real*>narrow, <const double*>weight, partial
+        )
+    return add_weighted(job, start, block, <const double*>loss, <const double*>weight, partial)

@@ -1,47 +1,71 @@
-# The fast paths of binary losses: mostly full blocks with hard labels. A function whose path does not
-# serve returns False and has done nothing. A plain mean or sum is a product (likelihood.pxd), at the
-# speed of memory. With weights or reduction="none" each element takes its own logarithm.
+# The fast paths of binary losses: full blocks, whatever the options. A function whose path does not
+# serve returns False and has done nothing. A mean or sum without weights is a product (likelihood.pxd),
+# at the speed of memory. With weights or reduction="none" each element takes its own logarithm.
 
-from libc.math cimport INFINITY
-from libc.stdint cimport uint16_t, uint8_t
+from libc.math cimport INFINITY, NAN
+from libc.stdint cimport uint64_t
 
-from fastxent._kernels.arrays.bounds cimport all_within, halves_within_one, largest
-from fastxent._kernels.arrays.load cimport all_zero_or_one, gather, hard_labels, view, widen
+from fastxent._kernels.arrays.bounds cimport all_within
+from fastxent._kernels.arrays.load cimport is_repeated, load_one
 from fastxent._kernels.arrays.prefetch cimport (
-    OF_LABELS, OF_SCORES, Prefetch, prefetch_of, prefetch_operand,
+    no_prefetch, OF_LABELS, OF_SCORES, Prefetch, prefetch_operand, prefetch_operand_unrolled,
 )
-from fastxent._kernels.binary.elementwise cimport add_direct_losses, add_soft_losses
+from fastxent._kernels.binary.elementwise cimport add_elementwise
+from fastxent._kernels.binary.gaussian cimport gaussian_block
+from fastxent._kernels.binary.gradient cimport fast_gradients, general_gradients
+from fastxent._kernels.binary.stage cimport stage, Staged
 from fastxent._kernels.job cimport (
-    ABSENT, BFLOAT16, BINARY, BINARY_LOGITS, BLOCK, FLOAT16, FLOAT64, Job, LANES, NAN_OMIT,
-    Partial,
+    ABSENT, BFLOAT16, BINARY, BINARY_FOCAL, BINARY_LOGITS, BLOCK, FLOAT16, FLOAT32, FLOAT64,
+    GAUSSIAN, Job, LANES, Partial,
 )
 from fastxent._kernels.likelihood cimport (
-    AllOnesClipped, clip_block, clipped, has_bounds, log_one_plus, multiply_likelihoods,
-    Product,
+    add_product, AllOnesClipped, AllZeros, BothOutcomes, clipped, has_bounds, log_one_plus,
+    mantissa_of_bits, MIN_BITS, multiply_clipped, multiply_lanes, multiply_likelihoods, Product,
 )
-from fastxent._kernels.numeric.generic cimport exp_minus_abs
+from fastxent._kernels.numeric.generic cimport exp_minus_abs, exponent, log_of_parts, mantissa
 from fastxent._kernels.numeric.sums cimport add, lane_sum, sum_lanes
-from fastxent._kernels.types cimport real
-
-
-cdef inline bint has_no_options(const Job* job) noexcept nogil:
-    """Whether only weights and outputs distinguish the call from a plain one."""
-    return (
-        (job.loss == BINARY or job.loss == BINARY_LOGITS)
-        and job.mask.dtype == ABSENT
-        and job.scale_operand.dtype == ABSENT
-        and job.label_smoothing == 0.0
-    )
+from fastxent._kernels.types cimport bits_of_f64, real
 
 
 cdef inline bint has_fast_path(const Job* job) noexcept nogil:
-    """Whether full blocks may take a fast path: options go into sums, not into single losses."""
-    return has_no_options(job) or (
-        (job.loss == BINARY or job.loss == BINARY_LOGITS)
-        and job.scale_operand.dtype == ABSENT
-        and job.weight.dtype == ABSENT
-        and not job.want_losses
+    """Whether full blocks may take a fast path. Focal losses of float64 are computed as ever."""
+    return (
+        job.loss == BINARY
+        or job.loss == BINARY_LOGITS
+        or job.loss == GAUSSIAN
+        or (job.loss == BINARY_FOCAL and job.scores.dtype != FLOAT64)
     )
+
+
+cdef inline bint is_elementwise(const Job* job) noexcept nogil:
+    """Whether each element needs its own logarithm."""
+    return (
+        job.want_losses
+        or job.weight.dtype != ABSENT
+        or job.loss == BINARY_FOCAL
+        or (job.loss == BINARY_LOGITS and job.scale_operand.dtype != ABSENT
+            and not is_repeated(job, &job.scale_operand))
+    )
+
+
+cdef inline void add_products(const Job* job, Product* products, Partial* partial) noexcept nogil:
+    """Add the products of a chunk.
+
+    products[1] is of both outcomes, for smoothing, or of the positive labels, for pos_weight.
+    """
+    if job.loss == BINARY_LOGITS:
+        add_product(&products[0], -1.0, partial)
+        if job.scale_operand.dtype != ABSENT and not is_elementwise(job):
+            add_product(&products[1], -load_one(&job.scale_operand, job.scale_operand.data), partial)
+    elif job.loss == GAUSSIAN:
+        add_product(&products[0], -0.5, partial)
+    else:
+        add_product(&products[0], 1.0 - job.label_smoothing, partial)
+        if job.label_smoothing != 0.0:
+            add_product(&products[1], 0.5 * job.label_smoothing, partial)
+
+
+# ---- probabilities ----------------------------------------------------------------------------
 
 
 cdef inline bint has_short_rest(const Job* job) noexcept nogil:
@@ -51,272 +75,339 @@ cdef inline bint has_short_rest(const Job* job) noexcept nogil:
     )
 
 
-# ---- sums, by products ------------------------------------------------------------------------
-
-
-cdef inline bint add_half_likelihoods(
-    const Job* job, Py_ssize_t start, Product* product, real* tag
+cdef inline bint multiply_halves(
+    const real* p, const real* y, double eps, const Prefetch* next, Product* product
 ) noexcept nogil:
-    """`add_likelihoods` for half precision, whose eps is large: all elements are clipped at once."""
-    cdef real labels[BLOCK]
-    cdef real p[BLOCK]
-    cdef double scratch[BLOCK]
-    cdef real one = 1, low = <real>job.eps
-    cdef Prefetch next = prefetch_of(job, start)
-    cdef const real* y = hard_labels(job, start, BLOCK, scratch, labels)
-    cdef const void* raw = gather(job, &job.scores, start, BLOCK, scratch)
+    """`multiply_likelihoods` for half precision, whose eps is large: all are clipped at once."""
+    cdef real q[BLOCK]
+    cdef real one = 1, low = <real>eps
     cdef Py_ssize_t i
-    if y == NULL or not has_bounds(job.eps, tag) or not halves_within_one(raw, job.scores.dtype):
+    if not has_bounds(eps, p) or not all_within(p, one, False):
         return False
-    widen(job.scores.dtype, <const uint16_t*>raw, BLOCK, p)
     for i in range(BLOCK):
-        p[i] = clipped(p[i] if y[i] != 0 else one - p[i], low, one - low)
-    return multiply_likelihoods(p, <const AllOnesClipped*>NULL, job.eps, &next, product)
+        q[i] = clipped(p[i] if y[i] != 0 else one - p[i], low, one - low)
+    return multiply_likelihoods(<const real*>q, <const AllOnesClipped*>NULL, eps, next, product)
+
+
+cdef inline bint multiply_both(
+    const Job* job, const Staged* block, Product* product, real* tag
+) noexcept nogil:
+    """Multiply in p (1 - p): with smoothing s the loss is -(1 - s) log q - s/2 log(p (1 - p))."""
+    cdef const real* p = <const real*>block.scores
+    cdef const real* y = <const real*>block.labels
+    cdef Prefetch none = no_prefetch()
+    product.halves = 2 * block.neutral
+    return multiply_likelihoods(
+        p, <const BothOutcomes*>NULL, job.eps, &none, product
+    ) or multiply_clipped(p, y, job.eps, True, product)
+
+
+cdef inline bint multiply_hard(
+    const Job* job, const Staged* block, Product* product, real* tag
+) noexcept nogil:
+    """Multiply in one full block of probabilities with hard labels, clipped where necessary."""
+    cdef const real* p = <const real*>block.scores
+    cdef const real* y = <const real*>block.labels
+    product.halves = block.neutral
+    if has_short_rest(job):
+        return multiply_halves(p, y, job.eps, &block.next, product)
+    return multiply_likelihoods(p, y, job.eps, &block.next, product) or multiply_clipped(
+        p, y, job.eps, False, product
+    )
+
+
+cdef inline bint multiply_soft(
+    const Job* job, const Staged* block, Product* product, double* total, real* tag
+) noexcept nogil:
+    """Multiply in a block with soft labels, and store the part of its losses that is not a product.
+
+    With m the smaller of p and 1 - p, and v the label's share of it,
+    -y log p - (1 - y) log(1 - p) = -log(1 - m) + v log((1 - m) / m): the first term goes into the
+    product, one logarithm is left, and no term is negative.
+    """
+    cdef const real* p = <const real*>block.scores
+    cdef const real* y = <const real*>block.labels
+    cdef real minor[BLOCK]
+    cdef real share[BLOCK]
+    cdef real f[BLOCK]
+    cdef real k[BLOCK]
+    cdef real eps = <real>job.eps, one = 1, half = 0.5
+    cdef real q, nothing = -0.0
+    cdef Prefetch none = no_prefetch()
+    cdef Py_ssize_t i, j
+    if one - eps == one or not all_within(p, one, False) or not all_within(y, one, False):
+        return False
+    for i in range(BLOCK):
+        q = one - p[i]
+        share[i] = y[i] if q > half else one - y[i]
+        q = p[i] if q > half else q
+        q = eps if q < eps else q
+        minor[i] = q
+    for i from 0 <= i < BLOCK by LANES:
+        prefetch_operand_unrolled(&block.next, OF_SCORES, i)
+        for j in range(LANES):
+            q = (one - minor[i + j]) / minor[i + j]
+            f[i + j] = mantissa(q) - one
+            k[i + j] = exponent(q)
+    for i from 0 <= i < BLOCK by LANES:
+        prefetch_operand_unrolled(&block.next, OF_LABELS, i)
+        for j in range(LANES):
+            share[i + j] *= log_of_parts(f[i + j], nothing, k[i + j])
+    total[0] = lane_sum(share, BLOCK)
+    product.halves = block.neutral
+    return multiply_likelihoods(<const real*>minor, <const AllZeros*>NULL, 0.0, &none, product)
 
 
 cdef inline bint add_likelihoods(
-    const Job* job, Py_ssize_t start, Product* product, real* tag
+    const Job* job, const Staged* block, Product* products, Partial* partial, real* tag
 ) noexcept nogil:
-    """Multiply in one full block of probabilities with hard labels, clipped where necessary."""
-    cdef real labels[BLOCK]
-    cdef real scores[BLOCK]
-    cdef double scratch[BLOCK]
-    cdef const real* p = view(job, &job.scores, start, BLOCK, scratch, scores)
-    cdef const real* y = hard_labels(job, start, BLOCK, scratch, labels)
-    cdef Prefetch next = prefetch_of(job, start)
-    if y == NULL:
-        return False
-    return multiply_likelihoods(p, y, job.eps, &next, product) or (
-        1.0 - (1.0 - job.eps) == job.eps    # else 1 - p is not clipped to eps
-        and clip_block(p, job.eps, scores)
-        and multiply_likelihoods(scores, y, job.eps, &next, product)
-    )
-
-
-cdef inline int load_valid(
-    const Job* job, Py_ssize_t start, real* score, real* label, real* valid
-) noexcept nogil:
-    """Load a full block, and 1 where an element counts: neither masked nor a NaN to omit.
-
-    Returns how many count; -1 where labels have more digits than the scores. Where an element does
-    not count, whatever its score and label are, both are 1.
-    """
-    cdef double scratch[BLOCK]
-    cdef double wide[BLOCK]
-    cdef const double* exact
-    cdef const uint8_t* keep
-    cdef const real* y = hard_labels(job, start, BLOCK, scratch, label)
-    cdef const real* x = view(job, &job.scores, start, BLOCK, scratch, score)
-    cdef bint soft = y == NULL
-    cdef real one = 1, zero = 0
-    cdef int differ = 0
-    cdef Py_ssize_t i
-    if soft:
-        y = view(job, &job.labels, start, BLOCK, scratch, label)
-    if job.mask.dtype == ABSENT:
-        for i in range(BLOCK):
-            valid[i] = one
-    else:
-        keep = <const uint8_t*>gather(job, &job.mask, start, BLOCK, scratch)
-        for i in range(BLOCK):
-            valid[i] = <real>keep[i]
-        for i in range(BLOCK):
-            valid[i] = one if valid[i] != zero else zero
-    if job.nan_policy == NAN_OMIT:
-        for i in range(BLOCK):
-            valid[i] = valid[i] if x[i] == x[i] and y[i] == y[i] else zero
-    for i in range(BLOCK):
-        score[i] = x[i] if valid[i] != zero else one
-        label[i] = y[i] if valid[i] != zero else one
-    # Labels of more digits than the scores: by their value, not their dtype, for the same bits.
-    if soft and job.labels.dtype == FLOAT64:
-        exact = view(job, &job.labels, start, BLOCK, scratch, wide)
-        for i in range(BLOCK):
-            differ += valid[i] != zero and <double>label[i] != exact[i]
-        if differ:
-            return -1
-    return <int>lane_sum(valid, BLOCK)
-
-
-cdef inline bint multiply_clipped(
-    const real* score, const real* label, const real* valid, real opposite, double eps,
-    Product* product
-) noexcept nogil:
-    """Multiply in the clipped probabilities of the labels, or of their opposites; 1 if not valid."""
-    cdef double factor[BLOCK]
-    cdef double high = 1.0 - eps, p, q
-    cdef real zero = 0
-    cdef Prefetch next
-    cdef Py_ssize_t i
-    for i in range(3):
-        next.place[i] = NULL
-        next.size[i] = 0    # load_valid has read the block, and the processor is ahead of it
-    for i in range(BLOCK):
-        p = <double>score[i]
-        q = 1.0 - p
-        q = p if label[i] != opposite else q
-        q = q if q > eps else eps
-        q = q if q < high else high
-        factor[i] = q if valid[i] != zero else 1.0
-    return multiply_likelihoods(
-        <const double*>factor, <const AllOnesClipped*>NULL, eps, &next, product
-    )
-
-
-cdef inline int add_valid_likelihoods(
-    const Job* job, Py_ssize_t start, Product* products, real* tag
-) noexcept nogil:
-    """`add_likelihoods` with a mask, smoothing or any eps; returns how many count, or -1.
-
-    The loss is -(1 - s/2) log q - s/2 log(1 - q), q being the probability of the label's outcome:
-    two products. An element that does not count is a factor of 1.
-    """
-    cdef real score[BLOCK]
-    cdef real label[BLOCK]
-    cdef real valid[BLOCK]
-    cdef real zero = 0, one = 1
+    """Add one full block of probabilities."""
     cdef Product saved = products[0]
-    cdef int count = load_valid(job, start, score, label, valid)
-    if count <= 0:
-        return count
-    if not all_within(score, one, False) or not all_zero_or_one(label, BLOCK):
-        return -1
-    if not multiply_clipped(score, label, valid, zero, job.eps, &products[0]):
-        return -1
-    if job.label_smoothing != 0.0 and not multiply_clipped(
-        score, label, valid, one, job.eps, &products[1]
-    ):
+    cdef double total = 0.0
+    if block.hard:
+        if not multiply_hard(job, block, &products[0], tag):
+            return False
+    elif not multiply_soft(job, block, &products[0], &total, tag):
+        return False
+    if job.label_smoothing != 0.0 and not multiply_both(job, block, &products[1], tag):
         products[0] = saved
-        return -1
-    return count
+        return False
+    if not block.hard:
+        add((1.0 - job.label_smoothing) * total, &partial.total, &partial.total_lo)
+    return True
 
 
-cdef inline bint softplus_of(
-    const Job* job, Py_ssize_t start, const real* z, const real* y, real* exps, Partial* partial
-) noexcept nogil:
-    """The same for a loaded block; stores e^-|z| in exps."""
-    cdef double u[LANES]
-    cdef double linear[LANES]
+# ---- logits -----------------------------------------------------------------------------------
+
+
+cdef inline double sum_against(const real* z, const real* y, bint hard) noexcept nogil:
+    """The sum of |z| times the label's share of the outcome that z is against."""
+    cdef double lanes[LANES]
+    cdef double size, share
     cdef real zero = 0
-    cdef double e, total
     cdef Py_ssize_t i, j
-    cdef Prefetch next = prefetch_of(job, start)
+    for j in range(LANES):
+        lanes[j] = 0.0
+    if hard:
+        for i from 0 <= i < BLOCK by LANES:
+            for j in range(LANES):
+                # Exact in either type, since y is 0 or 1.
+                lanes[j] += <double>(
+                    (z[i + j] if z[i + j] > zero else zero) - z[i + j] * y[i + j]
+                )
+    else:
+        for i from 0 <= i < BLOCK by LANES:
+            for j in range(LANES):
+                size = <double>(z[i + j] if z[i + j] > zero else -z[i + j])
+                share = <double>y[i + j]
+                share = 1.0 - share if z[i + j] > zero else share
+                lanes[j] += size * share
+    return sum_lanes(lanes)
+
+
+cdef inline double sum_sizes(const real* z) noexcept nogil:
+    """The sum of |z|."""
+    cdef double lanes[LANES]
+    cdef real zero = 0
+    cdef Py_ssize_t i, j
+    for j in range(LANES):
+        lanes[j] = 0.0
     for i from 0 <= i < BLOCK by LANES:
-        prefetch_operand(&next, OF_SCORES, i)
-        for j in range(i, i + LANES):
-            exps[j] = exp_minus_abs(z[j])
+        for j in range(LANES):
+            lanes[j] += <double>(z[i + j] if z[i + j] > zero else -z[i + j])
+    return sum_lanes(lanes)
+
+
+cdef inline double log_one_plus_small(const real* exps, int neutral) noexcept nogil:
+    """The sum of log(1 + e), where it is small; `neutral` of the e that are 1 do not count."""
+    cdef double u[LANES]
+    cdef double e
+    cdef int ones = 0
+    cdef real one = 1
+    cdef Py_ssize_t i, j
     for j in range(LANES):
         u[j] = 0.0
-        linear[j] = 0.0
+    for i in range(BLOCK):
+        ones += exps[i] == one
     for i from 0 <= i < BLOCK by LANES:
-        prefetch_operand(&next, OF_LABELS, i)
         for j in range(LANES):
-            e = <double>exps[i + j]
+            e = <double>exps[i + j] if exps[i + j] != one else 0.0
             u[j] = u[j] + (e + u[j] * e)
-            # Exact in either type, since y is 0 or 1.
-            linear[j] += <double>((z[i + j] if z[i + j] > zero else zero) - z[i + j] * y[i + j])
-    total = sum_lanes(linear) + log_one_plus(u)
-    if not total < INFINITY:
+    return log_one_plus(u) + <double>(ones - neutral) * 0.6931471805599453
+
+
+cdef inline bint multiply_in(double* lanes, int neutral, Product* product) noexcept nogil:
+    """Multiply in a block's product of 1 + e^-|z|; `neutral` of its factors are 2 and do not count.
+
+    False, with nothing done, where it is so small that the rounding of 1 + e^-|z| would count.
+    """
+    cdef double powers
+    cdef uint64_t bits, exponents = 0
+    cdef Py_ssize_t j
+    for j in range(LANES):
+        bits = bits_of_f64(lanes[j])
+        exponents += bits >> 52
+        lanes[j] = mantissa_of_bits(bits)
+    powers = <double>exponents - 1023.0 * LANES - <double>neutral
+    if powers < MIN_BITS:
         return False
-    add(total, &partial.total, &partial.total_lo)
+    multiply_lanes(lanes, powers, product)
     return True
 
 
 cdef inline bint add_softplus(
-    const Job* job, Py_ssize_t start, Partial* partial, real* tag
+    const Job* job, const Staged* block, real* exps, Product* product, Partial* partial
 ) noexcept nogil:
-    """Add max(z, 0) - z y + log(1 + e^-|z|) over one full block of logits with hard labels."""
-    cdef real labels[BLOCK]
-    cdef real scores[BLOCK]
-    cdef real exps[BLOCK]
-    cdef double scratch[BLOCK]
-    cdef const real* z = view(job, &job.scores, start, BLOCK, scratch, scores)
-    cdef const real* y = hard_labels(job, start, BLOCK, scratch, labels)
-    return y != NULL and softplus_of(job, start, z, y, exps, partial)
+    """Add log(1 + e^-|z|) + |z| (a (1 - s) + s/2) over a full block; stores e^-|z| in exps.
 
-
-cdef inline int add_valid_softplus(
-    const Job* job, Py_ssize_t start, Partial* partial, real* tag
-) noexcept nogil:
-    """`add_softplus` with a mask, smoothing or soft labels; returns how many count, or -1.
-
-    With a the label's share of the outcome that z is against, and s the smoothing,
-    the loss is log(1 + e^-|z|) + |z| (a (1 - s) + s/2).
+    a is the label's share of the outcome that z is against, and s the smoothing.
     """
-    cdef real z[BLOCK]
-    cdef real exps[BLOCK]
-    cdef real label[BLOCK]
-    cdef real valid[BLOCK]
-    cdef double u[LANES]
-    cdef double sizes[LANES]
-    cdef double against[LANES]
-    cdef double e, size, share, smoothing = job.label_smoothing
-    cdef real zero = 0, one = 1
-    cdef int count = load_valid(job, start, z, label, valid)
+    cdef const real* z = <const real*>block.scores
+    cdef const real* y = <const real*>block.labels
+    cdef double lanes[LANES]
+    cdef double linear
+    cdef real one = 1
     cdef Py_ssize_t i, j
-    if count <= 0:
-        return count
-    if not all_within(label, one, False) or not all_within(z, largest(<const real*>z), True):
-        return -1
-    for i in range(BLOCK):
-        exps[i] = exp_minus_abs(z[i]) * valid[i]
+    if not block.hard and not all_within(y, one, False):
+        return False
+    linear = sum_against(z, y, block.hard)
+    if job.label_smoothing != 0.0:
+        linear = (1.0 - job.label_smoothing) * linear + 0.5 * job.label_smoothing * sum_sizes(z)
+    if not linear < INFINITY:
+        return False
+    for i from 0 <= i < BLOCK by LANES:
+        prefetch_operand(&block.next, OF_SCORES, i)
+        for j in range(i, i + LANES):
+            exps[j] = exp_minus_abs(z[j])
     for j in range(LANES):
-        u[j] = 0.0
-        sizes[j] = 0.0
-        against[j] = 0.0
+        lanes[j] = 1.0
+    for i from 0 <= i < BLOCK by LANES:
+        prefetch_operand(&block.next, OF_LABELS, i)
+        for j in range(LANES):
+            lanes[j] *= 1.0 + <double>exps[i + j]
+    if not multiply_in(lanes, block.neutral, product):
+        linear += log_one_plus_small(<const real*>exps, block.neutral)
+    add(linear, &partial.total, &partial.total_lo)
+    return True
+
+
+cdef inline double log_one_plus_of(
+    const real* exps, const real* y, real label, int neutral
+) noexcept nogil:
+    """`log_one_plus_small` of the elements with one label."""
+    cdef real part[BLOCK]
+    cdef real zero = 0
+    cdef Py_ssize_t i
+    for i in range(BLOCK):
+        part[i] = exps[i] if y[i] == label else zero
+    return log_one_plus_small(<const real*>part, neutral)
+
+
+cdef inline bint add_softplus_by_label(
+    const Job* job, const Staged* block, real* exps, Product* products, Partial* partial
+) noexcept nogil:
+    """`add_softplus` with one pos_weight for all, of hard labels: a product for each label."""
+    cdef const real* z = <const real*>block.scores
+    cdef const real* y = <const real*>block.labels
+    cdef const real* valid = <const real*>block.valid
+    cdef double lanes[2][LANES]
+    cdef double sums[2][LANES]
+    cdef double total[2]
+    cdef double pos_weight = load_one(&job.scale_operand, job.scale_operand.data)
+    cdef int neutral[2]
+    cdef real zero = 0, one = 1
+    cdef real e, wrong, part
+    cdef Py_ssize_t i, j
+    if not block.hard or job.label_smoothing != 0.0 or not 0.0 <= pos_weight < INFINITY:
+        return False
+    for j in range(LANES):
+        lanes[0][j] = lanes[1][j] = 1.0
+        sums[0][j] = sums[1][j] = 0.0
     for i from 0 <= i < BLOCK by LANES:
         for j in range(LANES):
-            e = <double>exps[i + j]
-            u[j] = u[j] + (e + u[j] * e)
-            size = <double>((z[i + j] if z[i + j] > zero else -z[i + j]) * valid[i + j])
-            share = <double>label[i + j]
-            share = 1.0 - share if z[i + j] > zero else share
-            against[j] += size * share
-            sizes[j] += size
-    e = (1.0 - smoothing) * sum_lanes(against) + 0.5 * smoothing * sum_lanes(sizes)
-    if not e < INFINITY:
-        return -1
-    add(e + log_one_plus(u), &partial.total, &partial.total_lo)
-    return count
+            wrong = (z[i + j] if z[i + j] > zero else zero) - z[i + j] * y[i + j]
+            part = wrong if y[i + j] != zero else zero
+            sums[0][j] += <double>(wrong - part)
+            sums[1][j] += <double>part
+    for j in range(2):
+        total[j] = sum_lanes(sums[j])
+        if not total[j] < INFINITY:
+            return False
+    for i from 0 <= i < BLOCK by LANES:
+        prefetch_operand(&block.next, OF_SCORES, i)
+        for j in range(i, i + LANES):
+            exps[j] = exp_minus_abs(z[j])
+    for i from 0 <= i < BLOCK by LANES:
+        prefetch_operand(&block.next, OF_LABELS, i)
+        for j in range(LANES):
+            e = exps[i + j]
+            part = e if y[i + j] != zero else zero
+            lanes[0][j] *= 1.0 + <double>(e - part)
+            lanes[1][j] *= 1.0 + <double>part
+    neutral[1] = 0
+    if block.neutral > 0:
+        for i in range(BLOCK):
+            neutral[1] += y[i] != zero and valid[i] == zero
+    neutral[0] = block.neutral - neutral[1]
+    for j in range(2):
+        if not multiply_in(lanes[j], neutral[j], &products[j]):
+            total[j] += log_one_plus_of(<const real*>exps, y, one if j else zero, neutral[j])
+    add(total[0], &partial.total, &partial.total_lo)
+    add(pos_weight * total[1], &partial.total, &partial.total_lo)
+    return True
+
+
+cdef inline bint add_logits(
+    const Job* job, const Staged* block, real* exps, Product* products, Partial* partial
+) noexcept nogil:
+    """Add one full block of logits."""
+    if job.scale_operand.dtype != ABSENT:
+        return add_softplus_by_label(job, block, exps, products, partial)
+    return add_softplus(job, block, exps, &products[0], partial)
 
 
 # ---- a block ----------------------------------------------------------------------------------
 
 
-cdef inline int add_plain(
-    const Job* job, Py_ssize_t start, Product* product, Partial* partial, real* tag
-) noexcept nogil:
-    """A block that counts as a whole, without options; returns BLOCK, or -1."""
-    cdef bint done
-    if job.loss == BINARY_LOGITS:
-        done = add_softplus(job, start, partial, tag)
-    elif has_short_rest(job):
-        done = add_half_likelihoods(job, start, product, tag)
-    else:
-        done = add_likelihoods(job, start, product, tag)
-    if job.loss == BINARY and not done:
-        done = add_soft_losses(job, start, product, partial, tag)
-    return BLOCK if done else -1
-
-
 cdef inline bint fast_block(
-    const Job* job, Py_ssize_t start, Product* products, Partial* partial, real* tag
+    const Job* job, Py_ssize_t start, Product* products, Partial* partial, bint* hard, real* tag
 ) noexcept nogil:
-    """A full block on a fast path; False, with nothing done, where none serves."""
-    cdef int count = -1
-    if job.want_losses or job.weight.dtype != ABSENT:
-        if not add_direct_losses(job, start, partial, tag):
-            return False
-        partial.count += BLOCK
-        return True
-    if has_no_options(job):
-        count = add_plain(job, start, products, partial, tag)
-    if count < 0 and job.loss == BINARY:
-        count = add_valid_likelihoods(job, start, products, tag)
-    elif count < 0:
-        count = add_valid_softplus(job, start, partial, tag)
-    if count < 0:
+    """A full block on a fast path; False, with nothing done, where none serves.
+
+    The derivatives follow, where they are wanted, while the logits are in L1.
+    """
+    cdef Staged block
+    cdef real scores[BLOCK]
+    cdef real labels[BLOCK]
+    cdef real valid[BLOCK]
+    cdef real exps[BLOCK]
+    cdef const real* z
+    cdef Py_ssize_t i
+    if job.loss == GAUSSIAN:
+        if real is float and job.scores.dtype == FLOAT32 and job.labels.dtype == FLOAT32:
+            return gaussian_block(job, start, products, partial, tag)
+        return gaussian_block(job, start, products, partial, <double*>NULL)
+    if not stage(job, start, &block, scores, labels, valid):
         return False
-    partial.count += count
-    add(<double>count, &partial.weight, &partial.weight_lo)
+    hard[0] = block.hard
+    if is_elementwise(job):
+        if not add_elementwise(job, start, &block, partial, tag):
+            return False
+    elif job.loss == BINARY:
+        if not add_likelihoods(job, &block, products, partial, tag):
+            return False
+    elif not add_logits(job, &block, exps, products, partial):
+        return False
+    if not is_elementwise(job):
+        if block.has_nan:
+            add(NAN, &partial.total, &partial.total_lo)
+        add(<double>block.count, &partial.weight, &partial.weight_lo)
+    partial.count += block.count
+    if job.grad.dtype != ABSENT:
+        if is_elementwise(job):
+            z = <const real*>block.scores
+            for i in range(BLOCK):
+                exps[i] = exp_minus_abs(z[i])
+        if not fast_gradients(job, start, &block, <const real*>exps):
+            general_gradients(job, start, BLOCK, partial)
     return True

@@ -3,66 +3,62 @@
 
 from fastxent._kernels.arrays.bounds cimport all_within
 from fastxent._kernels.arrays.store cimport store_grad
-from fastxent._kernels.arrays.load cimport hard_labels, load, view
-from fastxent._kernels.binary.chunk cimport run_positions
-from fastxent._kernels.binary.elementwise cimport add_direct_losses
-from fastxent._kernels.binary.fast cimport has_no_options, softplus_of
-from fastxent._kernels.binary.general cimport Block, PART, block_gradients, load_block
-from fastxent._kernels.job cimport ABSENT, BLOCK, Job, NAN_RAISE, NO_ERROR, Partial
-from fastxent._kernels.numeric.generic cimport exp_minus_abs
-from fastxent._kernels.numeric.sums cimport add
+from fastxent._kernels.binary.elementwise cimport load_scale, load_weights
+from fastxent._kernels.binary.general cimport Block, block_gradients, load_block, PART
+from fastxent._kernels.binary.stage cimport Staged
+from fastxent._kernels.job cimport ABSENT, BINARY_LOGITS, BLOCK, Job, Partial
 from fastxent._kernels.types cimport real
 
 
-cdef inline bint load_factors(const Job* job, Py_ssize_t start, real* factor) noexcept nogil:
+cdef inline bint load_factors(
+    const Job* job, Py_ssize_t start, const Staged* block, real* factor
+) noexcept nogil:
     """The factors of a full block's gradients; False where one is not ordinary."""
+    cdef const real* y = <const real*>block.labels
     cdef double weight[BLOCK]
-    cdef double scratch[BLOCK]
+    cdef double pos_weight[BLOCK]
     cdef double scale = job.grad_scale
     cdef Py_ssize_t i
-    if job.weight.dtype == ABSENT:
+    if (
+        job.weight.dtype == ABSENT
+        and job.scale_operand.dtype == ABSENT
+        and block.valid == NULL
+    ):
         for i in range(BLOCK):
             factor[i] = <real>scale
         return 1e-30 < scale < 1e30
-    load(job, &job.weight, start, BLOCK, scratch, weight)
+    load_weights(job, start, block, weight, factor)
+    if job.scale_operand.dtype != ABSENT:
+        if not load_scale(job, start, block, pos_weight, factor):
+            return False
+        for i in range(BLOCK):
+            weight[i] = weight[i] * pos_weight[i] if y[i] != 0 else weight[i]
     for i in range(BLOCK):
         weight[i] = weight[i] * scale
     for i in range(BLOCK):
         factor[i] = <real>weight[i]
-    return 1e-30 < scale and all_within(weight, 1e30, False)
+    return 1e-30 < scale and all_within(<const double*>weight, 1e30, False)
 
 
-cdef inline bint fast_gradient_block(
-    const Job* job, Py_ssize_t start, Partial* partial, real* tag
+cdef inline bint fast_gradients(
+    const Job* job, Py_ssize_t start, const Staged* block, const real* exps
 ) noexcept nogil:
-    """Losses and gradients of a full block with hard labels; False, with nothing done, otherwise.
-
-    The losses are summed as in `fast_block`, from the same exponentials.
-    """
-    cdef real labels[BLOCK]
-    cdef real scores[BLOCK]
-    cdef real exps[BLOCK]
+    """The derivatives of a full block with hard labels, from e^-|z|; False where it does not serve."""
+    cdef const real* z = <const real*>block.scores
+    cdef const real* y = <const real*>block.labels
     cdef real factor[BLOCK]
     cdef real grad[BLOCK]
-    cdef double scratch[BLOCK]
-    cdef double label_scratch[BLOCK]
     cdef real one = 1, zero = 0
     cdef real e, against, part
     cdef Py_ssize_t i
-    cdef const real* z = view(job, &job.scores, start, BLOCK, scratch, scores)
-    cdef const real* y = hard_labels(job, start, BLOCK, label_scratch, labels)
-    if y == NULL or not load_factors(job, start, factor):
+    if (
+        job.loss != BINARY_LOGITS
+        or job.label_smoothing != 0.0
+        or not block.hard
+        or block.has_nan
+        or not load_factors(job, start, block, factor)
+    ):
         return False
-    if job.want_losses or job.weight.dtype != ABSENT:
-        if not add_direct_losses(job, start, partial, tag):
-            return False
-        for i in range(BLOCK):
-            exps[i] = exp_minus_abs(z[i])
-    elif softplus_of(job, start, z, y, exps, partial):
-        add(<double>BLOCK, &partial.weight, &partial.weight_lo)
-    else:
-        return False
-    partial.count += BLOCK
     for i in range(BLOCK):
         e = exps[i]
         against = -z[i] if y[i] != zero else z[i]
@@ -73,8 +69,8 @@ cdef inline bint fast_gradient_block(
         for i in range(BLOCK):
             e = exps[i]
             factor[i] = e / ((one + e) * (one + e)) * factor[i]
-        store_grad(job, &job.hess, start, BLOCK, factor)
-    store_grad(job, &job.grad, start, BLOCK, grad)
+        store_grad(job, &job.hess, start, BLOCK, <const real*>factor)
+    store_grad(job, &job.grad, start, BLOCK, <const real*>grad)
     return True
 
 
@@ -99,15 +95,3 @@ cdef inline bint general_gradients(
         if job.hess.dtype != ABSENT:
             store_grad(job, &job.hess, start + done, block.n, block.scratch)
     return True
-
-
-cdef inline void run_position_block(
-    const Job* job, Py_ssize_t start, int n, Partial* partial, real* tag
-) noexcept nogil:
-    """Losses and derivatives of a block of a loss of one number per position."""
-    cdef bint fast_path = n == BLOCK and has_no_options(job) and job.nan_policy == NAN_RAISE
-    if fast_path and fast_gradient_block(job, start, partial, tag):
-        return
-    run_positions(job, start, start + n, partial, tag)
-    if partial.error == NO_ERROR:
-        general_gradients(job, start, n, partial)
