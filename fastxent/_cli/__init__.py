@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
+import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -44,11 +44,16 @@ def _discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _version() -> str:
-    try:
-        return f"fastxent {importlib.metadata.version('fastxent')}"
-    except importlib.metadata.PackageNotFoundError:
-        return "fastxent, not installed: run from its sources"
+class _ShowVersion(argparse.Action):
+    """Print the version and exit; what finds it is imported only then."""
+
+    def __call__(self, *_: object) -> None:
+        metadata = importlib.import_module("importlib.metadata")
+        try:
+            print(f"fastxent {metadata.version('fastxent')}")
+        except metadata.PackageNotFoundError:
+            print("fastxent, not installed: run from its sources")
+        raise SystemExit(0)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -59,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    p.add_argument("--version", action="version", version=_version())
+    p.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version and exit")
     commands = p.add_subparsers(title="commands", metavar="COMMAND", required=True)
     added = [module.add_parser(commands) for module in (score, demo)]
     p.epilog = "\n".join(command.format_usage() for command in added)

@@ -18,6 +18,8 @@ from fastxent._cli.selection import ColumnSelection, CsvDialect
 from fastxent._cli.sources import Source
 
 _BLOCK = 1 << 20
+#: Keys and labels: encoded as they are read, by the thread that reads.
+_TEXT = pa.dictionary(pa.int32(), pa.string())
 
 
 @contextlib.contextmanager
@@ -99,11 +101,11 @@ def read_csv(source: Source, selection: ColumnSelection) -> Iterator[Chunk]:
     for name in selection.names:
         kind = schema.field(name).type
         if name in selection.labels and pa.types.is_string(kind):
-            types[name] = pa.string()
+            types[name] = _TEXT
         elif name in selection.numeric and not pa.types.is_boolean(kind):
             types[name] = pa.float64()
         elif name in selection.keys:  # "01234" is not 1234
-            types[name] = pa.string()
+            types[name] = _TEXT
     with (
         _opened(source) as (text, raw),
         _csv_errors(source, dialect, schema.names),
