@@ -7,6 +7,9 @@ import pytest
 
 import fastxent
 from fastxent.__main__ import main
+from fastxent._aggregate.bound_loss import BoundLoss
+from fastxent._aggregate.group_keys import GroupKeys
+from fastxent._aggregate.standard_error import MeanAndError
 from fastxent._calibration.histogram import ScoreHistogram
 
 pytest.importorskip("pyarrow", reason="fastxent score reads files through pyarrow")
@@ -62,6 +65,25 @@ def test_cluster_of_two_models_by_group(score):
         one = want[record["group"]]
         assert record["standard_error"] == pytest.approx(one.standard_error, rel=1e-12)
         assert record["p_value"] == pytest.approx(one.p_value, rel=1e-9)
+
+
+def test_from_python(folder):
+    found = fastxent.score_files(folder, label="y", proba="p", by="country", cluster="user")
+    assert len(found["groups"]) == 3
+    found = fastxent.score_files(folder, label="y", proba="p", cluster="user", calibration=True)
+    assert found["miscalibration"] > 0
+
+
+def test_all_groups_as_one():
+    """What a page says of all rows, from the groups."""
+    elements = BoundLoss("binary_cross_entropy", {}, "test").elements(Y, P)
+    keys = GroupKeys(COUNTRY, (N,))
+    results = MeanAndError(1, len(keys), True)
+    results.add([elements], keys, clusters=GroupKeys(USER, (N,)))
+    found = results.combined().result(GroupKeys(None, ()))[None]
+    assert found == pytest.approx(
+        fastxent.score("binary_cross_entropy", Y, P, clusters=USER), rel=1e-12
+    )
 
 
 @pytest.mark.parametrize(
