@@ -39,6 +39,7 @@ def accumulate(
     sample_weight: Any = None,
     where: Any = None,
     groups: Any = None,
+    clusters: Any = None,
     var: Any = None,
     **options: Any,
 ) -> Delayed:
@@ -51,7 +52,7 @@ def accumulate(
     y_true, scores : dask.array.Array or array_like
         As the loss takes them, in any chunks. The others are cut like the scores; where chunks are
         of unknown size there must be as many of each. `fastxent.entropy` takes one array.
-    sample_weight, where, groups, var : dask.array.Array or array_like, optional
+    sample_weight, where, groups, clusters, var : dask.array.Array or array_like, optional
         As `fastxent.LossAccumulator.update` takes them.
     **options
         The options of `fastxent.LossAccumulator`.
@@ -85,7 +86,8 @@ def accumulate(
     arrays = {"y_true": _cut(truth, call.loss.y_true_name, first.chunks if per_row else cuts)}
     if scores is not None:
         arrays["scores"] = first.to_delayed()
-    per_loss = {"sample_weight": sample_weight, "where": where, "groups": groups, "var": var}
+    per_loss = {"sample_weight": sample_weight, "where": where, "var": var}
+    per_loss |= {"groups": groups, "clusters": clusters}
     for name, array in per_loss.items():
         if array is not None:
             arrays[name] = _cut(da.asarray(array), name, cuts)
@@ -107,6 +109,7 @@ def accumulate_frame(
     sample_weight: str | None = None,
     where: str | None = None,
     groups: str | None = None,
+    clusters: str | None = None,
     var: str | None = None,
     positive: Any = None,
     classes: Iterable[Any] | None = None,
@@ -121,7 +124,7 @@ def accumulate_frame(
     frame : dask.dataframe.DataFrame
     y_true, scores : str or list of str
         The columns; several are the classes, in this order.
-    sample_weight, where, groups, var : str, optional
+    sample_weight, where, groups, clusters, var : str, optional
         The columns that are the arguments of `fastxent.LossAccumulator.update`.
     positive : str, optional
         The label that counts as 1, where labels are two other values ("yes" and "no").
@@ -159,7 +162,7 @@ def accumulate_frame(
     0.34055
     """
     empty = NamedSums(loss, options, label_names(positive, classes))
-    columns = Columns(y_true, scores, sample_weight, where, groups, var)
+    columns = Columns(y_true, scores, sample_weight, where, groups, clusters, var)
     needed = frame[columns.needed(frame.columns)]
     update = delayed(_update_columns, pure=False)
     parts = (update(empty, n, part, columns) for n, part in enumerate(needed.to_delayed()))

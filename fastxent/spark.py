@@ -35,6 +35,7 @@ def accumulate(
     sample_weight: str | None = None,
     where: str | None = None,
     groups: str | None = None,
+    clusters: str | None = None,
     var: str | None = None,
     positive: Any = None,
     classes: Iterable[Any] | None = None,
@@ -50,9 +51,9 @@ def accumulate(
     y_true, scores : str or list of str
         The columns. Several are the classes, in this order, and so is one column of arrays: what
         ``pyspark.ml.functions.vector_to_array`` makes of a column of vectors. A null is a NaN.
-    sample_weight, where, groups, var : str, optional
-        The columns that are the arguments of `fastxent.LossAccumulator.update`. Null is a group,
-        too.
+    sample_weight, where, groups, clusters, var : str, optional
+        The columns that are the arguments of `fastxent.LossAccumulator.update`. Null is a group or
+        a cluster, too.
     positive : str, optional
         The label that counts as 1, where labels are two other values ("yes" and "no").
     classes : list of str, optional
@@ -80,7 +81,7 @@ def accumulate(
     (0.3405504158439941, 0.399253848054509)
     """
     empty = NamedSums(loss, options, label_names(positive, classes))
-    columns = Columns(y_true, scores, sample_weight, where, groups, var)
+    columns = Columns(y_true, scores, sample_weight, where, groups, clusters, var)
     names = columns.needed(frame.columns)
     # Spark cannot map columns that have a dot in their names.
     quoted = (name.replace("`", "``") for name in names)
@@ -127,8 +128,9 @@ def _coded_labels(columns: Columns, batch: pa.RecordBatch, names: LabelNames) ->
 
 def _arguments(columns: Columns, batch: pa.RecordBatch) -> dict[str, Any]:
     arguments = columns.taken(functools.partial(_array, batch))
-    if columns.groups is not None:
-        arguments["groups"] = batch.column(columns.groups).dictionary_encode()
+    for name in ("groups", "clusters"):
+        if name in arguments:
+            arguments[name] = batch.column(getattr(columns, name)).dictionary_encode()
     return arguments
 
 

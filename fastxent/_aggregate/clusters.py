@@ -73,6 +73,19 @@ class ClusterSums:
         found = np.fromiter((self._pairs[pair] for pair in pairs), np.intp, len(present))
         return BlockGroups(found[places], len(self._pairs))
 
+    def combined(self) -> ClusterSums:
+        """The clusters of all groups as those of one."""
+        if not self._grouped:
+            return self
+        one = ClusterSums(len(self.totals))
+        cluster = np.fromiter((pair[1] for pair in self._pairs), np.intp, len(self._pairs))
+        n = int(cluster.max(initial=-1)) + 1
+        for totals, every in zip(one.totals, self.totals, strict=True):
+            totals.pairs = np.array([np.bincount(cluster, part, n) for part in every.pairs])
+            totals.counts = np.bincount(cluster, every.counts, n).astype(np.int64)
+        one.singletons = bool(one.totals[0].counts.max(initial=0) <= 1)
+        return one
+
     def standard_error(self, mean: Array, weight: Array) -> tuple[Array, Array]:
         """The standard errors of the means by group, and their degrees of freedom."""
         group = np.zeros(len(self.totals[0].counts), np.intp)

@@ -14,6 +14,7 @@ class Columns(NamedTuple):
     sample_weight: str | None = None
     where: str | None = None
     groups: str | None = None
+    clusters: str | None = None
     var: str | None = None
 
     def needed(self, there: Iterable[str]) -> list[str]:

@@ -278,6 +278,7 @@ class MeanAndError:
         means = [totals.means() for totals in one._totals]
         mean = means[0] if len(means) == 1 else means[0] - means[1]
         one._variance = self._variance.combined(float(mean[0]))
+        one._clusters = None if self._clusters is None else self._clusters.combined()
         return one
 
     def result(self, keys: GroupKeys | StreamGroupKeys) -> ByGroup[Any]:

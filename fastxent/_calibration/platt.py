@@ -115,8 +115,11 @@ def fit_platt(
         raise ValueError("y_true, logits: no element counts, so there is nothing to fit")
     start = _first_step(passes.at(0.0, 0.0))
     if passes.has_sample:
-        start = _minimise(passes.at_sample, passes, start)[0]
-    (slope, intercept), here = _minimise(passes.at, passes, start)
+        start = _minimise(passes.at_sample, passes, start, passes.at_sample(*start))[0]
+    here = passes.at(*start)
+    if before.loss < here.loss:  # logits that are nearly calibrated
+        start, here = (1.0, 0.0), before
+    (slope, intercept), here = _minimise(passes.at, passes, start, here)
     (aa, ab, bb), weight = _inverse(here), before.weight
     covariance = ((aa / weight, ab / weight), (ab / weight, bb / weight))
     return PlattFit(slope, intercept, covariance, before.loss, here.loss, passes.count)
@@ -153,10 +156,10 @@ def _step(here: Moments) -> Pair:
 
 
 def _minimise(
-    at: Callable[[float, float], Moments], passes: Passes, start: Pair
+    at: Callable[[float, float], Moments], passes: Passes, start: Pair, here: Moments
 ) -> tuple[Pair, Moments]:
     """Newton's method; a step that raises the loss is halved."""
-    (a, b), here = start, at(*start)
+    a, b = start
     for done in range(_MOST_PASSES):
         if done == _PASSES_OF_OVERLAP:
             _require_overlap(passes)

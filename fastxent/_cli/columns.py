@@ -20,11 +20,12 @@ class ColumnRoles(NamedTuple):
     models: list[list[str]]  # the score columns of each model
     weight: str | None
     by: list[str]  # the keys of the groups
+    cluster: str | None = None
 
     def names(self) -> tuple[str, ...]:
         """The names of the columns, each once."""
         scores = [name for model in self.models for name in model]
-        given = [self.label, *scores, self.weight, *self.by]
+        given = [self.label, *scores, self.weight, *self.by, self.cluster]
         return tuple(dict.fromkeys(name for name in given if name is not None))
 
     def column_of(self, argument: str, category: int) -> str | None:

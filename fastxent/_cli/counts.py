@@ -47,6 +47,7 @@ class Panel(NamedTuple):
 
     name: str
     series: list[tuple[str, Series]]  # of each model, with its name
+    parts: dict[str, float] | None = None  # of the loss, for the title
 
 
 class Counts:

@@ -92,7 +92,10 @@ def draw_calibration(figure: Any, panel: Panel, loss: str) -> None:
     outcome = "label 1" if binary else "the top class"
     above.set(ylabel=f"observed frequency of {outcome}", xlim=(0, 1), ylim=(-0.02, 1.02))
     n = int(panel.series[0][1].sums[0].sum())
-    above.set_title(f"Calibration, n = {n:,}")
+    parts = panel.parts or {}
+    names = [f"{k} {v:.4g}" for k, v in parts.items() if k != "calibration_error_bound"]
+    title = "\n".join([f"Calibration, n = {n:,}", *([", ".join(names)] if names else [])])
+    above.set_title(title, fontsize="medium" if names else None)
     _draw_rows(below, panel)
     below.set_xlabel(
         "predicted probability of label 1" if binary

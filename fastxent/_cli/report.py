@@ -43,6 +43,7 @@ class Result(NamedTuple):
     worst: list[dict[str, Any]] | None  # None: not asked for
     warnings: list[str]
     overall: Any  # the Score or Comparison over all groups
+    calibration: dict[str, float] | None = None  # of the only record; None: not asked for
 
     @property
     def about(self) -> dict[str, Any]:
@@ -60,7 +61,8 @@ class Result(NamedTuple):
         """One record for each group, or for the given ones; without groups one record."""
         keys = self.by_group.columns["group"]
         for i in range(len(keys)) if places is None else places:
-            yield {**self._group(keys[i]), **self.values(self.by_group.record(i))}
+            record = {**self._group(keys[i]), **self.values(self.by_group.record(i))}
+            yield {**record, **(self.calibration or {})}
 
     def largest_groups(self, n: int) -> list[int]:
         """The places of the groups of the largest weight."""
@@ -172,7 +174,7 @@ def _finite(value: Any) -> Any:
 
 def _plain(result: Result) -> Iterator[str]:
     """The number alone, or tab-separated columns; after an empty line, the worst rows."""
-    if not result.by and len(result.models) == 1:
+    if not result.by and len(result.models) == 1 and result.calibration is None:
         yield repr(next(iter(next(result.records()).values()))) + "\n"
     else:
         yield from _tab_separated(map(_flat, result.records()))
@@ -213,6 +215,7 @@ HEADINGS = {
     "mean_b": "mean",
     "difference": "diff.",
     "p_value": "p-value",
+    "calibration_error_bound": "miscalibration, at most more",
     "interval": f"{CONFIDENCE:.0%} interval".replace("%", " %"),
 }
 

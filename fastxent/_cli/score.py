@@ -41,6 +41,10 @@ examples:
     fastxent score run/ --label y --proba new --compare old
   the ten rows of the largest losses
     fastxent score predictions.parquet --label y --proba p --worst 10
+  rows of one user may depend on each other
+    fastxent score predictions.parquet --label y --proba new --compare old --cluster user
+  how much of the loss is miscalibration?
+    fastxent score predictions.parquet --label y --proba p --calibration
   plot a reliability (calibration) diagram
     fastxent score predictions.parquet --label y --proba p --plot calibration.png
   a page to hand to a colleague
@@ -136,6 +140,15 @@ def _add_label_options(p: argparse.ArgumentParser) -> None:
 
 
 def _add_output_options(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--cluster", metavar="COL",
+        help="rows with the same value in this column may depend on each other: standard errors of "
+        "clusters",
+    )  # fmt: skip
+    p.add_argument(
+        "--calibration", action="store_true",
+        help="how much of a binary loss is miscalibration, discrimination and uncertainty",
+    )  # fmt: skip
     p.add_argument(
         "--worst", type=_count, metavar="N",
         help="also the N rows of the largest losses (weight times loss), of the first model",
@@ -260,6 +273,14 @@ def _check(options: argparse.Namespace) -> None:
         options.error("--eps clips probabilities: logits need none")
     if options.compare and options.reduction != "mean":
         options.error("--compare compares means: leave --reduction out")
+    _check_means(options)
+
+
+def _check_means(options: argparse.Namespace) -> None:
+    if options.calibration and (options.by or options.compare or options.reduction != "mean"):
+        options.error("--calibration is of one mean: leave --by, --compare and --reduction out")
+    if options.cluster and options.reduction != "mean":
+        options.error("--cluster is for the standard error of a mean: leave --reduction out")
 
 
 def _check_modules(options: argparse.Namespace) -> None:

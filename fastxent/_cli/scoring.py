@@ -17,6 +17,7 @@ from fastxent._aggregate.group_keys import GroupKeys, StreamGroupKeys
 from fastxent._aggregate.label_names import LabelNames
 from fastxent._aggregate.standard_error import MeanAndError
 from fastxent._cli import discovery, files, patterns, report
+from fastxent._cli.calibration import Calibration
 from fastxent._cli.checks import ProbabilityChecks
 from fastxent._cli.columns import BatchColumns, ColumnRoles, GroupColumns
 from fastxent._cli.counts import MAX_GROUPS, Counts, Panel
@@ -99,7 +100,8 @@ def _models(options: argparse.Namespace, first: Source) -> list[list[str]]:
     if not any(map(patterns.is_pattern, given)):
         return models
     present = files.column_names(first, ColumnSelection((), csv=_dialect(options)))
-    others = {options.label, options.weight, *options.by, *(column for column, _ in options.only)}
+    others = {options.label, options.weight, options.cluster, *options.by}
+    others |= {column for column, _ in options.only}
     found = [patterns.matching(first, model, present, others) for model in models]
     if options.verbose:
         for model, names in zip(models, found, strict=True):
@@ -165,7 +167,7 @@ class Scorer:
         models: list[list[str]],
         filters: tuple[RowFilter, ...],
     ) -> None:
-        self.roles = ColumnRoles(options.label, models, options.weight, options.by)
+        self.roles = ColumnRoles(options.label, models, options.weight, options.by, options.cluster)
         self.label_names = LabelNames(options.positive, options.classes)
         self.logits = options.logits is not None
         self.nan_policy = options.nan_policy
@@ -188,12 +190,16 @@ class Scorer:
         self._calls: list[BoundLoss] = []
         self._group_columns = GroupColumns(options.by)
         self._groups = StreamGroupKeys() if options.by else None
-        self._results = MeanAndError(len(models), 1)
+        self._cluster_column = GroupColumns([options.cluster]) if options.cluster else None
+        self._clusters = StreamGroupKeys() if options.cluster else None
+        self._calibration = Calibration() if options.calibration else None
+        self._results = MeanAndError(len(models), 1, bool(options.cluster))
 
     def batches(self, paths: list[Source]) -> Iterator[Batch]:
         """The batches of all files, read ahead by another thread."""
         label = frozenset([self.roles.label])
-        keys = frozenset(self.roles.by) | (label if self.label_names.given else frozenset())
+        keys = frozenset([*self.roles.by, *([self.roles.cluster] if self.roles.cluster else [])])
+        keys |= label if self.label_names.given else frozenset()
         numeric = frozenset(self.roles.names()) - keys
         keys |= {one.column for one in self._only} - numeric
         elsewhere = frozenset(self._truth.columns if self._truth else ())
@@ -216,12 +222,15 @@ class Scorer:
             self._worst.start(batch)
         if self._groups is not None:
             self._groups.set_batch(*self._group_columns.keys(batch))
+        if self._clusters is not None and self._cluster_column is not None:
+            self._clusters.set_batch(*self._cluster_column.keys(batch))
         try:
             elements = [
                 call.elements(labels, s, sample_weight=weight, where=columns.valid)
                 for call, s in zip(self._calls, scores, strict=True)
             ]
-            self._results.add(elements, self._keys(), self._each(labels, scores))
+            each = self._each(labels, scores)
+            self._results.add(elements, self._keys(), each, self._clusters)
         except ElementError as error:
             raise self._located(batch, scores[0], error) from None
         except (ValueError, TypeError) as error:
@@ -237,10 +246,11 @@ class Scorer:
         by_group = self._results.result(self._keys())
         models = [",".join(names) for names in self.roles.models]
         worst = None if self._worst is None else self._worst.result()
+        overall = self._results.combined().result(GroupKeys(None, ()))[None]
         return report.Result(
             self.loss, self._reduction, self.roles.by, models, clipped, progress, by_group, worst,
-            self.checks.warnings() if self.checks else [],
-            self._results.combined().result(GroupKeys(None, ()))[None],
+            self.checks.warnings() if self.checks else [], overall,
+            None if self._calibration is None else self._calibration.result(overall.mean),
         )  # fmt: skip
 
     def panels(self, result: report.Result) -> list[Panel]:
@@ -252,7 +262,7 @@ class Scorer:
             return Panel(name, list(zip(result.models, counts.series(number), strict=True)))
 
         if self._groups is None:
-            return [panel("all rows")]
+            return [panel("all rows")._replace(parts=result.calibration)]
         if not counts.by_group:
             return [panel(f"all rows, of more than {MAX_GROUPS:,} groups")]
         keys = result.by_group.columns["group"]
@@ -276,6 +286,9 @@ class Scorer:
         if len({s.shape[1:] for s in scores}) > 1 or self.loss not in ("", loss):
             text = "the models have different numbers of classes"
             raise FileError(batch.path, text, column=self.roles.models[-1][0])
+        if self._calibration is not None and kind != "binary":
+            text = "--calibration is for binary losses: pass one column of scores"
+            raise FileError(batch.path, text, column=self.roles.models[0][0])
         if not self._calls:
             self.loss = loss
             call = BoundLoss(loss, self._options, "score")
@@ -284,7 +297,8 @@ class Scorer:
 
     def _each(self, labels: Array, scores: list[Array]) -> Callable[..., None] | None:
         """A function for the losses of each block, or None."""
-        if self._counts is None and self._worst is None and self._reduction != "none":
+        wanted = self._counts, self._worst, self._calibration
+        if wanted == (None, None, None) and self._reduction != "none":
             return None
 
         def use(*blocks: Block) -> None:
@@ -292,6 +306,9 @@ class Scorer:
             if self._counts is not None:
                 groups = None if self._groups is None else self._groups.block_groups(first.index)
                 self._counts.add(labels, scores, blocks, groups)
+            if self._calibration is not None:
+                at = first.index
+                self._calibration.add(labels[at], scores[0][at], first, self.logits)
             if self._worst is not None:
                 self._worst.add(first)
             if self._reduction == "none":

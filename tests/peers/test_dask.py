@@ -67,6 +67,13 @@ def test_uneven_chunks_weights_and_groups(client):
     assert len(client.run(os.getpid)) == 2
 
 
+def test_clusters():
+    y, p = chunked(UNEVEN, Y, P)
+    acc = fd.accumulate("binary_cross_entropy", y, p, clusters=KEYS).compute(scheduler="sync")
+    want = fastxent.score("binary_cross_entropy", Y, P, clusters=KEYS)
+    assert acc.score() == pytest.approx(want, rel=1e-13)
+
+
 def test_it_is_lazy():
     y, p = chunked(1000, Y, P)
     bits = fd.accumulate(fastxent.binary_cross_entropy, y, p).bits

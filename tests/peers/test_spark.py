@@ -88,6 +88,12 @@ def test_weights_and_groups(frame):
         assert record == pytest.approx(whole[key], rel=1e-15)
 
 
+def test_clusters(frame):
+    acc = fs.accumulate("binary_cross_entropy", frame, "y", "p", clusters="country")
+    want = fastxent.score("binary_cross_entropy", Y, P[:, 0], clusters=COUNTRIES[KEYS])
+    assert acc.score() == pytest.approx(want, rel=1e-13)
+
+
 def test_uneven_and_empty_partitions(frame):
     uneven = frame.repartition(12, "country")  # of which at most 4 have rows
     sizes = uneven.groupBy(sf.spark_partition_id()).count().count()
