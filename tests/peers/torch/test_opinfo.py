@@ -18,7 +18,7 @@ SAMPLES = {  # how many torch 2.13 has for each dtype
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-12}
 pytestmark = [
     pytest.mark.usefixtures("every_size"),
-    pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.torch.jit"),
     pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning"),
 ]
 
