@@ -114,9 +114,11 @@ def status(key: str) -> int:
         return next(int(line.split()[1]) for line in file if line.startswith(key))
 
 
-def memory() -> None:
+def memory(names: list[str]) -> None:
     print(f"{'MiB beyond the inputs':28}{'torch':>9}{'fastxent':>10}{'in place':>10}{'logits':>9}")
     for case, (title, name, shape, dtype, _) in enumerate(CASES):
+        if names and not any(part in title for part in names):
+            continue
         found = []
         for which in ("torch", "fastxent", "in place"):
             if which == "in place" and name not in (CASES[0][1], CASES[4][1]):
@@ -142,7 +144,7 @@ def main() -> None:
     if options.peak:
         print(peak(options.peak[0], int(options.peak[1])))
     elif options.memory:
-        memory()
+        memory(options.names)
     else:
         huge = os.environ.get("THP_MEM_ALLOC_ENABLE", "0")
         print(f"torch {torch.__version__}, {options.threads} threads, THP_MEM_ALLOC_ENABLE={huge}")

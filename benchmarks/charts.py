@@ -18,8 +18,8 @@ CHARTED = (  # the peers' workloads that the README shows
     "CE of logits, 10 classes",
     "CE of logits, 1,000 classes",
 )
-LEVELS = ("baseline", "avx2", "avx512")
 OURS, THEIRS, FLOOR = "#c2410c", "#94a3b8", "#0f766e"
+COLORS = (THEIRS, "#3b82f6", OURS, "#7c3aed")  # of the levels
 STYLE = {
     "font.size": 9,
     "font.family": "sans-serif",
@@ -102,7 +102,8 @@ def levels(figures: list[Record], to: Path) -> None:
     )
     for ax, work in zip(axes[0], workloads, strict=True):
         of_work = [f for f in single if f["work"] == work]
-        for level, color in zip(LEVELS, ("#94a3b8", "#3b82f6", OURS), strict=True):
+        found = dict.fromkeys(f["level"] for f in of_work)  # in the order of `run`
+        for level, color in zip(found, COLORS, strict=False):
             points = sorted((f["size"], f["seconds"]) for f in of_work if f["level"] == level)
             ax.plot(
                 [n for n, _ in points],

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import peers_compiled as compiled
 from workloads import Array, Inputs
 
 # Read when the peers are first imported, below.
@@ -19,6 +20,7 @@ ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "NUMEXPR_NUM_THREADS": "1",
+    "POLARS_MAX_THREADS": "1",
     "NPROC": "1",  # jax's pool
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
 }
@@ -293,6 +295,9 @@ _CE_LOGITS = {
     "scikit-learn _loss": private_mean("HalfMultinomialLoss", n_classes=True),
     "torch": _TORCH_CE,
     "optax": optax("softmax_cross_entropy_with_integer_labels"),
+    "numba fastmath": compiled.numba_loop(compiled.categorical_logits_loop),
+    "ONNX LogSoftmax": compiled.onnx_log_softmax,
+    "ONNX cross entropy": compiled.onnx_loss,
 }
 _CE_GRAD = {
     "scikit-learn _loss": private("HalfMultinomialLoss", "loss_gradient", n_classes=True),
@@ -310,6 +315,10 @@ PEERS: dict[str, dict[str, Callable[[Inputs], Call]]] = {
         "scikit-learn log_loss": sklearn_log_loss,
         "torch": torch("binary_cross_entropy"),
         "numexpr": numexpr("-(y * log(p) + (1 - y) * log(1 - p))"),
+        "jax": compiled.jax_binary,
+        "numba fastmath": compiled.numba_loop(compiled.binary_loop),
+        "ONNX Runtime": compiled.onnx_binary,
+        "polars": compiled.polars_binary,
     },
     "BCE of logits": {
         "NumPy": numpy_binary_logits,
@@ -318,20 +327,33 @@ PEERS: dict[str, dict[str, Callable[[Inputs], Call]]] = {
         "torch": torch("binary_cross_entropy_with_logits"),
         "numexpr": numexpr("where(p > 0, p, 0) - p * y + log1p(exp(-abs(p)))"),
         "optax": optax("sigmoid_binary_cross_entropy"),
+        "numba fastmath": compiled.numba_loop(compiled.binary_logits_loop),
     },
     "CE, 10 classes": {
         "NumPy": numpy_categorical,
         "torch": torch_nll,
+        "jax": compiled.jax_picked,
     },
     "CE of logits, 10 classes": _CE_LOGITS,
     "CE of logits, 1,000 classes": _CE_LOGITS,
     "CE of logits, 128,256 classes": _CE_LOGITS,
-    "Gaussian NLL": {"NumPy": numpy_gaussian, "torch": torch_gaussian},
-    "entropy, 10 classes": {"NumPy": numpy_entropy, "SciPy entr": scipy_entropy},
+    "Gaussian NLL": {
+        "NumPy": numpy_gaussian,
+        "torch": torch_gaussian,
+        "jax": compiled.jax_gaussian,
+    },
+    "entropy, 10 classes": {
+        "NumPy": numpy_entropy,
+        "SciPy entr": scipy_entropy,
+        "jax": compiled.jax_entropy,
+    },
     "KL divergence, 10 classes": {
         "NumPy": numpy_kl,
         "SciPy rel_entr": scipy_kl,
         "torch": torch_kl,
+        "jax": compiled.jax_kl,
+        "SimSIMD": compiled.simd_kl("simsimd"),
+        "NumKong": compiled.simd_kl("numkong"),
     },
     "log_loss, bool labels": _LOG_LOSS,
     "log_loss, int8 labels": _LOG_LOSS,

@@ -15,7 +15,6 @@ import charts
 
 Record = dict[str, Any]
 
-LEVELS = ("baseline", "avx2", "avx512")
 RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parents[1] / "README.md"
 
@@ -102,7 +101,7 @@ def target_row(r: Record) -> list[str]:
 
 
 def losses_rows(figures: list[Record]) -> tuple[list[str], Iterator[list[str]]]:
-    levels = [level for level in LEVELS if any(f["level"] == level for f in figures)]
+    levels = list(dict.fromkeys(f["level"] for f in figures))  # in the order of `run`
     cells: dict[tuple[str, str, int], dict[str, Record]] = {}
     for f in figures:
         cells.setdefault((f["work"], f["dtype"], f["size"]), {})[f["level"]] = f

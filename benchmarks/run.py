@@ -9,6 +9,7 @@ hour or so instead of minutes.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import platform
@@ -21,8 +22,9 @@ from typing import Any
 
 import report
 
+from fastxent._kernels.engine import build_flags
+
 HERE = Path(__file__).parent
-LEVELS = ("baseline", "avx2", "avx512")
 # The tree's own fastxent has no compiled modules: it must not be found before the installed one.
 ENVIRONMENT = {**os.environ, "PYTHONSAFEPATH": "1"}
 
@@ -39,7 +41,7 @@ def python(*arguments: str | Path, **env: str) -> subprocess.CompletedProcess[st
 
 def runnable() -> Iterator[str]:
     """The levels that were built and run here; for the others, Python says on stderr why not."""
-    for level in LEVELS:
+    for level in build_flags:
         if python("-c", "import fastxent", FASTXENT_SIMD=level).returncode == 0:
             yield level
         else:
@@ -103,14 +105,20 @@ def main() -> None:
     """Run all, and write all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--results", type=Path, default=HERE / "results")
-    parser.add_argument("--clock", default="wall", help="of targets.py; cpu: on a busy machine")
+    parser.add_argument(
+        "--clock", default="wall", help="of targets.py and sweep.py; cpu: on a busy machine"
+    )
     options, arguments = parser.parse_known_args()
     options.results.mkdir(exist_ok=True, parents=True)
     records: list[dict[str, Any]] = []
     for level in runnable():
         records += figures("losses", arguments, FASTXENT_SIMD=level)
     records += [*figures("peers", arguments), *figures("workers", arguments)]
-    for script, more in (("targets", ["--clock", options.clock]), ("accuracy", [])):
+    clock = ["--clock", options.clock]
+    for script, more in (("targets", clock), ("sweep", clock), ("accuracy", [])):
+        if script == "sweep" and importlib.util.find_spec("jax") is None:
+            print("sweep.py is left out: jax is not installed")
+            continue
         print(f"\n{script}.py", flush=True)
         done = python(HERE / f"{script}.py", "--json", options.results / f"{script}.json", *more)
         if done.returncode:

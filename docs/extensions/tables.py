@@ -97,6 +97,32 @@ def against(row: Row) -> str:
     return f"{figure:.2f} × {by}" if row["slower"] else f"{figure:.3g} × faster than {by}"
 
 
+class Sweep(Table):
+    """Times of JAX over fastxent's: of losses by elements ("elements"), or by classes, of a dtype."""
+
+    required_arguments = 1
+
+    def title(self):
+        about = self.read("sweep")["about"]
+        return "JAX {jax} over fastxent ({level}), one thread, {clock} time".format(**about)
+
+    def rows(self):
+        asked, cases = self.arguments[0], self.read("sweep")["cases"]
+        if asked == "elements":
+            chosen = [(c["work"], c["dtype"], c["ratio"]) for c in cases if not c["classes"]]
+        else:
+            chosen = [
+                (c["work"], f"{c['classes']:,}", c["ratio"])
+                for c in cases
+                if c["classes"] and c["dtype"] == asked
+            ]
+        columns = dict.fromkeys(column for _, column, _ in chosen)
+        yield "loss", *columns
+        for name in dict.fromkeys(work for work, _, _ in chosen):
+            found = {column: ratio for work, column, ratio in chosen if work == name}
+            yield name, *(f"{found[c]:.2g}" if c in found else "" for c in columns)
+
+
 class SecondCpu(Measured):
     """The sentence about two threads."""
 
@@ -116,4 +142,5 @@ def setup(app):
     app.add_directive("accuracy-table", Accuracy)
     app.add_directive("second-cpu", SecondCpu)
     app.add_directive("speed-table", Speed)
+    app.add_directive("sweep-table", Sweep)
     return {"parallel_read_safe": True}

@@ -14,7 +14,7 @@ from fastxent.torch import _memory, _rules
 from helpers.torch_batches import batch, close, gradient
 
 F = torch.nn.functional
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit")
 
 
 # ------------------------------------------------------------------------------------ arguments
@@ -257,7 +257,9 @@ class Subclass(torch.Tensor):
     pass
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"
+)
 def test_what_is_handed_to_torch(every_size, notes):
     """Each with a word about why, and with torch's result."""
     z, y = batch()
@@ -332,7 +334,9 @@ def test_compile_patched(every_size):
         close(compiled(z, y), F.cross_entropy(z, y))
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore:The .grad attribute:UserWarning"
+)
 def test_opcheck(every_size):
     z, y = batch(20)
     z.requires_grad_()

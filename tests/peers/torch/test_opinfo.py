@@ -18,7 +18,7 @@ SAMPLES = {  # how many torch 2.13 has for each dtype
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-12}
 pytestmark = [
     pytest.mark.usefixtures("every_size"),
-    pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.torch.jit"),
     pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning"),
 ]
 
@@ -136,6 +136,8 @@ def losses(z, q, y):
     v = torch.rand_like(z.detach()).add_(0.5).requires_grad_()
     w = torch.rand(z.shape[1], dtype=z.dtype) + 0.1
     hard = (q > 0.2).to(q.dtype)
+    log_p = torch.log_softmax(z.detach(), 1).requires_grad_()
+    counts = torch.poisson(3 * q)
     for reduction in ("mean", "sum", "none"):
         r = {"reduction": reduction}
         yield lambda z, r=r: ours.cross_entropy(z, y, w, ignore_index=1, **r), (z,)
@@ -144,6 +146,10 @@ def losses(z, q, y):
         yield lambda p, r=r: ours.binary_cross_entropy(p, q, w, **r), (p,)
         yield lambda z, v, r=r: ours.gaussian_nll_loss(z, q, v, **r), (z, v)
         yield lambda z, r=r: ours.sigmoid_focal_loss(z, hard, **r), (z,)
+        yield lambda x, r=r: ours.nll_loss(x, y, w, ignore_index=1, **r), (log_p,)
+        yield lambda z, r=r: ours.poisson_nll_loss(z, counts, full=True, **r), (z,)
+        if reduction != "none":
+            yield lambda x, r=r: ours.kl_div(x, q, **r), (log_p,)
 
 
 def test_gradcheck(notes):
