@@ -144,7 +144,8 @@ class LinearOperands:
     def _sample_weight(self, value: Any) -> Array:
         """The weights of the rows that count, in float64."""
         array = validation.as_weight(value, "sample_weight", self.shape)
-        weights = broadcast_leading(array, self.shape)[self.at(self.rows)].astype(np.float64)
+        weights: Array = broadcast_leading(array, self.shape)[self.at(self.rows)]
+        weights = weights.astype(np.float64)
         bad = np.flatnonzero(~((weights >= 0.0) & (weights < np.inf)))
         if bad.size:
             index = tuple(int(i[0]) for i in self.at(self.rows[bad[:1]]))[: array.ndim]
