@@ -38,6 +38,8 @@ from fastxent._losses import (
     entropy,
     gaussian_nll,
     kl_divergence,
+    kl_divergence_with_logits,
+    kl_divergence_with_logits_value_and_grad,
     logit_statistics,
     poisson_nll,
     poisson_nll_grad_hess,
@@ -55,9 +57,10 @@ if TYPE_CHECKING:
         score,
     )
     from fastxent._calibration import decompose, fit_platt, fit_temperature
+    from fastxent._linear import linear_cross_entropy, linear_cross_entropy_value_and_grad
 
 #: Imported when one of their names is first used: the losses alone are most programs' need.
-_LATER = ("fastxent._aggregate", "fastxent._calibration")
+_LATER = ("fastxent._aggregate", "fastxent._calibration", "fastxent._linear")
 
 __all__ = [
     "ElementError",
@@ -87,7 +90,11 @@ __all__ = [
     "gaussian_nll",
     "grouped",
     "kl_divergence",
+    "kl_divergence_with_logits",
+    "kl_divergence_with_logits_value_and_grad",
     "largest_losses",
+    "linear_cross_entropy",
+    "linear_cross_entropy_value_and_grad",
     "log_loss",
     "logit_statistics",
     "poisson_nll",

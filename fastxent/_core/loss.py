@@ -55,5 +55,6 @@ class Loss(NamedTuple):
     per_row: bool = False  # one loss per row of classes
     scale: str | None = None  # the argument that scales the loss: "pos_weight" or "var"
     logits_variant: str | None = None  # the loss to call where probabilities look like logits
+    class_indices: bool = True  # labels may be class indices, if per_row
     single_argument: bool = False  # the scores are also the labels
     eps: Epsilon = "auto"  # the default of that option

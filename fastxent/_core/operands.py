@@ -52,7 +52,8 @@ class Operands:
     def __init__(self, loss: Loss, y_true: Any, scores: Any, options: dict[str, Any]) -> None:
         self.loss = loss
         self.scores = scores = validation.as_scores(scores, loss.scores_name)
-        self.labels = labels = validation.as_labels(y_true, loss.y_true_name)
+        as_labels = validation.as_labels if loss.class_indices else validation.as_scores
+        self.labels = labels = as_labels(y_true, loss.y_true_name)
         self.axis, self.index_labels = -1, False
         if loss.per_row:
             axis = validation.class_axis(scores, options.get("axis", -1), loss.scores_name)

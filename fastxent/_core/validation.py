@@ -104,6 +104,11 @@ def takes_indices(loss: Loss, y: np.ndarray, scores: np.ndarray, axis: int) -> b
     """Whether the labels are class indices rather than a distribution per row."""
     if y.shape == scores.shape:
         return False
+    if not loss.class_indices:
+        raise ValueError(
+            f"{loss.y_true_name} has shape {y.shape} but {loss.scores_name} has shape {scores.shape}: "
+            f"they must be equal, nothing is broadcast"
+        )
     rows = scores.shape[:axis] + scores.shape[axis + 1 :]
     if y.shape != rows:
         raise ValueError(

@@ -4,11 +4,11 @@ from fastxent._kernels.arrays.store cimport fence
 from fastxent._kernels.binary.chunk cimport run_positions
 from fastxent._kernels.binary.logistic cimport run_logistic
 from fastxent._kernels.categorical.chunk cimport run_rows
-from fastxent._kernels.categorical.statistics cimport run_statistics
+from fastxent._kernels.categorical.logit_rows cimport run_logit_rows
 from fastxent._kernels.categorical.temperature cimport run_temperature
 from fastxent._kernels.gradient cimport run_rows_with_gradients
 from fastxent._kernels.job cimport (
-    ABSENT, FLOAT64, has_rows, Job, LANES, LOGIT_STATISTICS, MOMENTS, NO_ERROR, Partial,
+    ABSENT, FLOAT64, has_rows, Job, KL_LOGITS, LANES, LOGIT_STATISTICS, MOMENTS, NO_ERROR, Partial,
 )
 from fastxent._kernels.likelihood cimport flush_log1p
 from fastxent._kernels.types cimport real
@@ -17,9 +17,7 @@ from fastxent._kernels.types cimport real
 cdef inline void run_range(
     const Job* job, Py_ssize_t start, Py_ssize_t stop, Partial* partial, real* tag
 ) noexcept nogil:
-    if job.loss == LOGIT_STATISTICS:
-        run_statistics(job, start, stop, partial, tag)
-    elif not has_rows(job):
+    if not has_rows(job):
         run_positions(job, start, stop, partial, tag)
     elif job.grad.dtype != ABSENT:
         run_rows_with_gradients(job, start, stop, partial, tag)
@@ -57,6 +55,8 @@ cdef inline void run_chunk(const Job* job, Py_ssize_t number, Partial* partial) 
         partial.moments_lo[k] = 0.0
     if job.want_moments:
         run_moments(job, start, stop, partial)
+    elif job.loss == LOGIT_STATISTICS or job.loss == KL_LOGITS:
+        run_logit_rows(job, start, stop, partial)
     elif job.scores.dtype == FLOAT64:
         run_range(job, start, stop, partial, <double*>NULL)
     else:

@@ -37,7 +37,7 @@ cdef extern from *:
     """
     #define FASTXENT_LOSSES \
         "BINARY BINARY_LOGITS CATEGORICAL CATEGORICAL_LOGITS GAUSSIAN KL BINARY_FOCAL " \
-        "CATEGORICAL_FOCAL POISSON LOGIT_STATISTICS"
+        "CATEGORICAL_FOCAL POISSON LOGIT_STATISTICS KL_LOGITS"
     #define FASTXENT_NAN_POLICIES "raise propagate omit"
     #define FASTXENT_ERROR_CODES \
         "NO_ERROR NAN_SCORE NAN_LABEL BAD_SCORE BAD_LABEL BAD_WEIGHT BAD_SCALE UNDEFINED_ROW"
@@ -57,6 +57,7 @@ cdef enum Loss:
     CATEGORICAL_FOCAL
     POISSON
     LOGIT_STATISTICS    # no loss, but several numbers of a row
+    KL_LOGITS
     N_LOSSES
 
 cdef enum NanPolicy:
@@ -182,7 +183,8 @@ cdef inline bint is_float(DType dtype) noexcept nogil:
 cdef inline bint has_rows(const Job* job) noexcept nogil:
     """Whether a position is a row of classes."""
     return job.loss in (
-        CATEGORICAL, CATEGORICAL_LOGITS, KL, CATEGORICAL_FOCAL, LOGIT_STATISTICS
+        CATEGORICAL, CATEGORICAL_LOGITS, KL, CATEGORICAL_FOCAL, LOGIT_STATISTICS,
+        KL_LOGITS,
     )
 
 

@@ -33,6 +33,11 @@ from fastxent._losses.focal import (
 )
 from fastxent._losses.gaussian import GAUSSIAN, gaussian_nll
 from fastxent._losses.information import ENTROPY, KL, entropy, kl_divergence
+from fastxent._losses.kl_logits import (
+    KL_LOGITS,
+    kl_divergence_with_logits,
+    kl_divergence_with_logits_value_and_grad,
+)
 from fastxent._losses.poisson import (
     POISSON,
     poisson_nll,
@@ -44,7 +49,7 @@ from fastxent._losses.statistics import LogitStatistics, logit_statistics
 #: Every loss, in the order of the reference.
 LOSSES = (
     BINARY, BINARY_LOGITS, CATEGORICAL, CATEGORICAL_LOGITS, GAUSSIAN, ENTROPY, KL, BINARY_FOCAL,
-    CATEGORICAL_FOCAL, POISSON,
+    CATEGORICAL_FOCAL, POISSON, KL_LOGITS,
 )  # fmt: skip
 
 __all__ = [
@@ -68,6 +73,8 @@ __all__ = [
     "gaussian_nll",
     "get_loss",
     "kl_divergence",
+    "kl_divergence_with_logits",
+    "kl_divergence_with_logits_value_and_grad",
     "logit_statistics",
     "poisson_nll",
     "poisson_nll_grad_hess",

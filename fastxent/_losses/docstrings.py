@@ -89,6 +89,14 @@ ARGUMENTS = {
         """,
     ),
     "p": (_FLOATS, "Distributions along `axis`; nothing is renormalised."),
+    "q_logits": (
+        "array-like",
+        """
+        Logits of the reference distributions, along `axis`, in the shape of `p_logits`: any
+        numbers, ±inf too.
+        """,
+    ),
+    "p_logits": (_FLOATS, "Logits of the other distributions, along `axis`."),
     "hess_floor": (
         "float, default {default}",
         """

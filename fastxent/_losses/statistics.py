@@ -131,14 +131,21 @@ def index_operands(loss: Loss, y_true: Any, logits: Any, options: dict[str, Any]
     return operands
 
 
-def _run(operands: Operands, workers: Any) -> LogitStatistics:
+def logsumexp_of(logits: Any, workers: Any) -> Array:
+    """Log Σ exp of each row of a matrix in float64, infinite or NaN where that is the limit."""
+    labels = np.zeros(len(logits), np.int8)
+    operands = Operands(LOGIT_STATISTICS, labels, logits, {})
+    return _run(operands, workers, "propagate").logsumexp
+
+
+def _run(operands: Operands, workers: Any, nan_policy: str = "raise") -> LogitStatistics:
     """The statistics in float64."""
     shape = operands.shape
     found = LogitStatistics(
         np.empty(shape), np.empty(shape), np.empty(shape),
         np.empty(shape, np.int64), np.empty(shape, np.int64),
     )  # fmt: skip
-    task = operands.task("raise")
+    task = operands.task(nan_policy)
     task.set_statistics(*found)
     operands.run(task, workers)
     return found

@@ -7,6 +7,7 @@ A module per step, each of which imports only those above it:
 - `_calls`: one call's options, its value, and its gradient by the logits;
 - `_autograd`: the same as nodes of torch's graph; `_compiled`: as operators for torch.compile;
 - `functional`: the functions, with torch's signatures; `modules`: the classes of `torch.nn`;
+- `linear`: the loss of hidden states;
 - `_patching`: `torch.nn.functional`'s own names.
 """
 
@@ -22,6 +23,7 @@ from fastxent.torch.functional import (
     poisson_nll_loss,
     sigmoid_focal_loss,
 )
+from fastxent.torch.linear import linear_cross_entropy
 from fastxent.torch.modules import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -46,6 +48,7 @@ __all__ = [
     "cross_entropy",
     "gaussian_nll_loss",
     "kl_div",
+    "linear_cross_entropy",
     "nll_loss",
     "patch",
     "patched",

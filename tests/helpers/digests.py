@@ -201,6 +201,11 @@ def rows_of_logits(rng: Any) -> Iterator[str]:
         z, y = spread(rng, (n, classes), 6).astype(dtype), rng.integers(0, classes, n)
         calls = [((y, z), {}), ((y, z), {"workers": 7})]
         calls += [((y, made(z)), {}) for made in LAYOUTS.values()]
+        for name in ("kl_divergence_with_logits", "kl_divergence_with_logits_value_and_grad"):
+            q = (z.astype(float) + spread(rng, z.shape, 1)).astype(dtype)
+            pairs = [((q, z), {}), ((q, z), {"workers": 7})]
+            pairs += [((made(q), made(z)), {}) for made in LAYOUTS.values()]
+            yield f"{name} {n}x{classes} {dtype.name} {same(name, iter(pairs))}"
         yield f"logit_statistics {n}x{classes} {dtype.name} {same('logit_statistics', iter(calls))}"
 
 

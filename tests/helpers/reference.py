@@ -510,3 +510,30 @@ def kl_divergence(
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.where(a == 0, 0, a * (np.log(a) + cost))
     return reduce(Position(sign * terms.sum(-1), 1, nan, keep, dtype), Reduction(**reduction))
+
+
+def kl_divergence_with_logits(
+    q_logits: ArrayLike,
+    p_logits: ArrayLike,
+    *,
+    axis: int = -1,
+    where: ArrayLike | None = None,
+    **reduction: Any,
+) -> float | Array:
+    """Σ q log(q/p) - q + p, whose terms are not negative; the logits of NaN aside, finite."""
+    dtype = score_dtype(p_logits)
+    a, b = (np.moveaxis(wide(z), axis, -1) for z in (q_logits, p_logits))
+    refuse(a.shape != b.shape)
+    keep = mask(where, a.shape[:-1])
+    nan = (np.isnan(a) | np.isnan(b)).any(-1)
+    usable = (keep & ~nan)[..., None]
+    a, b = (np.where(usable, z, 0) for z in (a, b))
+    a, b = (z - z.max(-1, keepdims=True) for z in (a, b))
+    a, b = (z - np.log(np.exp(z).sum(-1, keepdims=True)) for z in (a, b))
+    ratio = b - a
+    terms = np.where(
+        abs(ratio) < 1,
+        np.exp(a) * (np.expm1(ratio) - ratio),
+        np.exp(b) - np.exp(a) - np.exp(a) * ratio,
+    )
+    return reduce(Position(terms.sum(-1), 1, nan, keep, dtype), Reduction(**reduction))

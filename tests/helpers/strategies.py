@@ -56,7 +56,7 @@ def cases(
     """
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     make = OTHERS.get(loss, binary_case if loss in BINARY else categorical_case)
-    rows = make in (categorical_case, distributions_case)
+    rows = make in (categorical_case, distributions_case, logit_pair_case)
     shape, classes = draw(sizes(rows, large))
     case = make(draw, rng, loss, np.dtype(draw(st.sampled_from(floats))), shape, classes)
     case.options |= draw(reductions())
@@ -179,11 +179,27 @@ def distributions_case(
     return Case(loss, q, np.clip(p, 0, 1).astype(dtype), options)
 
 
+def logit_pair_case(
+    draw: st.DrawFn, rng: Any, loss: str, dtype: np.dtype[Any], shape: tuple[int, ...], classes: int
+) -> Case:
+    """Logits of two models, which may be near each other, of one dtype or two."""
+    axis = draw(st.integers(0, len(shape)))
+    width, apart = (draw(st.sampled_from([0.1, 1.0, 20.0])) for _ in "wa")
+    p = rng.normal(0, width, (*shape[:axis], classes, *shape[axis:]))
+    q = p + rng.normal(0, apart, p.shape)
+    options = draw(common_options(rng, shape))
+    options.pop("label_smoothing", None)
+    if axis != len(shape) or draw(st.booleans()):
+        options["axis"] = draw(st.sampled_from([axis, axis - len(shape) - 1]))
+    return Case(loss, q.astype(draw(st.sampled_from(FLOATS))), p.astype(dtype), options)
+
+
 OTHERS = {
     "gaussian_nll": gaussian_case,
     "entropy": distributions_case,
     "kl_divergence": distributions_case,
     "poisson_nll": poisson_case,
+    "kl_divergence_with_logits": logit_pair_case,
 }
 
 

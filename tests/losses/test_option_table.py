@@ -46,6 +46,8 @@ def example(entry, option):
         return HARD * 3, SPREAD
     if not entry.per_row:
         return HARD, SPREAD if entry.scores_name == "logits" else ROWS[..., 0]
+    if entry.name == "kl_divergence_with_logits":
+        return SPREAD[..., None] * np.arange(4.0), np.log(ROWS)
     rows = np.log(ROWS) if entry.scores_name == "logits" else ROWS
     if entry.name == "entropy":
         return (rows,)

@@ -28,7 +28,7 @@ LAYERS = [
     {"_core"},
     {"_losses"},
     {"_aggregate", "_log_loss"},
-    {"_calibration"},
+    {"_calibration", "_linear"},
     {"__init__", "typing", "dask", "files", "plot", "sklearn", "spark", "torch"},
     {"_cli"},
     {"__main__"},

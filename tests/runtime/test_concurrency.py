@@ -46,6 +46,8 @@ def data(name):
         return Z, P
     if name == "poisson_nll":
         return Y, Z
+    if name == "kl_divergence_with_logits":
+        return ROWS[::-1], ROWS
     return {"entropy": (ROWS,), "kl_divergence": (ROWS[::-1], ROWS)}.get(name, (INDEX, ROWS))
 
 

@@ -249,6 +249,18 @@ cdef inline void convert_dtype(DType dtype, const void* source, int n, real* tar
         convert(<const uint64_t*>source, n, target)
 
 
+cdef inline void convert_floats(
+    DType dtype, const void* source, int n, real* target
+) noexcept nogil:
+    """Convert n elements of a float type, which all scores have: less code than `convert_dtype`."""
+    if dtype == FLOAT64:
+        convert(<const double*>source, n, target)
+    elif dtype == FLOAT32:
+        convert(<const float*>source, n, target)
+    else:
+        widen(dtype, <const uint16_t*>source, n, target)
+
+
 cdef inline bint is_real(DType dtype, const real* tag) noexcept nogil:
     """Whether the array has the kernels' own type."""
     if real is float:
@@ -299,10 +311,10 @@ cdef inline const real* view(
 cdef inline const real* view_classes(
     const Operand* op, const char* row, Py_ssize_t first, int n, void* scratch, real* buffer
 ) noexcept nogil:
-    """n classes of a row to read from: the array itself, or the buffer."""
+    """n scores of a row to read from: the array itself, or the buffer."""
     if is_real(op.dtype, buffer):
         return <const real*>gather_classes(op, row, first, n, buffer)
-    convert_dtype(op.dtype, gather_classes(op, row, first, n, scratch), n, buffer)
+    convert_floats(op.dtype, gather_classes(op, row, first, n, scratch), n, buffer)
     return buffer
 
 

@@ -13,10 +13,10 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
 from fastxent._kernels.arrays.load cimport element_ptr, load_one, view_classes
-from fastxent._kernels.categorical.rows cimport load_rows, row_error, Rows
+from fastxent._kernels.categorical.rows cimport row_error, Rows
 from fastxent._kernels.categorical.softmax cimport exp_shifted, prefetch_classes
 from fastxent._kernels.job cimport (
-    BLOCK, Job, LANES, NAN_SCORE, Partial, ROWS, UNDEFINED_ROW,
+    BLOCK, FLOAT64, Job, LANES, NAN_RAISE, NAN_SCORE, Partial, ROWS, UNDEFINED_ROW,
 )
 from fastxent._kernels.numeric.elementary cimport exp_nonpos_f64
 from fastxent._kernels.numeric.generic cimport exp_scale_inverse, log1p_all
@@ -80,6 +80,25 @@ cdef inline real largest_class(
     return most[0]
 
 
+cdef inline Py_ssize_t first_equal(
+    const Lanes* lanes, const real* tail, real value
+) noexcept nogil:
+    """The first class of a block with that logit, which is there."""
+    cdef const real* x
+    cdef Py_ssize_t i, j
+    cdef int found
+    for i from 0 <= i < lanes.padded by LANES:
+        x = group(lanes, tail, i)
+        found = 0
+        for j in range(LANES):
+            found |= x[j] == value
+        if found:
+            for j in range(LANES):
+                if x[j] == value:
+                    return i + j
+    return 0
+
+
 cdef inline void raise_maximum(RowStatistics* row, double maximum) noexcept nogil:
     """Make the sums of the classes seen so far relative to a new maximum."""
     cdef double d, factor
@@ -131,12 +150,10 @@ cdef inline void add_row_block(
     cdef Lanes lanes = fill_tail(x, m, <real>(-INFINITY), tail)
     cdef real maximum = largest_class(&lanes, tail, target_logit, &row.greater)
     cdef bint higher = maximum > row.maximum
-    cdef Py_ssize_t i = 0
+    cdef Py_ssize_t i
     if higher:
         raise_maximum(row, maximum)
-        while x[i] != maximum:
-            i += 1
-        row.argmax = first + i
+        row.argmax = first + first_equal(&lanes, tail, maximum)
     if row.argmax < 0:
         for i in range(m):      # -inf, or NaN, which the exponentials of later blocks do not show
             row.rest += 0.0 if x[i] == x[i] else NAN
@@ -171,17 +188,23 @@ cdef inline RowStatistics row_statistics(
 
 
 cdef inline bint limits_of_row(
-    const Job* job, const char* source, Py_ssize_t position, RowStatistics* row, Partial* partial
+    const Job* job, Py_ssize_t position, RowStatistics* row, Partial* partial
 ) noexcept nogil:
-    """A row whose sums are not finite: one +inf takes all probability. False, if it is an error."""
+    """A row whose sums are not finite: one +inf takes all probability. False, if it is an error.
+
+    Unless NaN raises, a row of -inf only and one with several +inf have that logsumexp.
+    """
+    cdef const char* source = element_ptr(job, &job.scores, position)
     cdef double x
     cdef Py_ssize_t j, infinite = 0
     for j in range(job.classes):
         x = load_one(&job.scores, source + j * job.scores.class_stride)
         if x != x:
-            return row_error(partial, NAN_SCORE, position, j)
+            if job.nan_policy == NAN_RAISE:
+                return row_error(partial, NAN_SCORE, position, j)
+            row.maximum = NAN
         infinite += x == INFINITY
-    if infinite != 1:
+    if infinite != 1 and job.nan_policy == NAN_RAISE:
         return row_error(partial, UNDEFINED_ROW, position, -1)
     row.rest = 0.0
     row.distance = 0.0
@@ -200,39 +223,36 @@ cdef inline void write_statistics(
     job.statistics.rank[position] = <int64_t>row.greater if valid else -1
 
 
-cdef inline bint statistics_of_block(
-    const Job* job, Py_ssize_t start, int n, Partial* partial, real* tag
+cdef inline void sum_statistics(
+    const Job* job, Py_ssize_t start, Rows* rows, RowStatistics* statistics, real* tag
+) noexcept nogil:
+    """The sums of up to ROWS rows."""
+    cdef Py_ssize_t i
+    for i in range(rows.n):
+        if rows.valid[i]:
+            statistics[i] = row_statistics(
+                job, element_ptr(job, &job.scores, start + i), rows.target[i], rows.scratch, tag
+            )
+
+
+cdef inline bint statistics_of_rows(
+    const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
 ) noexcept nogil:
     """Statistics of up to ROWS rows; False if one holds an error."""
-    cdef Rows rows
     cdef RowStatistics statistics[ROWS]
-    cdef const char* source
     cdef Py_ssize_t i
-    rows.n = n
-    if not load_rows(job, start, &rows, partial):
-        return False
-    for i in range(n):
+    if job.scores.dtype == FLOAT64:
+        sum_statistics(job, start, rows, statistics, <double*>NULL)
+    else:
+        sum_statistics(job, start, rows, statistics, <float*>NULL)
+    for i in range(rows.n):
         rows.loss[i] = 0.0
         if rows.valid[i]:
-            source = element_ptr(job, &job.scores, start + i)
-            statistics[i] = row_statistics(job, source, rows.target[i], rows.scratch, tag)
             if not (statistics[i].rest < INFINITY and -INFINITY < statistics[i].maximum < INFINITY):
-                if not limits_of_row(job, source, start + i, &statistics[i], partial):
+                if not limits_of_row(job, start + i, &statistics[i], partial):
                     return False
             rows.loss[i] = statistics[i].rest
-    log1p_all(rows.loss, n)
-    for i in range(n):
+    log1p_all(rows.loss, rows.n)
+    for i in range(rows.n):
         write_statistics(job, start + i, rows.valid[i], &statistics[i], rows.loss[i])
     return True
-
-
-cdef inline void run_statistics(
-    const Job* job, Py_ssize_t start, Py_ssize_t stop, Partial* partial, real* tag
-) noexcept nogil:
-    """Statistics of one chunk of rows."""
-    cdef int n
-    while start < stop:
-        n = <int>min(<Py_ssize_t>ROWS, stop - start)
-        if not statistics_of_block(job, start, n, partial, tag):
-            return
-        start += n

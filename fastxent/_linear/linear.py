@@ -1,0 +1,297 @@
+"""Cross entropy of hidden states through a linear layer, and its gradients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, SupportsIndex
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastxent._core import validation
+from fastxent._core.evaluate import checked_weight_sum
+from fastxent._core.types import Array, ClassWeight, NanPolicy, Reduction, Value
+from fastxent._linear.blocks import Gradients, RowBlock
+from fastxent._linear.operands import LinearOperands, raise_undefined
+from fastxent._linear.products import Weights, cuts, plan
+
+
+def linear_cross_entropy(
+    y_true: ArrayLike,
+    hidden: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    class_weight: ClassWeight | None = None,
+    ignore_index: SupportsIndex | None = None,
+    sample_weight: ArrayLike | None = None,
+    where: ArrayLike | None = None,
+    label_smoothing: float = 0.0,
+    softcap: float | None = None,
+    z_loss: float = 0.0,
+    nan_policy: NanPolicy = "raise",
+    reduction: Reduction = "mean",
+    workers: SupportsIndex = 1,
+) -> Value:
+    """Categorical cross entropy of ``hidden @ weight.T + bias``, whose logits are never stored.
+
+    The logits z of a row are made block by block. Its loss against the class t, or a distribution q
+    over the classes, is that of `categorical_cross_entropy_with_logits`::
+
+        log Σ exp(z[c]) - z[t]
+        Σ q[c] (log Σ exp(z[k]) - z[c])
+
+    Parameters
+    ----------
+    y_true : array-like
+        Class indices from 0, as integers of any width, in the shape of `hidden` without its last
+        axis; or a distribution over the classes for each row.
+    hidden : array-like of float16, bfloat16, float32 or float64
+        Hidden states, of shape (..., features).
+    weight : array-like of float16, bfloat16, float32 or float64
+        The weights of the last layer, of shape (classes, features).
+    bias : array-like, optional
+        One number for each class.
+    class_weight : array-like or dict, optional
+        A weight per class. It multiplies the class's term in the loss and, with the label's share
+        of that class, the weight in the mean. Classes that a dict does not name have weight 1.
+    ignore_index : int, optional
+        A label that counts neither in the sum nor in the weight; class indices only.
+    sample_weight : array-like, optional
+        A weight for each loss, or for each leading index of the losses; 0 or more.
+    where : array-like of bool, optional
+        Boolean mask of the losses, in their shape or broadcast to it. Rows where it is False are
+        not even multiplied: they may be NaN or bad labels.
+    label_smoothing : float, default 0.0
+        From 0 to 1: that share of every label is spread evenly over all classes, the target
+        included.
+    softcap : float, optional
+        Above 0: the logits become ``softcap * tanh(z / softcap)`` first.
+    z_loss : float, default 0.0
+        At least 0: adds ``z_loss * (log Σ exp(z)) ** 2`` to each loss before its weight.
+    nan_policy : {"raise", "propagate", "omit"}, default "raise"
+        What to do with NaN: raise a ValueError that says where it is, return nan, or count the
+        row neither in the sum nor in the weight.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        The mean weighted by `sample_weight`, the weighted sum, or the weighted losses themselves,
+        with 0 for those that do not count.
+    workers : int, default 1
+        Number of threads for what follows the product; -1 uses every CPU available to the process.
+
+    Returns
+    -------
+    float or ndarray
+        The mean (nan if no element counts) or the sum (0.0 then), summed in float64. With
+        ``reduction="none"`` an array in the dtype of the logits.
+
+    Raises
+    ------
+    ValueError
+        Invalid value, shape or option; for a bad element an `ElementError`. The message says which
+        argument, what is wrong, where, and what to do.
+    TypeError
+        Unsupported dtype: longdouble, complex, objects, strings.
+
+    See Also
+    --------
+    linear_cross_entropy_value_and_grad : The same with the gradients of all three arrays.
+
+    Notes
+    -----
+    Beyond the inputs it takes at most 64 MiB. The logits are float64 where one of the arrays is,
+    else float32; half precision is widened block by block.
+
+    The product is that of NumPy's BLAS, on as many threads as that takes (``OPENBLAS_NUM_THREADS``,
+    or the package threadpoolctl). It takes turns with the `workers`, so neither disturbs the other.
+    Another BLAS, or another number of its threads, may round a logit otherwise: only what follows
+    the product has the same bits everywhere.
+
+    The shift of a language model is one slice of each: ``y_true[:, 1:]`` and ``hidden[:, :-1]``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastxent
+    >>> hidden, weight = np.eye(3), np.array([[2.0, 0.0, 1.0], [0.5, 3.0, 1.0]])
+    >>> round(fastxent.linear_cross_entropy([0, 1, 1], hidden, weight), 6)
+    0.314383
+    >>> logits = hidden @ weight.T
+    >>> round(fastxent.categorical_cross_entropy_with_logits([0, 1, 1], logits), 6)
+    0.314383
+    """
+    options = {
+        "class_weight": class_weight, "ignore_index": ignore_index,
+        "sample_weight": sample_weight, "where": where, "label_smoothing": label_smoothing,
+        "softcap": softcap, "z_loss": z_loss,
+    }  # fmt: skip
+    call = LinearCall(y_true, hidden, weight, bias, options)
+    call.check(nan_policy, reduction, workers)
+    call.find_losses()
+    value: Value = call.value()
+    return value
+
+
+def linear_cross_entropy_value_and_grad(
+    y_true: ArrayLike,
+    hidden: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    class_weight: ClassWeight | None = None,
+    ignore_index: SupportsIndex | None = None,
+    sample_weight: ArrayLike | None = None,
+    where: ArrayLike | None = None,
+    label_smoothing: float = 0.0,
+    softcap: float | None = None,
+    z_loss: float = 0.0,
+    nan_policy: NanPolicy = "raise",
+    reduction: Reduction = "mean",
+    workers: SupportsIndex = 1,
+) -> tuple[Value, tuple[Array, Array, Array | None]]:
+    """`linear_cross_entropy`, and its gradients by the hidden states, the weights and the bias.
+
+    With the gradient g of the loss by the logits, ``p[c] - q[c]`` for each row, they are::
+
+        g @ weight      g.T @ hidden      g summed over the rows
+
+    Parameters
+    ----------
+    y_true, hidden, weight, bias
+        As for `linear_cross_entropy`.
+    class_weight, ignore_index, sample_weight, where, label_smoothing, softcap, z_loss
+        As for `linear_cross_entropy`.
+    nan_policy, reduction, workers
+        As for `linear_cross_entropy`. With ``reduction="none"`` the gradients are those of the sum.
+
+    Returns
+    -------
+    value : float or ndarray
+        The value of `linear_cross_entropy`.
+    gradients : tuple of three
+        By `hidden`, `weight` and `bias`, in their shapes and dtypes, float32 for half precision;
+        None for a bias that is None. Rows that do not count have a gradient of 0.
+
+    See Also
+    --------
+    linear_cross_entropy : All about the arguments, and the same notes.
+
+    Notes
+    -----
+    Beyond the inputs and the gradients it takes at most 64 MiB. Where too few whole rows of logits
+    fit into that, or the weights have half precision, the logits are computed twice.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastxent
+    >>> hidden, weight = np.eye(3), np.array([[2.0, 0.0, 1.0], [0.5, 3.0, 1.0]])
+    >>> value, (by_hidden, by_weight, by_bias) = fastxent.linear_cross_entropy_value_and_grad(
+    ...     [0, 1, 1], hidden, weight
+    ... )
+    >>> round(value, 6), by_weight.round(4), by_bias
+    (0.314383, array([[-0.0608,  0.0158,  0.1667],
+           [ 0.0608, -0.0158, -0.1667]]), None)
+    """
+    options = {
+        "class_weight": class_weight, "ignore_index": ignore_index,
+        "sample_weight": sample_weight, "where": where, "label_smoothing": label_smoothing,
+        "softcap": softcap, "z_loss": z_loss,
+    }  # fmt: skip
+    call = LinearCall(y_true, hidden, weight, bias, options)
+    call.check(nan_policy, reduction, workers)
+    if nan_policy == "omit":
+        call.find_losses()  # says which rows are left out
+    gradients = call.find_gradients(call.factor())
+    return call.value(), (gradients.hidden, gradients.weight, gradients.bias)
+
+
+class LinearCall:
+    """One call: the losses of the rows that count, and their gradients.
+
+    Parameters
+    ----------
+    y_true, hidden, weight, bias : array_like
+    options : dict
+        Of `linear_cross_entropy`.
+    """
+
+    def __init__(
+        self, y_true: Any, hidden: Any, weight: Any, bias: Any, options: dict[str, Any]
+    ) -> None:
+        self.operands = LinearOperands(y_true, hidden, weight, bias, options)
+        self.losses = self.weights = np.empty(0)
+
+    def check(self, nan_policy: Any, reduction: Any, workers: Any) -> None:
+        """Check and keep the options that do not depend on the data."""
+        validation.nan_policy_code(nan_policy)
+        validation.check_reduction(reduction, None)
+        self.nan_policy, self.reduction = nan_policy, reduction
+        self.workers = validation.as_workers(workers)
+
+    def _blocks(self, derivative: bool) -> Iterator[tuple[slice, RowBlock]]:
+        """Yield blocks of the rows that count, whose losses and weights have been found."""
+        operands = self.operands
+        sizes = plan(operands, derivative)
+        buffer = np.empty(sizes.rows * sizes.words, operands.dtype)
+        weights = Weights(operands)
+        self.losses, self.weights = np.empty((2, operands.rows.size))
+        for rows in cuts(0, operands.rows.size, sizes.rows):
+            block = RowBlock(operands, weights, sizes, rows, buffer)
+            with np.errstate(all="ignore"):  # infinities and NaN: nan_policy decides
+                self.losses[rows] = block.losses(self.workers)
+            self.weights[rows] = block.targets.weight
+            if self.nan_policy == "raise":
+                undefined = np.flatnonzero(np.isnan(self.losses[rows]))
+                if undefined.size:
+                    raise_undefined(operands, int(operands.rows[rows][undefined[0]]))
+            yield rows, block
+
+    def find_losses(self) -> None:
+        """Compute the losses; with nan_policy="omit" those of NaN no longer count."""
+        for _ in self._blocks(derivative=False):
+            pass
+        if self.nan_policy == "omit":
+            keep = ~np.isnan(self.losses)
+            self.losses, self.weights = self.losses[keep], self.weights[keep]
+            self.operands.keep(keep)
+
+    def factor(self) -> Array:
+        """What the gradient of each loss is multiplied by."""
+        operands = self.operands
+        factor = np.ones(operands.rows.size)
+        if operands.sample_weight is not None:
+            factor = operands.sample_weight.copy()
+        if self.reduction == "mean":
+            divisor = self._weight_sum(operands.row_weights() * factor)
+            factor /= divisor or 1.0
+        return factor
+
+    def find_gradients(self, factor: Array) -> Gradients:
+        """Compute the losses, and the sum of their gradients, each times its factor."""
+        gradients = Gradients(self.operands)
+        for rows, block in self._blocks(derivative=True):
+            with np.errstate(all="ignore"):
+                block.add_gradients(factor[rows], gradients, rows.start == 0, self.workers)
+        return gradients
+
+    def value(self) -> Any:
+        """The mean, the sum, or each loss times its weight."""
+        operands = self.operands
+        factor = 1.0 if operands.sample_weight is None else operands.sample_weight
+        with np.errstate(invalid="ignore"):
+            losses = self.losses * factor
+        # A weight of 0 silences any loss but NaN.
+        losses[(np.asarray(factor) == 0.0) & ~np.isnan(self.losses)] = 0.0
+        if self.reduction == "none":
+            each = np.zeros(operands.shape, operands.dtype)
+            each.reshape(-1)[operands.rows] = losses
+            return each
+        total = math.fsum(losses)
+        if self.reduction == "sum":
+            return total
+        weight = self._weight_sum(self.weights * factor)
+        return total / weight if weight else math.nan
+
+    def _weight_sum(self, weights: Array) -> float:
+        return checked_weight_sum(math.fsum(weights))

@@ -1,0 +1,183 @@
+"""torch's linear_cross_entropy: hidden states in, and the logits are never stored."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch.autograd.function import Function, once_differentiable
+
+from fastxent._linear.linear import LinearCall
+from fastxent.torch._calls import operand
+from fastxent.torch._rules import REDUCTIONS
+
+_FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+
+
+def linear_cross_entropy(
+    input: Any,  # noqa: A002
+    linear_weight: Any,
+    target: Any,
+    *,
+    linear_bias: Any = None,
+    weight: Any = None,
+    reduction: str = "mean",
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    options: Any = None,
+) -> Any:
+    """As ``torch.nn.functional.linear_cross_entropy``, in at most 64 MiB beside the gradients.
+
+    Parameters
+    ----------
+    input : Tensor of shape (N, D)
+        Hidden states. For another number of dimensions torch's own function is called, as on other
+        devices, for other dtypes, and inside torch.compile.
+    linear_weight : Tensor of shape (C, D)
+        The weights of the last layer.
+    target : Tensor
+        Class indices of shape (N,), or probabilities of shape (N, C).
+    linear_bias : Tensor of shape (C,), optional
+        Its bias.
+    weight : Tensor of shape (C,), optional
+        A weight for each class.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        The mean's denominator is torch's: the sum of the targets' weights for class indices, N for
+        probabilities.
+    ignore_index : int, optional
+        A class index that does not count; None: -100.
+    label_smoothing : float, default 0.0
+        The share of each target that is spread over all classes.
+    options : LinearCrossEntropyOptions, optional
+        For torch's own function. The blocks of fastxent follow from the sizes.
+
+    Returns
+    -------
+    Tensor
+        The loss, in the dtype of `input`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from fastxent.torch import linear_cross_entropy
+    >>> hidden = torch.eye(3, requires_grad=True)
+    >>> loss = linear_cross_entropy(hidden, torch.zeros(4, 3), torch.tensor([0, 1, 2]))
+    >>> loss.backward()
+    >>> round(loss.item(), 5)
+    1.38629
+    """
+    tensors = [t for t in (input, linear_weight, linear_bias, weight) if t is not None]
+    if not _is_readable(tensors, target) or reduction not in REDUCTIONS:
+        return torch.nn.functional.linear_cross_entropy(
+            input, linear_weight, target, linear_bias=linear_bias, weight=weight,
+            reduction=reduction, ignore_index=ignore_index, label_smoothing=label_smoothing,
+            options=options,
+        )  # fmt: skip
+    soft = target.ndim == input.ndim
+    call = _Call(reduction, soft, -100 if ignore_index is None else ignore_index, label_smoothing)
+    arrays = input, linear_weight, linear_bias
+    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in arrays):
+        return LinearLoss.apply(call, *arrays, target, weight)
+    return call.value(*arrays, target, weight)
+
+
+def _is_readable(tensors: list[Any], target: Any) -> bool:
+    """Whether fastxent can read them; else torch's own function says what it says."""
+    first = tensors[0]
+    return (
+        not torch.compiler.is_compiling()
+        and first.ndim == 2
+        and tensors[1].ndim == 2
+        and all(t.dtype in _FLOATS and t.dtype is first.dtype for t in tensors)
+        and all(t.device.type == "cpu" and t.layout is torch.strided for t in (*tensors, target))
+        and not target.requires_grad
+        and target.shape in (first.shape[:1], (first.shape[0], tensors[1].shape[0]))
+        and (target.ndim == 2) == target.dtype.is_floating_point
+    )
+
+
+class _Call:
+    """Options of one call, and between its forward and its backward the gradients."""
+
+    def __init__(self, reduction: str, soft: bool, ignore_index: int, smoothing: float) -> None:
+        self.reduction, self.soft = reduction, soft
+        self.ignore_index = None if soft else ignore_index
+        self.smoothing = smoothing
+        self.gradients: Any = None
+
+    def linear(self, hidden: Any, weight: Any, bias: Any, target: Any, classes: Any) -> LinearCall:
+        options = {
+            "class_weight": None if classes is None else operand(classes),
+            "ignore_index": self.ignore_index, "sample_weight": None, "where": None,
+            "label_smoothing": self.smoothing, "softcap": None, "z_loss": 0.0,
+        }  # fmt: skip
+        wide = None if bias is None else operand(bias)
+        call = LinearCall(operand(target), operand(hidden), operand(weight), wide, options)
+        # A mean over probabilities is divided by their number, which is not fastxent's rule.
+        reduction = "sum" if self.soft and self.reduction == "mean" else self.reduction
+        call.check("propagate", reduction, torch.get_num_threads())
+        return call
+
+    def result(self, call: LinearCall, hidden: Any) -> Any:
+        """The value as a tensor."""
+        value = call.value()
+        if self.reduction == "none":
+            return torch.from_numpy(value).to(hidden.dtype)
+        return torch.tensor(value / self.divisor(hidden), dtype=hidden.dtype)
+
+    def divisor(self, hidden: Any) -> float:
+        """What the mean is still to be divided by."""
+        rows = float(hidden.shape[0]) if self.soft and self.reduction == "mean" else 1.0
+        return rows or math.nan
+
+    def value(self, hidden: Any, *others: Any) -> Any:
+        """The loss."""
+        call = self.linear(hidden, *others)
+        call.find_losses()
+        return self.result(call, hidden)
+
+    def value_keeping_gradients(self, hidden: Any, *others: Any) -> Any:
+        """The loss; that of a mean or a sum has its gradients computed with it."""
+        if self.reduction == "none":
+            return self.value(hidden, *others)
+        call = self.linear(hidden, *others)
+        self.gradients = call.find_gradients(call.factor() / self.divisor(hidden))
+        return self.result(call, hidden)
+
+    def scaled_gradients(self, grad_output: Any, tensors: tuple[Any, ...]) -> list[Any]:
+        """The gradients by the hidden states, the weights and the bias."""
+        scale = 1.0
+        found, self.gradients = self.gradients, None
+        if found is None:
+            call = self.linear(*tensors)
+            factor = call.factor() / self.divisor(tensors[0])
+            if self.reduction == "none":
+                factor = factor * grad_output.double().numpy()[call.operands.rows]
+            found = call.find_gradients(factor)
+        if self.reduction != "none":
+            scale = grad_output.item()
+        arrays = found.hidden, found.weight, found.bias
+        return [
+            None if a is None else torch.from_numpy(a).mul_(scale).to(tensors[0].dtype)
+            for a in arrays
+        ]
+
+
+class LinearLoss(Function):  # type: ignore[misc]
+    """The loss, whose forward has computed its gradients, which the backward only scales."""
+
+    @staticmethod
+    def forward(ctx: Any, call: _Call, *tensors: Any) -> Any:
+        """The loss."""
+        ctx.call = call
+        ctx.save_for_backward(*tensors)
+        return call.value_keeping_gradients(*tensors)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad_output: Any) -> tuple[Any, ...]:
+        """The gradients by the hidden states, the weights and the bias."""
+        found = ctx.call.scaled_gradients(grad_output, ctx.saved_tensors)
+        wanted = ctx.needs_input_grad[1:4]
+        return None, *(g if w else None for g, w in zip(found, wanted, strict=True)), None, None

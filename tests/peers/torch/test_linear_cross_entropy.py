@@ -1,0 +1,92 @@
+"""fastxent.torch.linear_cross_entropy against torch's own function and its autograd."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+functional = torch.nn.functional
+if not hasattr(functional, "linear_cross_entropy"):
+    pytest.skip("this torch has no linear_cross_entropy", allow_module_level=True)
+
+import fastxent.torch
+
+pytestmark = [pytest.mark.peers, pytest.mark.uncounted]
+RNG = np.random.default_rng(7)
+N, D, C = 29, 6, 17
+HIDDEN, WEIGHT, BIAS = (
+    torch.from_numpy(a)
+    for a in (RNG.normal(size=(N, D)), RNG.normal(size=(C, D)), RNG.normal(size=C))
+)
+INDEX = torch.from_numpy(RNG.integers(0, C, N))
+SOFT = torch.from_numpy(RNG.dirichlet(np.ones(C), N))
+CLASSES, UPSTREAM = torch.from_numpy(RNG.random(C)), torch.from_numpy(RNG.normal(size=N))
+
+
+def both(reduction, target, bias, dtype=torch.float64, **options):
+    """Value and gradients, by fastxent and by torch."""
+    found = []
+    for f in (fastxent.torch.linear_cross_entropy, functional.linear_cross_entropy):
+        arrays = [
+            t if t is None else t.detach().clone().to(dtype).requires_grad_()
+            for t in (HIDDEN, WEIGHT, bias)
+        ]
+        labels = target.to(dtype) if target.is_floating_point() else target
+        value = f(
+            arrays[0], arrays[1], labels, linear_bias=arrays[2], reduction=reduction, **options
+        )
+        value.backward(
+            UPSTREAM.to(dtype) if reduction == "none" else torch.tensor(3.0, dtype=dtype)
+        )
+        found.append([value.detach(), *(t.grad for t in arrays if t is not None)])
+    return found
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("bias", [None, BIAS])
+@pytest.mark.parametrize("target", [INDEX, SOFT], ids=["index", "soft"])
+def test_every_option(target, bias, reduction):
+    choices = {"weight": CLASSES, "label_smoothing": 0.1}
+    if target is INDEX:
+        choices["ignore_index"] = 3
+    for count in range(len(choices) + 1):
+        for names in itertools.combinations(choices, count):
+            options = {name: choices[name] for name in names}
+            for got, want in zip(*both(reduction, target, bias, **options), strict=True):
+                assert got.dtype is want.dtype
+                torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_precisions(dtype):
+    for got, want in zip(*both("mean", INDEX, BIAS, dtype), strict=True):
+        assert got.dtype is dtype
+        torch.testing.assert_close(got, want, rtol=3e-2, atol=3e-2)
+
+
+def test_a_second_backward_and_no_grad():
+    hidden = HIDDEN.detach().clone().requires_grad_()
+    loss = fastxent.torch.linear_cross_entropy(hidden, WEIGHT, INDEX)
+    (first,) = torch.autograd.grad(loss, hidden, retain_graph=True)
+    (second,) = torch.autograd.grad(loss, hidden)
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+    with torch.no_grad():
+        assert not fastxent.torch.linear_cross_entropy(hidden, WEIGHT, INDEX).requires_grad
+
+
+def test_what_is_left_to_torch():
+    """Other shapes, and what torch refuses."""
+    hidden = HIDDEN[0]
+    torch.testing.assert_close(
+        fastxent.torch.linear_cross_entropy(hidden, WEIGHT, INDEX[0]),
+        functional.linear_cross_entropy(hidden, WEIGHT, INDEX[0]),
+    )
+    with pytest.raises((RuntimeError, ValueError)):
+        fastxent.torch.linear_cross_entropy(HIDDEN, WEIGHT, INDEX[:3])
+
+
+def test_all_ignored():
+    ignored = torch.full((N,), -100)
+    assert fastxent.torch.linear_cross_entropy(HIDDEN, WEIGHT, ignored).isnan()
+    assert fastxent.torch.linear_cross_entropy(HIDDEN, WEIGHT, ignored, reduction="sum") == 0
