@@ -150,7 +150,10 @@ def categorical(rng: Any) -> Iterator[str]:
             "categorical_cross_entropy_value_and_grad",
             "categorical_cross_entropy_grad_hess",
         ):
-            digest = same(name, variants(index, z.astype(dtype), [], sample_weight=w))
+            scores, mask = z.astype(dtype), w < 0.8
+            digest = same(name, variants(index, scores, [], sample_weight=w))
+            digest += same(name, variants(index, scores, [], where=mask), label_smoothing=0.1)
+            digest += same(name, variants(soft, scores, [], where=mask))
             yield f"{name} {n}x{classes} {dtype.name} {digest}"
         for name in FOCAL[1]:
             calls = variants(index, z.astype(dtype), [], sample_weight=w)

@@ -273,6 +273,60 @@ def test_in_place_takes_no_memory(name):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("classes", [3, 32, 33, 150, 1030, 2500])
+def test_soft_labels_in_place(classes, dtype):
+    """Over the logits or over the labels; rows that take the general path among the others."""
+    z = RNG.normal(0, 3, (150, classes)).astype(dtype)
+    q = RNG.dirichlet(np.ones(classes), 150).astype(dtype)
+    z[3, 1] = z[70, 0] = -np.inf
+    q[3, 1], z[140] = 0.5, 3e30 * np.arange(classes)
+    index = RNG.integers(0, classes, 150)
+    mask = RNG.random(150) < 0.8
+    g = fastxent.categorical_cross_entropy_value_and_grad
+    for y, options in (
+        (q, {}),
+        (q, {"label_smoothing": 0.1, "where": mask}),
+        (index, {"label_smoothing": 0.1}),
+        (np.where(mask, index, -100), {"ignore_index": -100}),
+        (index, {"label_smoothing": 0.1, "nan_policy": "propagate"}),
+    ):
+        for reduction in ("mean", "sum", "none"):
+            how = {**options, "reduction": reduction}
+            value, grad = g(y, z, **how)
+            for over in (z.copy(), q.copy()):
+                logits = over if over.tobytes() == z.tobytes() else z
+                labels = over if y is q and logits is z else y
+                got, out = g(labels, logits, out=over, **how)
+                assert out is over
+                np.testing.assert_array_equal(got, value)
+                np.testing.assert_array_equal(out, grad)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("classes", [3, 33, 150, 1030])
+def test_what_rows_left_out_hold_is_not_read(classes, dtype):
+    z, mask = RNG.normal(0, 3, (150, classes)).astype(dtype), RNG.random(150) < 0.6
+    q, y = RNG.dirichlet(np.ones(classes), 150).astype(dtype), RNG.integers(0, classes, 150)
+    bad_z, bad_q, bad_y = z.copy(), q.copy(), y.copy()
+    bad_z[~mask], bad_q[~mask], bad_y[~mask] = np.nan, np.nan, -100
+    for label, bad, how in (
+        (y, bad_y, {}), (y, bad_y, {"label_smoothing": 0.1}), (q, bad_q, {}),
+        (q, bad_q, {"label_smoothing": 0.1}),
+    ):  # fmt: skip
+        for name in ("with_logits", "value_and_grad", "grad_hess"):
+            f = getattr(fastxent, f"categorical_cross_entropy_{name}")
+            want, got = f(label, z, where=mask, **how), f(bad, bad_z, where=mask, **how)
+            np.testing.assert_array_equal(
+                got[-1] if name[0] != "w" else got, want[-1] if name[0] != "w" else want
+            )
+            if bad is bad_y:
+                same = f(bad, bad_z, ignore_index=-100, **how)
+                np.testing.assert_array_equal(
+                    same[0] if name[0] != "w" else same, want[0] if name[0] != "w" else want
+                )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_class_indices_may_be_floats_for_boosted_trees(dtype):
     y, z = example(LOGITS[1])
     want = cce_hess(y, z)

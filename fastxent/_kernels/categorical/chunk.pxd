@@ -19,6 +19,7 @@ from fastxent._kernels.categorical.soft_labels cimport (
     distribution_error, distribution_from_logits, distribution_from_probabilities,
     focal_from_logits, soft_row, SoftRow,
 )
+from fastxent._kernels.categorical.soft_logits cimport has_soft_path, soft_terms
 from fastxent._kernels.categorical.softmax cimport is_tiled, sum_exp_row, sum_exp_tiles, target_scores
 from fastxent._kernels.categorical.tile cimport soft_tile_losses
 from fastxent._kernels.focal cimport focal_of_sum_exp
@@ -34,7 +35,7 @@ from fastxent._kernels.likelihood cimport (
 from fastxent._kernels.numeric.clipped_log cimport minus_log
 from fastxent._kernels.numeric.elementary cimport exp_nonpos_f64, log_f64
 from fastxent._kernels.numeric.generic cimport log1p_all
-from fastxent._kernels.numeric.sums cimport add, add_losses, apply_weights
+from fastxent._kernels.numeric.sums cimport add, add_losses, apply_weights, sum_lanes
 from fastxent._kernels.types cimport real
 
 
@@ -124,6 +125,31 @@ cdef inline void losses_of_sum_exp(const Job* job, double* sum_exp, int n) noexc
         log1p_all(sum_exp, n)
 
 
+cdef inline bint general_distribution(
+    const Job* job, Py_ssize_t start, Rows* rows, int i, Partial* partial, real* tag
+) noexcept nogil:
+    """The loss of one row against a distribution by the general path; False if it holds an error."""
+    cdef ErrorCode error
+    cdef Py_ssize_t index = -1
+    cdef SoftRow row = soft_row(job, start + i, rows.target[i], rows.scratch)
+    if job.loss == CATEGORICAL_LOGITS:
+        rows.loss[i] = distribution_from_logits(job, &row, tag)
+        if real is float and not rows.loss[i] < INFINITY:
+            row = soft_row(job, start + i, rows.target[i], rows.scratch)
+            rows.loss[i] = distribution_from_logits(job, &row, <double*>NULL)
+    elif job.loss == CATEGORICAL_FOCAL:
+        rows.loss[i] = focal_from_logits(job, &row)
+    else:
+        rows.loss[i] = distribution_from_probabilities(job, &row)
+    if not job.index_labels and job.class_weight != NULL:
+        rows.weight[i] *= row.label_weight
+    if row.bad_labels or row.bad_scores or rows.loss[i] != rows.loss[i]:
+        if not distribution_error(job, &row, &error, &index):
+            error = UNDEFINED_ROW if rows.loss[i] != rows.loss[i] else NO_ERROR
+        return apply_nan_policy(job, rows, i, error, start + i, index, partial)
+    return True
+
+
 cdef inline bint recompute_rows(
     const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
 ) noexcept nogil:
@@ -137,6 +163,10 @@ cdef inline bint recompute_rows(
         return True
     for i in range(rows.n):
         if rows.valid[i] and not rows.loss[i] < INFINITY:
+            if not is_index(job):
+                if not general_distribution(job, start, rows, <int>i, partial, <double*>NULL):
+                    return False
+                continue
             row = element_ptr(job, &job.scores, start + i)
             target_logit = load_one(&job.scores, row + rows.target[i] * job.scores.class_stride)
             rows.loss[i] = sum_exp_row(job, row, rows.target[i], target_logit, rows.scratch)
@@ -147,7 +177,7 @@ cdef inline bint recompute_rows(
             if job.loss == CATEGORICAL_FOCAL and 0.0 < rows.loss[i] < INFINITY:
                 soft = soft_row(job, start + i, rows.target[i], rows.scratch)
                 rows.loss[i] = focal_from_logits(job, &soft)
-            if not apply_nan_policy(job, rows, i, error, start + i, index, partial):
+            if not apply_nan_policy(job, rows, <int>i, error, start + i, index, partial):
                 return False
     return True
 
@@ -173,10 +203,7 @@ cdef inline bint index_losses(
 cdef inline bint distribution_losses(
     const Job* job, Py_ssize_t start, Rows* rows, Partial* partial, real* tag
 ) noexcept nogil:
-    """Losses against distributions: few logits by tiles, all else row by row."""
-    cdef SoftRow row
-    cdef ErrorCode error
-    cdef Py_ssize_t index = -1
+    """Losses against distributions: by the fast paths of many rows, and what they leave row by row."""
     cdef Py_ssize_t i
     cdef double label_weight[ROWS]
     cdef uint8_t done[ROWS]
@@ -187,29 +214,11 @@ cdef inline bint distribution_losses(
     elif has_row_logits(job) and job.classes <= TILE_CLASSES:
         soft_tile_losses(job, start, rows.n, rows.target, rows.loss, label_weight, done)
     for i in range(rows.n):
-        if not rows.valid[i]:
-            continue
         if done[i]:
             if not job.index_labels and job.class_weight != NULL:
                 rows.weight[i] *= label_weight[i]
-            continue
-        row = soft_row(job, start + i, rows.target[i], rows.scratch)
-        if job.loss == CATEGORICAL_LOGITS:
-            rows.loss[i] = distribution_from_logits(job, &row, tag)
-            if real is float and not rows.loss[i] < INFINITY:
-                row = soft_row(job, start + i, rows.target[i], rows.scratch)
-                rows.loss[i] = distribution_from_logits(job, &row, <double*>NULL)
-        elif job.loss == CATEGORICAL_FOCAL:
-            rows.loss[i] = focal_from_logits(job, &row)
-        else:
-            rows.loss[i] = distribution_from_probabilities(job, &row)
-        if not job.index_labels and job.class_weight != NULL:
-            rows.weight[i] *= row.label_weight
-        if row.bad_labels or row.bad_scores or rows.loss[i] != rows.loss[i]:
-            if not distribution_error(job, &row, &error, &index):
-                error = UNDEFINED_ROW if rows.loss[i] != rows.loss[i] else NO_ERROR
-            if not apply_nan_policy(job, rows, i, error, start + i, index, partial):
-                return False
+        elif rows.valid[i] and not general_distribution(job, start, rows, <int>i, partial, tag):
+            return False
     return True
 
 
@@ -233,20 +242,39 @@ cdef inline void add_rows(
     add_losses(rows.loss, rows.weight if rows.weighted else NULL, rows.n, partial)
 
 
-cdef inline bint add_log1p_product(const double* sum_exp, Partial* partial) noexcept nogil:
-    """Add the sum of log(1 + sum_exp) over ROWS rows, by a product; False if that might overflow."""
+cdef inline bint add_log1p_product(const Job* job, Rows* rows, Partial* partial) noexcept nogil:
+    """Add the sum of the losses of ROWS rows, by a product; False if that might overflow.
+
+    A row that is left out is a factor of 1.
+    """
+    cdef double sum_exp[ROWS]
     cdef double u[LANES]
+    cdef double linear[LANES]
+    cdef double weights[LANES]
+    cdef double smoothed = 0.0, weight
     cdef Py_ssize_t j
-    if outside(sum_exp, ROWS, 0.0, 140737488355328.0):     # 2^47: the product of two is below 2^96
+    for j in range(ROWS):
+        sum_exp[j] = rows.loss[j] if rows.valid[j] else 0.0
+    if job.label_smoothing != 0.0:
+        for j in range(LANES):
+            linear[j] = rows.linear[j] if rows.valid[j] else 0.0
+            linear[j] += rows.linear[j + LANES] if rows.valid[j + LANES] else 0.0
+        smoothed = sum_lanes(linear)
+    # 2^47: the product of two is below 2^96
+    if not -INFINITY < smoothed < INFINITY or outside(sum_exp, ROWS, 0.0, 140737488355328.0):
         return False
     for j in range(LANES):
         u[j] = sum_exp[j] + (sum_exp[j + LANES] + sum_exp[j] * sum_exp[j + LANES])
+        weights[j] = rows.weight[j] + rows.weight[j + LANES]
     if outside(u, LANES, 0.0, 8388608.0):
         add(log_one_plus(u), &partial.total, &partial.total_lo)
     else:
         defer_log1p(u, partial)
-    add(<double>ROWS, &partial.weight, &partial.weight_lo)
-    partial.count += ROWS
+    if job.label_smoothing != 0.0:
+        add(smoothed, &partial.total, &partial.total_lo)
+    weight = sum_lanes(weights)
+    add(weight, &partial.weight, &partial.weight_lo)
+    partial.count += <Py_ssize_t>weight
     return True
 
 
@@ -254,13 +282,17 @@ cdef inline bint add_log1p_rows(
     const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
 ) noexcept nogil:
     """Turn the sums of exponentials in `loss` into losses and add them up; False on an error."""
-    cdef bint equal_weights = (
-        rows.n == ROWS and not rows.weighted and not job.want_losses
-        and job.loss == CATEGORICAL_LOGITS
+    cdef Py_ssize_t i
+    cdef bint by_product = (
+        rows.n == ROWS and rows.masked and not job.want_losses
+        and job.loss == CATEGORICAL_LOGITS and job.index_labels
     )
-    if equal_weights and add_log1p_product(rows.loss, partial):
+    if by_product and add_log1p_product(job, rows, partial):
         return True
     losses_of_sum_exp(job, rows.loss, rows.n)
+    if not is_index(job):
+        for i in range(rows.n):
+            rows.loss[i] = rows.label_sum[i] * rows.loss[i] + rows.linear[i]
     if not recompute_rows(job, start, rows, partial):
         return False
     add_rows(job, start, rows, partial)
@@ -281,7 +313,9 @@ cdef inline bint row_block(
         for i in range(n):
             rows.loss[i] = 0.0
         ok = True
-    elif is_index(job) and has_row_logits(job):
+    elif has_row_logits(job) and (is_index(job) or has_soft_path(job)):
+        if not is_index(job):
+            soft_terms(job, start, &rows, tag)
         sum_exp_rows(job, start, &rows, rows.loss, tag)
         return add_log1p_rows(job, start, &rows, partial)
     elif is_index(job):

@@ -88,14 +88,15 @@ cdef inline void cross_entropy_terms(
     """q log p; 0 where q is 0, infinite where p is 0 or subnormal."""
     cdef real zero = 0, one = 1, absent = -0.0, minus_infinity = -INFINITY
     cdef real smallest = smallest_ratio_part(p)
-    cdef real x, y
+    cdef real x, y, weight
     cdef Py_ssize_t first, i
     for first from 0 <= first < n by RUN:
         prefetch_run(at, first)
         for i in range(first, min(first + RUN, n)):
-            x = one if q[i] == zero else p[i]
-            y = log_of_parts(mantissa(x) - one, absent, exponent(x))
-            terms[i] = minus_infinity if x < smallest else q[i] * y
+            x, weight = p[i], q[i]  # loads that depend on a condition keep SSE2 from vectorising
+            x = one if weight == zero else x
+            y = weight * log_of_parts(mantissa(x) - one, absent, exponent(x))
+            terms[i] = minus_infinity if x < smallest else y
 
 
 cdef inline real clip_run(const Job* job, const real* p, Py_ssize_t n, real* target) noexcept nogil:
@@ -130,8 +131,9 @@ cdef inline void divergence_terms(
     for first from 0 <= first < n by RUN:
         prefetch_run(at, first)
         for i in range(first, min(first + RUN, n)):
-            a = one if q[i] == zero else q[i]
-            b = one if q[i] == zero else p[i]
+            a, b = q[i], p[i]
+            b = one if a == zero else b
+            a = one if a == zero else a
             least = a if a < b else b
             terms[i] = divergence_term(a, b, &part)
             linear[i] = infinity if least < smallest else part
@@ -214,10 +216,15 @@ cdef inline void smooth_terms(
 ) noexcept nogil:
     """q log p of the labels without their smoothing, whose share every class has in `logs`."""
     cdef real zero = 0
+    cdef real weight, term
     cdef Py_ssize_t i, j
     for i in range(rows * m):
-        terms[i] = zero if job.index_labels or q[i] == zero else q[i] * logs[i]
+        weight = q[i]
+        term = weight * logs[i]
+        terms[i] = zero if weight == zero else term
     if job.index_labels:
+        for i in range(rows * m):
+            terms[i] = 0
         for i in range(rows):
             j = target[i] - first
             if 0 <= j < m:

@@ -9,9 +9,10 @@ from fastxent._kernels.arrays.store cimport store_grad_classes
 from fastxent._kernels.arrays.load cimport element_ptr, view_classes
 from fastxent._kernels.categorical.chunk cimport add_log1p_rows, run_rows
 from fastxent._kernels.categorical.gradient_tile cimport (
-    grad_weights, row_scale, tile_gradients, general_tile_gradients,
+    grad_weights, row_scale, soft_scale, SoftScale, tile_gradients, general_tile_gradients,
 )
 from fastxent._kernels.categorical.rows cimport Rows, load_rows
+from fastxent._kernels.categorical.soft_logits cimport has_soft_path, soft_terms
 from fastxent._kernels.categorical.soft_labels cimport (
     load_classes, soft_row, SoftRow, sum_exp_below_maximum, weigh_classes,
 )
@@ -33,6 +34,24 @@ cdef enum:
 # ---- in the scores' own type -----------------------------------------------------------------
 
 
+cdef inline void scale_exps(
+    const Job* job, const char* labels, Py_ssize_t first, Py_ssize_t m, real factor,
+    const SoftScale* soft, void* scratch, real* exps
+) noexcept nogil:
+    """Turn the exponentials of m classes of a row into gradients, but for `target`'s."""
+    cdef real staged[BLOCK]
+    cdef real kept = <real>soft.kept, spread = <real>soft.spread
+    cdef const real* q
+    cdef Py_ssize_t j
+    if job.index_labels:
+        for j in range(m):
+            exps[j] = exps[j] * factor - spread
+        return
+    q = view_classes(&job.labels, labels, first, <int>m, scratch, staged)
+    for j in range(m):
+        exps[j] = exps[j] * factor - (q[j] * kept + spread)
+
+
 cdef inline bint long_row_gradients(
     const Job* job, Py_ssize_t start, Rows* rows, Py_ssize_t i, real target_logit
 ) noexcept nogil:
@@ -46,8 +65,10 @@ cdef inline bint long_row_gradients(
     cdef const char* place = element_ptr(job, &job.grad, start + i)
     cdef const real* x
     cdef double hi = 0.0, lo = 0.0, block_sum, sum_exp, scale, grad_weight
-    cdef real factor
-    cdef Py_ssize_t first, j, m
+    cdef SoftScale soft
+    cdef const char* labels = NULL
+    cdef real factor, target_grad
+    cdef Py_ssize_t first, m
     cdef Py_ssize_t target = rows.target[i]
     cdef bint short = job.classes <= CACHED_CLASSES
     for first from 0 <= first < job.classes by BLOCK:
@@ -62,21 +83,26 @@ cdef inline bint long_row_gradients(
     grad_weights(job, &sum_exp, 1, &grad_weight)
     if not row_scale(job, rows, i, sum_exp, grad_weight, &scale):
         return False
+    soft = soft_scale(job, start, rows, i)
+    scale *= soft.label_sum
     factor = <real>(scale * exp_scale_inverse(exps))
+    target_grad = <real>(soft.target - sum_exp * scale)
+    if not job.index_labels:
+        labels = element_ptr(job, &job.labels, start + i)
     if short:
-        for j in range(job.classes):
-            exps[j] = exps[j] * factor
-        exps[target] = <real>(-sum_exp * scale)
+        for first from 0 <= first < job.classes by BLOCK:
+            m = min(<Py_ssize_t>BLOCK, job.classes - first)
+            scale_exps(job, labels, first, m, factor, &soft, rows.scratch, exps + first)
+        exps[target] = target_grad
         store_grad_classes(job, &job.grad, place, 0, <int>job.classes, exps)
         return True
     for first from 0 <= first < job.classes by BLOCK:
         m = <int>min(<Py_ssize_t>BLOCK, job.classes - first)
         x = view_classes(&job.scores, row, first, <int>m, rows.scratch, staged)
         exp_shifted(job, row + first * job.scores.class_stride, x, m, target_logit, exps)
-        for j in range(m):
-            exps[j] = exps[j] * factor
+        scale_exps(job, labels, first, m, factor, &soft, rows.scratch, exps)
         if first <= target < first + m:
-            exps[target - first] = <real>(-sum_exp * scale)
+            exps[target - first] = target_grad
         store_grad_classes(job, &job.grad, place, first, <int>m, exps)
     return True
 
@@ -249,9 +275,11 @@ cdef inline void write_rows(
     """Write the derivatives of the rows of a block that are not done."""
     cdef Py_ssize_t i
     for i in range(rows.n):
+        if done[i]:
+            continue
         if not rows.valid[i]:
             fill_row(job, start + i, rows.absent[i])
-        elif not done[i]:
+        else:
             general_row_gradients(
                 job, start + i, rows.target[i], rows.factor[i] * job.grad_scale, rows.scratch
             )
@@ -268,7 +296,7 @@ cdef inline bint run_row_block(
     cdef uint8_t done[ROWS]
     cdef real target[ROWS]
     cdef Py_ssize_t i
-    cdef bint fast_path = is_index(job) and job.hess.dtype == ABSENT and job.nan_policy == NAN_RAISE
+    cdef bint fast_path = (is_index(job) or has_soft_path(job)) and job.hess.dtype == ABSENT
     for i in range(ROWS):
         done[i] = 0
     if not fast_path:
@@ -283,6 +311,8 @@ cdef inline bint run_row_block(
             general_tile_gradients(job, start, &rows, done)
         write_rows(job, start, &rows, done)
         return True
+    if not is_index(job):
+        soft_terms(job, start, &rows, tag)
     if is_tiled(job, tag):
         tile_gradients(job, start, &rows, done, tag)
     else:

@@ -5,14 +5,16 @@ from libc.math cimport INFINITY
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
-from fastxent._kernels.arrays.load cimport element_ptr
+from fastxent._kernels.arrays.load cimport element_ptr, load_one
 from fastxent._kernels.arrays.store cimport store_grad_class, store_grad_classes, write_run
 from fastxent._kernels.arrays.transpose cimport rows_of_tile
 from fastxent._kernels.categorical.rows cimport Rows
 from fastxent._kernels.categorical.softmax cimport load_tile, sum_exp_tiles, sum_tile, TILED_CLASSES
 from fastxent._kernels.categorical.tile cimport softmax_of_tile, exp_of_tile, weigh_tile
 from fastxent._kernels.focal cimport class_grad_weights, grad_weights_of_sum_exp
-from fastxent._kernels.job cimport ABSENT, CATEGORICAL_FOCAL, Job, Operand, ROWS, TILE_CLASSES
+from fastxent._kernels.job cimport (
+    ABSENT, CATEGORICAL_FOCAL, is_index, Job, Operand, ROWS, TILE_CLASSES,
+)
 from fastxent._kernels.numeric.generic cimport log1p_all, exp_scale_inverse
 from fastxent._kernels.types cimport real
 
@@ -29,11 +31,43 @@ cdef inline void grad_weights(
             grad_weight[i] = 1.0
 
 
+cdef struct SoftScale:      # of a row: gradients are exps * factor - (label * kept + spread)
+    double label_sum    # multiplies the exponentials
+    double kept         # what a label weighs
+    double spread       # the share of every class in the labels' smoothing
+    double target       # what the gradient of `target` has besides the other exponentials
+
+
+cdef inline SoftScale soft_scale(
+    const Job* job, Py_ssize_t start, const Rows* rows, Py_ssize_t i
+) noexcept nogil:
+    """What the labels of row i add to its gradient."""
+    cdef SoftScale soft
+    cdef double weight = rows.factor[i] * job.grad_scale
+    cdef double smoothing = job.label_smoothing
+    cdef const char* labels
+    soft.label_sum, soft.kept, soft.spread, soft.target = 1.0, 0.0, 0.0, 0.0
+    if is_index(job):
+        return soft
+    soft.label_sum = rows.label_sum[i]
+    soft.kept = (1.0 - smoothing) * weight
+    soft.spread = smoothing / <double>job.classes * weight
+    soft.target = soft.spread * <double>(job.classes - 1)
+    if not job.index_labels:
+        labels = element_ptr(job, &job.labels, start + i) + rows.target[i] * job.labels.class_stride
+        soft.target = weight * soft.label_sum - (
+            soft.kept * load_one(&job.labels, labels) + soft.spread
+        )
+    return soft
+
+
 cdef inline bint row_scale(
     const Job* job, const Rows* rows, Py_ssize_t i, double sum_exp, double grad_weight, double* scale
 ) noexcept nogil:
     """What the exponentials of a row are multiplied by; False if a float might not hold it."""
     scale[0] = rows.factor[i] * grad_weight * job.grad_scale / (1.0 + sum_exp)
+    if not (is_index(job) or -INFINITY < rows.linear[i] < INFINITY):
+        return False
     return sum_exp < INFINITY and (1e-30 < scale[0] < 1e30 or rows.factor[i] == 0.0)
 
 
@@ -58,6 +92,58 @@ cdef inline void store_grad_tile(
             store_grad_classes(job, op, element_ptr(job, op, start + i), 0, classes, flat + i * classes)
 
 
+cdef inline void clear_rows(const Rows* rows, Py_ssize_t classes, real* tile) noexcept nogil:
+    """0 for the rows that are left out: what they hold may be NaN."""
+    cdef Py_ssize_t i, k
+    if not rows.weighted:
+        return
+    for i in range(rows.n):
+        if not rows.valid[i]:
+            for k in range(classes):
+                tile[k * ROWS + i] = 0
+
+
+cdef inline void soft_tile_gradients(
+    const Job* job, Py_ssize_t start, const Rows* rows, double* sum_exp, double* scale, real* exps
+) noexcept nogil:
+    """Turn the exponentials of a tile into the gradients of soft labels."""
+    cdef real labels[TILE_CLASSES * ROWS]
+    cdef real factor[ROWS]
+    cdef real kept[ROWS]
+    cdef real spread[ROWS]
+    cdef real target_grad[ROWS]
+    cdef SoftScale soft
+    cdef Py_ssize_t first, i, k, m
+    for i in range(ROWS):
+        factor[i] = 0
+        kept[i] = 0
+        spread[i] = 0
+        target_grad[i] = 0
+    for i in range(rows.n):
+        if rows.valid[i]:
+            soft = soft_scale(job, start, rows, i)
+            factor[i] = <real>(scale[i] * soft.label_sum * exp_scale_inverse(exps))
+            kept[i] = <real>soft.kept
+            spread[i] = <real>soft.spread
+            target_grad[i] = <real>(soft.target - sum_exp[i] * scale[i] * soft.label_sum)
+    for first from 0 <= first < job.classes by TILE_CLASSES:
+        m = min(<Py_ssize_t>TILE_CLASSES, job.classes - first)
+        if job.index_labels:
+            for k in range(first, first + m):
+                for i in range(ROWS):
+                    exps[k * ROWS + i] = exps[k * ROWS + i] * factor[i] - spread[i]
+        else:
+            load_tile(job, &job.labels, start, rows.n, first, m, labels)
+            clear_rows(rows, m, labels)
+            for k in range(first, first + m):
+                for i in range(ROWS):
+                    exps[k * ROWS + i] = exps[k * ROWS + i] * factor[i] - (
+                        labels[(k - first) * ROWS + i] * kept[i] + spread[i]
+                    )
+    for i in range(rows.n):
+        exps[rows.target[i] * ROWS + i] = target_grad[i]
+
+
 cdef inline void tile_gradients(
     const Job* job, Py_ssize_t start, Rows* rows, uint8_t* done, real* tag
 ) noexcept nogil:
@@ -68,26 +154,34 @@ cdef inline void tile_gradients(
     cdef real factor[ROWS]
     cdef double sum_exp[ROWS]
     cdef double grad_weight[ROWS]
-    cdef double scale
+    cdef double scale[ROWS]
     cdef real k_real, share
     cdef Py_ssize_t i, k
     cdef int n = rows.n, classes = <int>job.classes, all_done = 1
     sum_exp_tiles(job, start, n, rows.target, True, exps, sum_exp)
     memcpy(rows.loss, sum_exp, n * sizeof(double))
     grad_weights(job, sum_exp, n, grad_weight)
+    clear_rows(rows, classes, exps)
     for i in range(ROWS):
-        scale = 0.0
+        scale[i] = 0.0
         label[i] = <real>rows.target[i] if i < n else 0
-        if i < n:
-            done[i] = rows.valid[i] and row_scale(job, rows, i, sum_exp[i], grad_weight[i], &scale)
+        if i < n and rows.valid[i]:
+            done[i] = row_scale(job, rows, i, sum_exp[i], grad_weight[i], &scale[i])
             all_done &= done[i]
-        factor[i] = <real>(scale * exp_scale_inverse(exps))
-        target_grad[i] = <real>(-sum_exp[i] * scale)
-    for k in range(classes):
-        k_real = <real>k
-        for i in range(ROWS):
-            share = exps[k * ROWS + i] * factor[i]
-            exps[k * ROWS + i] = target_grad[i] if label[i] == k_real else share
+        elif i < n:
+            sum_exp[i] = 0.0
+            done[i] = rows.absent[i] == 0.0
+            all_done &= done[i]
+        factor[i] = <real>(scale[i] * exp_scale_inverse(exps))
+        target_grad[i] = <real>(-sum_exp[i] * scale[i])
+    if not is_index(job):
+        soft_tile_gradients(job, start, rows, sum_exp, scale, exps)
+    else:
+        for k in range(classes):
+            k_real = <real>k
+            for i in range(ROWS):
+                share = exps[k * ROWS + i] * factor[i]
+                exps[k * ROWS + i] = target_grad[i] if label[i] == k_real else share
     store_grad_tile(job, &job.grad, start, n, done, all_done, exps)
 
 

@@ -16,9 +16,32 @@ cdef struct Rows:
     double loss[ROWS]
     uint8_t valid[ROWS]     # 0: masked out, ignored or NaN
     double absent[ROWS]     # the loss and the derivatives where not valid: 0 or NaN
+    # Soft labels of logits: the loss is label_sum * log(1 + s) + linear (soft_logits.pxd).
+    double label_sum[ROWS]
+    double linear[ROWS]
+    double spread[ROWS]
     double scratch[BLOCK]
     int n
     bint weighted           # whether any factor, weight or `valid` may differ from 1
+    bint masked             # whether `valid` may, but no factor or weight of a valid row
+
+
+cdef inline void mask_rows(const Job* job, Py_ssize_t start, Rows* rows) noexcept nogil:
+    """Leave out what `where` and `ignore_index` say: factor and weight become 0, the target class 0."""
+    cdef const uint8_t* mask = NULL
+    cdef int64_t ignored = job.ignore_index
+    cdef Py_ssize_t i
+    if job.mask.dtype != ABSENT:
+        mask = <const uint8_t*>gather(job, &job.mask, start, rows.n, rows.scratch)
+        for i in range(rows.n):
+            rows.valid[i] = mask[i] != 0
+    if job.has_ignore and not (ignored == NO_CLASS and is_float(job.labels.dtype)):
+        for i in range(rows.n):
+            rows.valid[i] &= rows.target[i] != ignored
+    for i in range(rows.n):
+        rows.target[i] = rows.target[i] if rows.valid[i] else 0
+        rows.weight[i] = 1.0 if rows.valid[i] else 0.0
+        rows.factor[i] = rows.weight[i]
 
 
 cdef inline bint in_range(const int64_t* target, int n, Py_ssize_t classes) noexcept nogil:
@@ -63,35 +86,31 @@ cdef inline bint load_rows(
     """Load labels, weights and mask of a block; False, with the error recorded, if one is invalid."""
     cdef Py_ssize_t i
     cdef int n = rows.n
-    cdef const uint8_t* mask = NULL
     rows.weighted = (
         job.weight.dtype != ABSENT or job.class_weight != NULL or job.mask.dtype != ABSENT
         or job.has_ignore or job.nan_policy == NAN_OMIT or job.class_alpha != NULL
     )
+    rows.masked = job.weight.dtype == ABSENT and job.class_weight == NULL and job.class_alpha == NULL
     for i in range(n):
         rows.weight[i] = 1.0
+        rows.factor[i] = 1.0
         rows.valid[i] = 1
         rows.absent[i] = 0.0
         rows.target[i] = 0
     if job.index_labels:
         load_indices(job, &job.labels, start, n, rows.scratch, rows.target)
-    if not rows.weighted and in_range(rows.target, n, job.classes):
-        for i in range(n):
-            rows.factor[i] = 1.0
+    if job.has_ignore or job.mask.dtype != ABSENT:
+        mask_rows(job, start, rows)
+    if rows.masked and in_range(rows.target, n, job.classes):
         return True
+    rows.masked = False
+    rows.weighted = True
     if job.weight.dtype != ABSENT:
         load(job, &job.weight, start, n, rows.scratch, rows.weight)
-    if job.mask.dtype != ABSENT:
-        mask = <const uint8_t*>gather(job, &job.mask, start, n, rows.scratch)
-        for i in range(n):
-            rows.valid[i] = mask[i] != 0
-    rows.weighted = True
     for i in range(n):
         if rows.target[i] == NO_CLASS and rows.valid[i] and is_float(job.labels.dtype):
             if not leave_out_label(job, start + i, rows, i, partial):
                 return False
-        if job.has_ignore and rows.target[i] == job.ignore_index:
-            rows.valid[i] = 0
         if not rows.valid[i]:
             rows.target[i] = 0
             continue
