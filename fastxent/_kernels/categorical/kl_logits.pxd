@@ -18,7 +18,7 @@ from libc.math cimport INFINITY, NAN
 
 from fastxent._kernels.arrays.load cimport convert_floats, element_ptr, gather_classes, view_classes
 from fastxent._kernels.arrays.prefetch cimport AHEAD, prefetch_lanes
-from fastxent._kernels.arrays.store cimport store_grad_classes_f64
+from fastxent._kernels.arrays.store cimport store_grad_classes
 from fastxent._kernels.categorical.chunk cimport add_rows
 from fastxent._kernels.categorical.rows cimport apply_nan_policy, Rows
 from fastxent._kernels.categorical.softmax cimport exp_shifted, prefetch_classes
@@ -321,7 +321,7 @@ cdef inline void run_pass(
             if not derivative:
                 add(lane_sum(block.x[0], m), &pair.total, &pair.total_lo)
         if stage == FILL or (stage == TERMS and derivative):
-            store_grad_classes_f64(
+            store_grad_classes(
                 job, &job.grad, element_ptr(job, &job.grad, position), first, m, block.x[0]
             )
 
