@@ -162,7 +162,7 @@ def test_empty():
         (([3], [[0.0, 1.0]]), {}, ElementError, r"y_true\[0\] = 3 is not a valid class index"),
         (([-1], [[0.0, 1.0]]), {}, ElementError, r"y_true\[0\] = -1 is not a valid class index"),
         (([[0.0, 1.0]], [[0.0, 1.0]]), {}, ValueError, "takes class indices, of shape"),
-        (([0.5], [[0.0, 1.0]]), {}, ValueError, "y_true of shape"),
+        (([0.5], [[0.0, 1.0]]), {}, ElementError, r"y_true\[0\] = 0.5 is not a valid class index"),
         (([0], [["a", "b"]]), {}, TypeError, "logits has dtype"),
         (([0], [[0.0, 1.0]]), {"axis": 5}, ValueError, "axis=5"),
         (([0], [[0.0, 1.0]]), {"where": [1]}, TypeError, "where has dtype"),

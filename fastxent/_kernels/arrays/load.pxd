@@ -311,10 +311,10 @@ cdef inline const real* view(
 cdef inline const real* view_classes(
     const Operand* op, const char* row, Py_ssize_t first, int n, void* scratch, real* buffer
 ) noexcept nogil:
-    """n scores of a row to read from: the array itself, or the buffer."""
+    """n classes of a row to read from: the array itself, or the buffer."""
     if is_real(op.dtype, buffer):
         return <const real*>gather_classes(op, row, first, n, buffer)
-    convert_floats(op.dtype, gather_classes(op, row, first, n, scratch), n, buffer)
+    convert_dtype(op.dtype, gather_classes(op, row, first, n, scratch), n, buffer)
     return buffer
 
 
