@@ -142,6 +142,16 @@ def exp_weight(r: mpf) -> mpf:
     return r**2 / mp.exp(r)
 
 
+def exp2_part(g: mpf) -> mpf:
+    """(2^g - 1) / g."""
+    return (mpf(2) ** g - 1) / g
+
+
+def exp2_weight(g: mpf) -> mpf:
+    """What an error of exp2_part does to 2^g."""
+    return g / mpf(2) ** g
+
+
 def log_part(z: mpf) -> mpf:
     """(log((1 + s) / (1 - s)) / s - 2) / z, z = s^2."""
     s = mp.sqrt(z)
@@ -170,13 +180,17 @@ def main() -> int:
     edge = ln2 / 2 * mpf("1.0001")
     largest = (3 - 2 * mp.sqrt(2)) ** 2 * mpf("1.0001")
     ninth, near = mpf("1.0001") / 9, mpf("0.04") * mpf("1.0001")
+    half = mpf("0.50005")
+    halves2 = [[sign * half * (i + mpf("0.5")) / 500 for i in range(500)] for sign in (-1, 1)]
     halves = [[sign * edge * (i + mpf("0.5")) / 500 for i in range(500)] for sign in (-1, 1)]
     good = [
         report("ln 2, float64", two_parts(ln2, 41, to_wide)),
         report("ln 2, float32", two_parts(ln2, 15, to_narrow)),
         report("1 / ln 2", [to_wide(1 / ln2), to_narrow(1 / ln2)]),
+        report("1 / ln 2, its rest", [to_narrow(1 / ln2 - mpf(to_narrow(1 / ln2)))]),
         polynomial("exp, float64", exp_part, exp_weight, -edge, edge, [0.5, 1 / 6], 10, to_wide),
         polynomial("exp, float32", exp_part, exp_weight, -edge, edge, [], 5, to_narrow, halves),
+        polynomial("2^g, float32", exp2_part, exp2_weight, -half, half, [], 6, to_narrow, halves2),
         polynomial("log, float64", log_part, log_weight, mpf(0), largest, [], 7, to_wide),
         polynomial("log, float32", log_part, log_weight, mpf(0), largest, [], 3, to_narrow),
         polynomial("log1p, float32", log_part, log_weight, mpf(0), ninth, [], 5, to_narrow),

@@ -37,6 +37,7 @@
  * - fastxent_fma: float64, all numbers. Emulated, about 130 for 2 elements: not for the hot loops.
  * - fastxent_fma_bounded: float64, where a b is 0 or at least 2^-900 in size, and a, b and the sum are below
  *   2^990. Emulated, about 45 for 2 elements. Outside these bounds the levels may differ.
+ * - fastxent_fmaf_wide: where float64 holds a b + c exactly. Emulated, it takes about 10 operations for 4.
  * - fastxent_fmaf_exact, fastxent_fma_exact: where a b has a short factor and is exact. Nothing to emulate.
  */
 typedef union {
@@ -157,12 +158,14 @@ static inline double fastxent_emulated_fma(double a, double b, double c)
 #define fastxent_fmaf(a, b, c) __builtin_fmaf(a, b, c)
 #define fastxent_fma(a, b, c) __builtin_fma(a, b, c)
 #define fastxent_fma_bounded(a, b, c) __builtin_fma(a, b, c)
+#define fastxent_fmaf_wide(a, b, c) __builtin_fmaf(a, b, c)
 #define fastxent_fmaf_exact(a, b, c) __builtin_fmaf(a, b, c)
 #define fastxent_fma_exact(a, b, c) __builtin_fma(a, b, c)
 #else
 #define fastxent_fmaf(a, b, c) fastxent_emulated_fmaf(a, b, c)
 #define fastxent_fma(a, b, c) fastxent_emulated_fma(a, b, c)
 #define fastxent_fma_bounded(a, b, c) fastxent_emulated_fma_bounded(a, b, c)
+#define fastxent_fmaf_wide(a, b, c) ((float)((double)(a) * (b) + (c)))
 #define fastxent_fmaf_exact(a, b, c) ((a) * (b) + (c))
 #define fastxent_fma_exact(a, b, c) ((a) * (b) + (c))
 #endif

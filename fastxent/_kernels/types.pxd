@@ -8,6 +8,8 @@ cdef extern from "simd.h":
     double fma_f64 "fastxent_fma"(double a, double b, double c) noexcept nogil
     # where a * b is 0 or at least 2^-900, and a, b and the sum are below 2^990
     double fma_bounded_f64 "fastxent_fma_bounded"(double a, double b, double c) noexcept nogil
+    # where float64 holds a * b + c exactly
+    float fma_wide_f32 "fastxent_fmaf_wide"(float a, float b, float c) noexcept nogil
     # where a * b is exact: costs nothing at any level
     float fma_exact_f32 "fastxent_fmaf_exact"(float a, float b, float c) noexcept nogil
     double fma_exact_f64 "fastxent_fma_exact"(double a, double b, double c) noexcept nogil

@@ -16,13 +16,14 @@ from fastxent._kernels.categorical.soft_logits cimport has_soft_path, soft_terms
 from fastxent._kernels.categorical.soft_labels cimport (
     load_classes, soft_row, SoftRow, sum_exp_below_maximum, weigh_classes,
 )
-from fastxent._kernels.categorical.softmax cimport exp_shifted, is_tiled, sum_exp_block, target_scores
+from fastxent._kernels.categorical.softmax cimport (
+    exp_of_classes, exp_of_row, is_tiled, row_factor, row_shift, sum_exp_block, target_scores,
+)
 from fastxent._kernels.focal cimport softmax_of_classes, class_grad_weights
 from fastxent._kernels.job cimport (
     ABSENT, BLOCK, CATEGORICAL_FOCAL, is_index, Job, NAN_OMIT, NAN_RAISE, NO_ERROR, Partial, ROWS,
     TILE_CLASSES,
 )
-from fastxent._kernels.numeric.generic cimport exp_scale_inverse
 from fastxent._kernels.numeric.sums cimport add, lane_sum
 from fastxent._kernels.types cimport real
 
@@ -67,25 +68,26 @@ cdef inline bint long_row_gradients(
     cdef double hi = 0.0, lo = 0.0, block_sum, sum_exp, scale, grad_weight
     cdef SoftScale soft
     cdef const char* labels = NULL
-    cdef real factor, target_grad
+    cdef real factor, target_grad, shift = row_shift(target_logit)
+    cdef double exp_factor = row_factor(job, target_logit, shift, exp_of_row(target_logit, shift))
     cdef Py_ssize_t first, m
     cdef Py_ssize_t target = rows.target[i]
     cdef bint short = job.classes <= CACHED_CLASSES
     for first from 0 <= first < job.classes by BLOCK:
         m = min(<Py_ssize_t>BLOCK, job.classes - first)
         block_sum = sum_exp_block(
-            job, row, target, target_logit, first, <int>m, rows.scratch,
+            job, row, target, shift, first, <int>m, rows.scratch,
             exps + (first if short else 0),
         )
         add(block_sum, &hi, &lo)
-    sum_exp = (hi + lo) * exp_scale_inverse(exps) + <double>(target_logit - target_logit)
+    sum_exp = (hi + lo) * exp_factor
     rows.loss[i] = sum_exp
     grad_weights(job, &sum_exp, 1, &grad_weight)
     if not row_scale(job, rows, i, sum_exp, grad_weight, &scale):
         return False
     soft = soft_scale(job, start, rows, i)
     scale *= soft.label_sum
-    factor = <real>(scale * exp_scale_inverse(exps))
+    factor = <real>(scale * exp_factor)
     target_grad = <real>(soft.target - sum_exp * scale)
     if not job.index_labels:
         labels = element_ptr(job, &job.labels, start + i)
@@ -99,7 +101,7 @@ cdef inline bint long_row_gradients(
     for first from 0 <= first < job.classes by BLOCK:
         m = <int>min(<Py_ssize_t>BLOCK, job.classes - first)
         x = view_classes(&job.scores, row, first, <int>m, rows.scratch, staged)
-        exp_shifted(job, row + first * job.scores.class_stride, x, m, target_logit, exps)
+        exp_of_classes(job, row + first * job.scores.class_stride, x, m, shift, exps)
         scale_exps(job, labels, first, m, factor, &soft, rows.scratch, exps)
         if first <= target < first + m:
             exps[target - first] = target_grad

@@ -15,7 +15,7 @@ from fastxent._kernels.focal cimport class_grad_weights, grad_weights_of_sum_exp
 from fastxent._kernels.job cimport (
     ABSENT, CATEGORICAL_FOCAL, is_index, Job, Operand, ROWS, TILE_CLASSES,
 )
-from fastxent._kernels.numeric.generic cimport log1p_all, exp_scale_inverse
+from fastxent._kernels.numeric.generic cimport log1p_all
 from fastxent._kernels.types cimport real
 
 
@@ -104,7 +104,8 @@ cdef inline void clear_rows(const Rows* rows, Py_ssize_t classes, real* tile) no
 
 
 cdef inline void soft_tile_gradients(
-    const Job* job, Py_ssize_t start, const Rows* rows, double* sum_exp, double* scale, real* exps
+    const Job* job, Py_ssize_t start, const Rows* rows, const double* sum_exp,
+    const double* exp_factor, const double* scale, real* exps
 ) noexcept nogil:
     """Turn the exponentials of a tile into the gradients of soft labels."""
     cdef real labels[TILE_CLASSES * ROWS]
@@ -122,7 +123,7 @@ cdef inline void soft_tile_gradients(
     for i in range(rows.n):
         if rows.valid[i]:
             soft = soft_scale(job, start, rows, i)
-            factor[i] = <real>(scale[i] * soft.label_sum * exp_scale_inverse(exps))
+            factor[i] = <real>(scale[i] * soft.label_sum * exp_factor[i])
             kept[i] = <real>soft.kept
             spread[i] = <real>soft.spread
             target_grad[i] = <real>(soft.target - sum_exp[i] * scale[i] * soft.label_sum)
@@ -153,12 +154,13 @@ cdef inline void tile_gradients(
     cdef real target_grad[ROWS]
     cdef real factor[ROWS]
     cdef double sum_exp[ROWS]
+    cdef double exp_factor[ROWS]
     cdef double grad_weight[ROWS]
     cdef double scale[ROWS]
     cdef real k_real, share
     cdef Py_ssize_t i, k
     cdef int n = rows.n, classes = <int>job.classes, all_done = 1
-    sum_exp_tiles(job, start, n, rows.target, True, exps, sum_exp)
+    sum_exp_tiles(job, start, n, rows.target, True, exps, exp_factor, sum_exp)
     memcpy(rows.loss, sum_exp, n * sizeof(double))
     grad_weights(job, sum_exp, n, grad_weight)
     clear_rows(rows, classes, exps)
@@ -172,10 +174,10 @@ cdef inline void tile_gradients(
             sum_exp[i] = 0.0
             done[i] = rows.absent[i] == 0.0
             all_done &= done[i]
-        factor[i] = <real>(scale[i] * exp_scale_inverse(exps))
+        factor[i] = <real>(scale[i] * exp_factor[i]) if scale[i] != 0.0 else 0
         target_grad[i] = <real>(-sum_exp[i] * scale[i])
     if not is_index(job):
-        soft_tile_gradients(job, start, rows, sum_exp, scale, exps)
+        soft_tile_gradients(job, start, rows, sum_exp, exp_factor, scale, exps)
     else:
         for k in range(classes):
             k_real = <real>k

@@ -8,6 +8,7 @@
 # Few classes: ROWS rows at a time, SIMD over the rows. Many classes: SIMD over the classes. The number
 # of classes alone decides, never the layout: every layout gives the same bits.
 
+cimport cython
 from libc.stdint cimport int64_t, uint16_t
 from libc.string cimport memcpy
 
@@ -17,7 +18,10 @@ from fastxent._kernels.arrays.load cimport (
 from fastxent._kernels.arrays.prefetch cimport AHEAD, prefetch_lanes
 from fastxent._kernels.arrays.transpose cimport tile_of_rows
 from fastxent._kernels.job cimport BLOCK, is_half, Job, LANES, Operand, ROWS, TILE_CLASSES
-from fastxent._kernels.numeric.generic cimport difference, exp_scaled, exp_scale_inverse
+from fastxent._kernels.numeric.elementary cimport (
+    exp_shifted_f32, shift_f32, shift_factor_f64,
+)
+from fastxent._kernels.numeric.generic cimport difference, exp_scaled
 from fastxent._kernels.numeric.sums cimport add, sum_lanes
 from fastxent._kernels.types cimport real
 
@@ -28,31 +32,42 @@ cdef enum:
 
 # ---- one exponential -------------------------------------------------------------------------
 
-
-cdef inline real exp_difference(real x, real target) noexcept nogil:
-    """e^(x - target) over `exp_scale_inverse`; the rounding error of the difference is compensated."""
+cdef inline real exp_difference(real x, real maximum) noexcept nogil:
+    """e^(x - maximum) over `exp_scale_inverse`; the rounding error of the difference is compensated."""
     cdef real err
-    cdef real d = difference(x, target, &err)
+    cdef real d = difference(x, maximum, &err)
     return exp_scaled(d, err)
 
 
-cdef inline real zero_if_small(real target_logit) noexcept nogil:
-    """The logit, or 0 if it is smaller than 2^-7."""
-    cdef real bound = 0.0078125, zero = 0
-    return zero if -bound < target_logit and target_logit < bound else target_logit
+# In float32 a row's target is a shift of the exponents, and divides the sum (elementary.pxd); in float64
+# it is the number that is subtracted.
 
 
-cdef inline real exp_difference_half(real x, real target_logit, real large, real small) noexcept nogil:
-    """`exp_difference` of numbers of at most 11 bits. target_logit is large + small; one of them is 0.
+cdef inline real row_shift(real target_logit) noexcept nogil:
+    """The `shift` of `exp_of_row`; NaN if float32 is not enough."""
+    if real is float:
+        return shift_f32(target_logit)
+    else:
+        return target_logit
 
-    The rounding error of d = x - target takes three operations, not five. For |target| >= |x| it is
-    Dekker's x - (d + target). For |x| > |target| >= 2^-7 the difference is exact and the formula gives
-    0: both are multiples of 2^-17, and |d| is below 2^7 or out of range. For a smaller target it is
-    Dekker's other formula, (x - d) - target.
-    """
-    cdef real d = x - target_logit
-    cdef real err = (x - (d + large)) - small
-    return exp_scaled(d, err)
+
+cdef inline real exp_of_row(real x, real shift) noexcept nogil:
+    """e^(x - target) over `row_factor`."""
+    if real is float:
+        return exp_shifted_f32(x, shift)
+    else:
+        return exp_difference(x, shift)
+
+
+@cython.cdivision(True)
+cdef inline double row_factor(
+    const Job* job, real target_logit, real shift, real exp_of_target
+) noexcept nogil:
+    """What the results of `exp_of_row` are multiplied by; NaN if the target is not finite."""
+    if real is float:
+        if job.want_losses:
+            return shift_factor_f64(target_logit, shift)
+    return 1.0 / <double>exp_of_target + <double>(shift - shift)
 
 
 cdef inline void prefetch_classes(const Job* job, const char* place, Py_ssize_t i) noexcept nogil:
@@ -61,25 +76,33 @@ cdef inline void prefetch_classes(const Job* job, const char* place, Py_ssize_t 
 
 
 cdef inline void exp_shifted(
-    const Job* job, const char* place, const real* x, Py_ssize_t n, real target_logit, real* exps
+    const Job* job, const char* place, const real* x, Py_ssize_t n, real maximum, real* exps
 ) noexcept nogil:
-    """Exponentials of n classes of a row. They lie at `place` and are staged in x."""
-    cdef real large = zero_if_small(target_logit)
+    """`exp_difference` of n classes of a row. They lie at `place` and are staged in x."""
     cdef Py_ssize_t i, j, whole = n - n % LANES
     if real is double:
         # Prefetching eight bytes per class in the loop of the sums comes all at once: 10 % slower.
         for i from 0 <= i < whole by LANES:
             prefetch_classes(job, place, i)
             for j in range(i, i + LANES):
-                exps[j] = exp_difference(x[j], target_logit)
+                exps[j] = exp_difference(x[j], maximum)
         for i in range(whole, n):
-            exps[i] = exp_difference(x[i], target_logit)
-    elif is_half(job.scores.dtype):
-        for i in range(n):
-            exps[i] = exp_difference_half(x[i], target_logit, large, target_logit - large)
+            exps[i] = exp_difference(x[i], maximum)
     else:
         for i in range(n):
-            exps[i] = exp_difference(x[i], target_logit)
+            exps[i] = exp_difference(x[i], maximum)
+
+
+cdef inline void exp_of_classes(
+    const Job* job, const char* place, const real* x, Py_ssize_t n, real shift, real* exps
+) noexcept nogil:
+    """`exp_of_row` of n classes of a row."""
+    cdef Py_ssize_t i
+    if real is double:
+        exp_shifted(job, place, x, n, shift, exps)
+    else:
+        for i in range(n):
+            exps[i] = exp_of_row(x[i], shift)
 
 
 # ---- few classes: SIMD over the rows ---------------------------------------------------------
@@ -174,32 +197,14 @@ cdef inline void sum_tile(const real* tile, Py_ssize_t classes, double* total) n
 
 
 cdef inline void exp_tile(
-    const real* target_logit, Py_ssize_t classes, const char* next_rows, real* tile
+    const real* shift, Py_ssize_t classes, const char* next_rows, int itemsize, real* tile
 ) noexcept nogil:
     """Exponentials of a tile, in place, class by class. The next rows are prefetched meanwhile."""
-    cdef Py_ssize_t i, k, size = sizeof(real)
-    for k in range(classes):
-        prefetch_lanes(next_rows + k * ROWS * size, ROWS // LANES * size)
-        for i in range(ROWS):
-            tile[k * ROWS + i] = exp_difference(tile[k * ROWS + i], target_logit[i])
-
-
-cdef inline void exp_half_tile(
-    const real* target_logit, Py_ssize_t classes, const char* next_rows, real* tile
-) noexcept nogil:
-    """The same for half precision."""
-    cdef real large[ROWS]
-    cdef real small[ROWS]
     cdef Py_ssize_t i, k
-    for i in range(ROWS):
-        large[i] = zero_if_small(target_logit[i])
-        small[i] = target_logit[i] - large[i]
     for k in range(classes):
-        prefetch_lanes(next_rows + k * ROWS * 2, ROWS // LANES * 2)
+        prefetch_lanes(next_rows + k * ROWS * itemsize, ROWS // LANES * itemsize)
         for i in range(ROWS):
-            tile[k * ROWS + i] = exp_difference_half(
-                tile[k * ROWS + i], target_logit[i], large[i], small[i]
-            )
+            tile[k * ROWS + i] = exp_of_row(tile[k * ROWS + i], shift[i])
 
 
 cdef inline bint is_tiled(const Job* job, const real* tag) noexcept nogil:
@@ -210,27 +215,24 @@ cdef inline bint is_tiled(const Job* job, const real* tag) noexcept nogil:
         return job.classes <= TILED_CLASSES // 2
 
 
-cdef inline void sum_exp_tile(
-    const Job* job, const real* target_logit, const Py_ssize_t* place, Py_ssize_t m,
-    const char* next_rows, real* tile, double* sum_exp
+cdef inline void row_factors(
+    const Job* job, const real* target_logit, const real* shift, const real* exp_of_target,
+    double* factor
 ) noexcept nogil:
-    """Exponentials of a tile of m classes, 0 at the places of the targets, added to the sums."""
+    """The factors of ROWS rows."""
     cdef Py_ssize_t i
-    if is_half(job.scores.dtype):
-        exp_half_tile(target_logit, m, next_rows, tile)
-    else:
-        exp_tile(target_logit, m, next_rows, tile)
     for i in range(ROWS):
-        tile[place[i]] = 0
-    sum_tile(tile, m, sum_exp)
+        factor[i] = row_factor(job, target_logit[i], shift[i], exp_of_target[i])
 
 
 cdef inline void sum_exp_wide_tiles(
     const Job* job, Py_ssize_t start, int n, const int64_t* target, bint keep, real* exps,
-    double* sum_exp
+    double* factor, double* sum_exp
 ) noexcept nogil:
     """`sum_exp_tiles` of more than TILE_CLASSES classes: several tiles of one size."""
     cdef real target_logit[ROWS]
+    cdef real exp_of_target[ROWS]
+    cdef real shift[ROWS]
     cdef Py_ssize_t place[ROWS]
     cdef real* tile
     cdef const char* next_rows
@@ -242,7 +244,10 @@ cdef inline void sum_exp_wide_tiles(
         place[i] = i
     target_scores(job, start, n, target, target_logit)
     for i in range(ROWS):
-        sum_exp[i] = <double>(target_logit[i] - target_logit[i])
+        shift[i] = row_shift(target_logit[i])
+    for i in range(ROWS):
+        exp_of_target[i] = exp_of_row(target_logit[i], shift[i])
+    row_factors(job, target_logit, shift, exp_of_target, factor)
     for first from 0 <= first < job.classes by width:
         m = min(width, job.classes - first)
         tile = exps + (first * ROWS if keep else 0)
@@ -253,24 +258,32 @@ cdef inline void sum_exp_wide_tiles(
             place[i] = (k if 0 <= k < m else m) * ROWS + i
         next_rows = job.scores.data + (start + 2 * ROWS) * job.scores.stride[0]
         next_rows += first * ROWS * job.scores.itemsize
-        sum_exp_tile(job, target_logit, place, m, next_rows, tile, sum_exp)
+        exp_tile(shift, m, next_rows, job.scores.itemsize, tile)
+        for i in range(ROWS):
+            tile[place[i]] = 0
+        sum_tile(tile, m, sum_exp)
 
 
 cdef inline void sum_exp_tiles(
     const Job* job, Py_ssize_t start, int n, const int64_t* target, bint keep, real* exps,
-    double* sum_exp
+    double* factor, double* sum_exp
 ) noexcept nogil:
-    """Exponentials of up to ROWS rows, 0 for the targets, and the sum of each row.
+    """Exponentials of up to ROWS rows over their factors, 0 for the targets.
 
+    sum_exp is the sum of each row times its factor: of e^(x_j - x_target) over j != target.
     exps has room for one class more than there are, or than in a tile if they are not kept.
     """
     cdef real target_logit[ROWS]
+    cdef real exp_of_target[ROWS]
+    cdef real shift[ROWS]
     cdef Py_ssize_t place[ROWS]     # index of the target in the tile
     cdef Py_ssize_t i
     # Two blocks ahead. Exact if the rows are contiguous, harmless if not.
     cdef const char* next_rows = job.scores.data + (start + 2 * ROWS) * job.scores.stride[0]
+    for i in range(ROWS):
+        sum_exp[i] = 0.0
     if job.classes > TILE_CLASSES:
-        sum_exp_wide_tiles(job, start, n, target, keep, exps, sum_exp)
+        sum_exp_wide_tiles(job, start, n, target, keep, exps, factor, sum_exp)
     else:
         load_tile(job, &job.scores, start, n, 0, job.classes, exps)
         for i in range(n):
@@ -280,21 +293,25 @@ cdef inline void sum_exp_tiles(
         for i in range(ROWS):
             target_logit[i] = exps[place[i]]
         for i in range(ROWS):
-            # 0, or NaN if the target is not finite
-            sum_exp[i] = <double>(target_logit[i] - target_logit[i])
-        sum_exp_tile(job, target_logit, place, job.classes, next_rows, exps, sum_exp)
+            shift[i] = row_shift(target_logit[i])
+        exp_tile(shift, job.classes, next_rows, job.scores.itemsize, exps)
+        for i in range(ROWS):
+            exp_of_target[i] = exps[place[i]]
+            exps[place[i]] = 0
+        row_factors(job, target_logit, shift, exp_of_target, factor)
+        sum_tile(exps, job.classes, sum_exp)
     for i in range(ROWS):
-        sum_exp[i] *= exp_scale_inverse(exps)
+        sum_exp[i] *= factor[i]
 
 
 # ---- many classes: SIMD over the classes -----------------------------------------------------
 
 
 cdef inline double sum_exp_block(
-    const Job* job, const char* row, Py_ssize_t target, real target_logit, Py_ssize_t first, int m,
+    const Job* job, const char* row, Py_ssize_t target, real shift, Py_ssize_t first, int m,
     void* scratch, real* exps
 ) noexcept nogil:
-    """Exponentials of m classes of a row, 0 for the target, and their sum.
+    """Exponentials of m classes of a row over its factor, 0 for the target, and their sum.
 
     exps has room up to the next multiple of LANES.
     """
@@ -303,7 +320,7 @@ cdef inline double sum_exp_block(
     cdef const real* x = view_classes(&job.scores, row, first, m, scratch, staged)
     cdef const char* place = row + first * job.scores.class_stride
     cdef Py_ssize_t i, j, padded = (m + LANES - 1) // LANES * LANES
-    exp_shifted(job, place, x, m, target_logit, exps)
+    exp_of_classes(job, place, x, m, shift, exps)
     for i in range(m, padded):
         exps[i] = 0
     if first <= target < first + m:
@@ -323,10 +340,11 @@ cdef inline double sum_exp_row(
 ) noexcept nogil:
     """sum of e^(x_j - x_target) over j != target of one row; NaN if the target is not finite."""
     cdef real exps[BLOCK]
+    cdef real shift = row_shift(target_logit)
     cdef double hi = 0.0, lo = 0.0
     cdef Py_ssize_t first
     cdef int m
     for first from 0 <= first < job.classes by BLOCK:
         m = <int>min(<Py_ssize_t>BLOCK, job.classes - first)
-        add(sum_exp_block(job, row, target, target_logit, first, m, scratch, exps), &hi, &lo)
-    return (hi + lo) * exp_scale_inverse(exps) + <double>(target_logit - target_logit)
+        add(sum_exp_block(job, row, target, shift, first, m, scratch, exps), &hi, &lo)
+    return (hi + lo) * row_factor(job, target_logit, shift, exp_of_row(target_logit, shift))

@@ -1,8 +1,9 @@
-"""exp and log for the kernels: no branches, no tables, no libm, no fused multiply-add.
+"""exp and log for the kernels: no branches, no tables, no libm.
 
 Each function is a scalar; a loop over it becomes SIMD, and gives the same bits at every level.
 *_f64 works in float64, *_f32 in float32, where a vector holds twice as many lanes.
 
+- exp_shifted_f32 is e^(x - t) for many x and one t, up to a factor; shift_f32 is what t is to it.
 - exp_nonpos_*(x) is e^x for x <= 0. exp_scaled_*(x) is e^x times a power of two, for most of a float's
   range.
 - log_*(x) takes every x; logn_*(x) only a finite x > 0 that is not subnormal, and is cheaper.
@@ -10,7 +11,8 @@ Each function is a scalar; a loop over it becomes SIMD, and gives the same bits 
   exp_nonpos accept a lo of NaN where x is infinite: a two-sum gives that.
 
 A part that is absent is -0.0: compilers drop a + -0.0, and must keep a + 0.0.
-Polynomials go up in pairs of terms: shorter chains than Horner's, a quarter faster.
+Polynomials go up in pairs of terms: shorter chains than Horner's, a quarter faster. A fused
+multiply-add stands where it is free at every level, or worth the baseline's emulation.
 
 The polynomials come from tools/fit_polynomials.py.
 """
@@ -19,7 +21,10 @@ cimport cython
 from libc.math cimport INFINITY, NAN
 from libc.stdint cimport uint32_t, uint64_t
 
-from fastxent._kernels.types cimport bits_of_f32, f32_from_bits, bits_of_f64, f64_from_bits
+from fastxent._kernels.types cimport (
+    bits_of_f32, bits_of_f64, f32_from_bits, f64_from_bits, fma_exact_f32, fma_exact_f64, fma_f32,
+    fma_wide_f32,
+)
 
 # ---- exp -----------------------------------------------------------------------------------
 # x = k ln 2 + r, |r| <= ln 2 / 2. Adding 1.5 * 2^52 (2^23 in float32) to x / ln 2 leaves k in the
@@ -28,7 +33,7 @@ from fastxent._kernels.types cimport bits_of_f32, f32_from_bits, bits_of_f64, f6
 
 cdef inline double _exp_f64(double x, double lo, double k) noexcept nogil:
     """e^(x + lo - k ln 2)."""
-    cdef double high = x - k * 0.693147180559663
+    cdef double high = fma_exact_f64(k, -0.693147180559663, x)
     cdef double low = k * -2.8235290563031577e-13 + lo
     cdef double r = high + low
     cdef double rr = r * r
@@ -79,8 +84,8 @@ cdef inline float _exp_f32(float x, float lo, float k) noexcept nogil:
     """e^(x + lo - k ln 2)."""
     cdef float c2 = 0.4999999403953552, c3 = 0.1666654497385025, c4 = 0.04166848212480545
     cdef float c5 = 0.00836646556854248, c6 = 0.0013800497399643064
-    cdef float ln2_high = 0.693145751953125, minus_ln2_low = -1.428606765330187e-06, one = 1.0
-    cdef float high = x - k * ln2_high
+    cdef float minus_ln2_high = -0.693145751953125, minus_ln2_low = -1.428606765330187e-06, one = 1.0
+    cdef float high = fma_exact_f32(k, minus_ln2_high, x)
     cdef float low = k * minus_ln2_low + lo
     cdef float r = high + low
     cdef float rr = r * r
@@ -108,6 +113,51 @@ cdef inline float exp_nonpos_f32(float x) noexcept nogil:
     cdef float shifted = x * per_ln2 + shift
     cdef float y = _exp_f32(x, -0.0, shifted - shift)
     return f32_from_bits(bits_of_f32(y) + (bits_of_f32(shifted) << 23)) * down
+
+
+# ---- exp of differences to one number --------------------------------------------------------
+# e^(x - t) = 2^(n - m) 2^g 2^(m - t / ln 2), where n is the integer nearest to x / ln 2, g the rest, and
+# m the integer nearest to t / ln 2. The last factor is the same for all x, and multiplies their sum. No
+# difference x - t is rounded, so no error of it is compensated. 1 / ln 2 has two parts. With the first
+# one, float64 holds x / ln 2 - n exactly.
+#
+# Sums divide by what x = t gives, so that equal numbers give exactly 1. Single losses take the factor in
+# float64: the errors of two exponentials, 9.0e-8 each at most, could be more than 2 ulp together.
+#
+# Operations for each x: 24 (of 4 float32 in the baseline, 8, 16) where x - t with its error and
+# exp_scaled_f32 take 33. The baseline emulates two fused multiply-adds of any numbers, and takes 5
+# times as long as for those; each more would gain 3 % with AVX2, and take 2 ns.
+
+cdef inline float shift_f32(float t) noexcept nogil:
+    """1.5 * 2^23 + 24 - m; NaN if |t| is 2^21 or more."""
+    cdef float shift = 12582912.0, scaled_shift = 12582936.0, per_ln2 = 1.4426950216293335
+    cdef float bound = 2097152.0, nan = NAN
+    cdef float m = (t * per_ln2 + shift) - shift
+    return scaled_shift - m if -bound < t and t < bound else nan
+
+
+cdef inline double shift_factor_f64(float t, float shift) noexcept nogil:
+    """2^-24 e^(m ln 2 - t), to 2e-10: e^(x - t) is this times exp_shifted_f32(x, shift)."""
+    cdef float scaled_shift = 12582936.0
+    cdef double m = <double>(scaled_shift - shift)
+    return _exp_f64(m * 0.6931471805599453 - <double>t, -0.0, 0.0) * 5.9604644775390625e-08
+
+
+cdef inline float exp_shifted_f32(float x, float shift) noexcept nogil:
+    """2^24 2^(x / ln 2 - m): 0 below 2^-123, infinite above 2^125 and for NaN."""
+    cdef float minimum = 12582789.0, maximum = 12583037.0   # 1.5 * 2^23 - 123 and + 125
+    cdef float per_ln2 = 1.4426950216293335, per_ln2_low = 1.925963033500011e-08
+    cdef float c1 = 0.6931471824645996, c2 = 0.24022647738456726, c3 = 0.05550367012619972
+    cdef float c4 = 0.009618555195629597, c5 = 0.0013387654908001423, c6 = 0.0001530460431240499
+    cdef float zero = 0.0, infinity = INFINITY, one = 1.0
+    cdef float shifted = x * per_ln2 + shift
+    cdef float g = fma_wide_f32(x, per_ln2, shift - shifted) + x * per_ln2_low
+    cdef float gg = g * g
+    cdef float p = fma_f32((c6 * g + c5) * gg + (c4 * g + c3), g, c2)
+    cdef float y = one + fma_f32(c1, g, p * gg)
+    y = f32_from_bits(bits_of_f32(y) + (bits_of_f32(shifted) << 23))
+    y = y if shifted <= maximum else infinity
+    return zero if shifted < minimum else y
 
 
 # ---- log -----------------------------------------------------------------------------------
@@ -144,9 +194,8 @@ cdef inline double _log_f64(double f, double lo, double k) noexcept nogil:
     cdef double half_square = 0.5 * f * f
     cdef double low = s * (half_square + z * p) + (k * 2.8235290563031577e-13 + lo)
     # f is not small relative to k ln 2: the rounding error of their sum is kept
-    cdef double multiple = k * 0.693147180559663
-    cdef double total = multiple + f
-    return total + (((multiple - total) + f) - (half_square - low))
+    cdef double total = fma_exact_f64(k, 0.693147180559663, f)
+    return total + ((fma_exact_f64(k, 0.693147180559663, -total) + f) - (half_square - low))
 
 
 cdef inline double _log_dd(double x, double lo, double shift) noexcept nogil:
@@ -249,9 +298,8 @@ cdef inline float _log_f32(float f, float lo, float k) noexcept nogil:
     cdef float p = (p2 * z + p1) * z + p0
     cdef float half_square = half * f * f
     cdef float low = s * (half_square + z * p) + (k * ln2_low + lo)
-    cdef float multiple = k * ln2_high
-    cdef float total = multiple + f
-    return total + (((multiple - total) + f) - (half_square - low))
+    cdef float total = fma_exact_f32(k, ln2_high, f)
+    return total + ((fma_exact_f32(k, ln2_high, -total) + f) - (half_square - low))
 
 
 cdef inline float _log_limits_f32(float x, float y) noexcept nogil:
