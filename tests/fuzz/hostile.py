@@ -36,11 +36,11 @@ LARGE = 600_001  # losses, so that two threads have work
 
 
 def functions() -> dict[str, Loss]:
-    """Every function with options, and the loss whose options it takes."""
+    """Every function of scores with options, and the loss whose options it takes."""
     known = {loss.name: loss for loss in LOSSES}
     for name in fastxent.__all__:
         for end in ("_value_and_grad", "_grad_hess"):
-            if name.endswith(end):
+            if name.endswith(end) and not name.startswith("linear_"):  # those take no scores
                 stem = name.removesuffix(end)
                 known[name] = known.get(stem + "_with_logits") or known[stem]
     return known
@@ -287,12 +287,24 @@ def plain(value: Any) -> Any:
     return np.array(value, value.dtype.newbyteorder("="), order="C")
 
 
+def outputs(options: dict[str, Any]) -> tuple[Any, ...]:
+    outs = options.get("out", ())
+    return outs if type(outs) is tuple else (outs,)
+
+
 def written(buffer: Any, options: dict[str, Any]) -> bool:
     """Whether the call writes there."""
-    outs = options.get("out", ())
-    return any(
-        np.may_share_memory(buffer, out) for out in (outs if type(outs) is tuple else [outs])
-    )
+    return any(np.may_share_memory(buffer, out) for out in outputs(options))
+
+
+def without_out(options: dict[str, Any]) -> dict[str, Any]:
+    """Copies of the options; `out` stays where it is half precision, to which results are rounded."""
+    copies = {key: plain(value) for key, value in options.items() if key != "out"}
+    outs = outputs(options)
+    if any(out.dtype.itemsize == 2 for out in outs):
+        fresh = tuple(np.empty(out.shape, out.dtype.newbyteorder("=")) for out in outs)
+        copies["out"] = fresh if type(options["out"]) is tuple else fresh[0]
+    return copies
 
 
 def without_dtypes(found: bytes | str) -> bytes | str:
@@ -307,8 +319,7 @@ def fuzz(seed: int, calls: int) -> tuple[int, int]:
     for number in range(calls):
         fuzzer.buffers.clear()
         name, args, options = fuzzer.call()
-        without_out = {key: plain(value) for key, value in options.items() if key != "out"}
-        copies = list(map(plain, args)), without_out
+        copies = list(map(plain, args)), without_out(options)
         what = (seed, number, name, args, options)
         found = outcome(name, args, options)
         for buffer, before in fuzzer.buffers:
