@@ -35,12 +35,18 @@ THOUSAND = (1 << 14) * 1000
 VOCABULARY = 128 * 128256
 
 
+#: Calls without options, which those with options are compared to.
+PLAIN = ("BCE, bool labels", "BCE of logits, bool labels")
+
+
 class Row(NamedTuple):
     """A call, what it is compared to, and what the comparison is to show."""
 
     work: str
     size: int
-    against: str  # reading, np.multiply, float32, the plain call, one worker, or one of the peers
+    against: (
+        str  # reading, np.multiply, float32, the plain call, one worker, a peer, or one of PLAIN
+    )
     goal: float
     bar: float
     dtype: str = "float32"
@@ -111,6 +117,23 @@ TEN_BARS = {
     "KL divergence, *": 1.15,
 }
 
+
+def binary_options() -> Iterator[Row]:
+    """What an option costs, over the plain call."""
+    bce, logits = PLAIN
+    yield Row("BCE, bool labels, where", LARGE, bce, 2, 2.5)
+    yield Row("BCE, bool labels, NaN omitted", LARGE, bce, 2, 2.5)
+    yield Row("BCE, bool labels, label_smoothing", LARGE, bce, 2, 2.9)
+    yield Row("BCE of logits, bool labels, where", LARGE, logits, 1.3, 1.45)
+    yield Row("BCE of logits, bool labels, label_smoothing", LARGE, logits, 1.25, 1.36)
+    yield Row("BCE of logits, soft labels", LARGE, logits, 1.3, 1.5)
+    yield Row("BCE of logits, bool labels, pos_weight", LARGE, logits, 1.4, 1.64)
+    yield Row("Gaussian NLL", LARGE, "reading", 1.2, 1.4)
+    yield Row("Gaussian NLL, variances", LARGE, logits, 1.5, 2.2)
+    yield Row("focal, bool labels", LARGE, logits, 2.5, 2.9)
+    yield Row("BCE, bool labels, gradient and Hessian", LARGE, logits, 2, 2.5)
+
+
 ROWS = [
     *labels("float32"),
     *labels("float64"),
@@ -119,6 +142,7 @@ ROWS = [
     Row("BCE of logits", LARGE, "reading", 1.6, 2.3),
     Row("BCE, each", LARGE, "np.multiply", 1.2, 2.0),
     Row("BCE of logits, each", LARGE, "np.multiply", 1.2, 2.0),
+    *binary_options(),
     Row("CE of logits, 1,000 classes", THOUSAND, "reading", 1.8, 3.0),
     Row("CE of logits, 128,256 classes", VOCABULARY, "reading", 1.8, 2.8),
     Row("CE of logits, 10 classes", TEN, "reading", 2.5, 4.5),
@@ -238,12 +262,18 @@ def plain(_: Row, inputs: Inputs) -> Call:
     return lambda: fastxent.categorical_cross_entropy_with_logits(y, z)
 
 
+def without_options(row: Row, _: Inputs) -> Call:
+    """The call without options, of inputs as large."""
+    return WORKLOADS[row.against].call(WORKLOADS[row.against].inputs(row.size, row.dtype))
+
+
 OTHERS: dict[str, Callable[[Row, Inputs], Call]] = {
     "reading": lambda _, inputs: reading(*inputs.read),
     "np.multiply": multiply,
     "read and write": read_and_write,
     "float32": of_float32,
     "the plain call": plain,
+    **dict.fromkeys(PLAIN, without_options),
 }
 
 

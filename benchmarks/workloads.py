@@ -11,6 +11,7 @@ import numpy as np
 import fastxent
 
 Array = np.ndarray[Any, Any]
+READ = ("sample_weight", "where", "var")  # options that may be arrays
 
 
 class Inputs(NamedTuple):
@@ -24,7 +25,7 @@ class Inputs(NamedTuple):
     def read(self) -> list[Array]:
         """Every array that the call has to read."""
         arrays = [self.y, self.scores] if self.y is not self.scores else [self.y]
-        return arrays + [self.options[k] for k in ("sample_weight",) if k in self.options]
+        return arrays + [v for k, v in self.options.items() if k in READ and np.ndim(v)]
 
 
 class Work(NamedTuple):
@@ -84,8 +85,8 @@ def logits(size: int) -> Array:
     return z
 
 
-def binary(labels: str | None = None, *, of_logits: bool = False, **options: bool) -> Any:
-    """Make hard labels of one dtype (the scores' where None), soft ones, or weights besides."""
+def binary(labels: str | None = None, *, of_logits: bool = False, **options: Any) -> Any:
+    """Make hard labels of one dtype (the scores' where None), or soft ones; other options go along."""
 
     def make(size: int, dtype: np.dtype[Any]) -> Inputs:
         rng = np.random.default_rng(1)
@@ -101,7 +102,13 @@ def binary(labels: str | None = None, *, of_logits: bool = False, **options: boo
         if options.get("each"):
             more["reduction"] = "none"
             more["out"] = np.empty(size, np.float64 if dtype == np.float64 else np.float32)
-        return Inputs(y, (z if of_logits else p).astype(dtype), more)
+        if options.get("masked"):
+            more["where"] = rng.random(size, dtype=np.float32) < 0.8
+        scores = (z if of_logits else p).astype(dtype)
+        if options.get("holes"):
+            scores[rng.integers(size, size=size // 1000)] = np.nan
+            more["nan_policy"] = "omit"
+        return Inputs(y, scores, more | options.get("given", {}))
 
     return make
 
@@ -110,6 +117,12 @@ def gaussian(size: int, dtype: np.dtype[Any]) -> Inputs:
     mean = logits(size)
     noise = np.random.default_rng(1).standard_normal(size, dtype=np.float32)
     return Inputs((mean + noise).astype(dtype), mean.astype(dtype))
+
+
+def gaussian_of_variances(size: int, dtype: np.dtype[Any]) -> Inputs:
+    y, mean, _ = gaussian(size, dtype)
+    var = np.random.default_rng(2).random(size, dtype=np.float32) + np.float32(0.5)
+    return Inputs(y, mean, {"var": var.astype(dtype)})
 
 
 # ---- categorical ---------------------------------------------------------------------------
@@ -223,8 +236,23 @@ WORKLOADS = {
     "BCE, soft labels": Work(BCE, binary(soft=True), dtypes=REAL),
     "BCE, weights": Work(BCE, binary(weighted=True), dtypes=REAL),
     "BCE, each": Work(BCE, binary(each=True), dtypes=REAL),
+    "BCE, bool labels, where": Work(BCE, binary("bool", masked=True), dtypes=REAL),
+    "BCE, bool labels, NaN omitted": Work(BCE, binary("bool", holes=True), dtypes=REAL),
+    "BCE, bool labels, label_smoothing": Work(
+        BCE, binary("bool", given={"label_smoothing": 0.1}), dtypes=REAL
+    ),
     "BCE of logits": Work(BCE_Z, binary(of_logits=True)),
     "BCE of logits, bool labels": Work(BCE_Z, binary("bool", of_logits=True)),
+    "BCE of logits, bool labels, where": Work(
+        BCE_Z, binary("bool", of_logits=True, masked=True), dtypes=REAL
+    ),
+    "BCE of logits, bool labels, label_smoothing": Work(
+        BCE_Z, binary("bool", of_logits=True, given={"label_smoothing": 0.1}), dtypes=REAL
+    ),
+    "BCE of logits, bool labels, pos_weight": Work(
+        BCE_Z, binary("bool", of_logits=True, given={"pos_weight": 2.5}), dtypes=REAL
+    ),
+    "BCE of logits, soft labels": Work(BCE_Z, binary(of_logits=True, soft=True), dtypes=REAL),
     "BCE of logits, each": Work(BCE_Z, binary(of_logits=True, each=True), dtypes=REAL),
     "CE, 10 classes": Work(CE, rows(10), 10),
     "CE of logits, 10 classes": Work(CE_Z, rows(10, of_logits=True), 10),
@@ -235,6 +263,7 @@ WORKLOADS = {
     ),
     "CE of logits, 10 classes, distributions": Work(CE_Z, two_distributions_of_logits, 10, REAL),
     "Gaussian NLL": Work("gaussian_nll", gaussian),
+    "Gaussian NLL, variances": Work("gaussian_nll", gaussian_of_variances),
     "entropy, 10 classes": Work("entropy", one_distribution, 10),
     "KL divergence, 10 classes": Work("kl_divergence", two_distributions, 10),
     "log_loss, bool labels": Work("log_loss", binary("bool"), dtypes=SINGLE),
@@ -243,6 +272,9 @@ WORKLOADS = {
     "log_loss, 10 classes": Work("log_loss", rows(10), 10, SINGLE, least=1000),
     "BCE, value and gradient": Work(BCE + GRAD, binary(of_logits=True), dtypes=REAL),
     "BCE, gradient and Hessian": Work(BCE + HESS, binary(of_logits=True), dtypes=REAL),
+    "BCE, bool labels, gradient and Hessian": Work(
+        BCE + HESS, binary("bool", of_logits=True), dtypes=REAL
+    ),
     "CE, value and gradient, 10 classes": Work(
         CE + GRAD, rows(10, of_logits=True), 10, dtypes=REAL
     ),
@@ -251,6 +283,7 @@ WORKLOADS = {
     ),
     "CE, gradient and Hessian, 10 classes": Work(CE + HESS, rows(10, of_logits=True), 10, REAL),
     "focal": Work(BF, binary(of_logits=True), dtypes=REAL),
+    "focal, bool labels": Work(BF, binary("bool", of_logits=True), dtypes=REAL),
     "focal, value and gradient": Work(BF + GRAD, binary(of_logits=True), dtypes=REAL),
     "focal, gradient and Hessian": Work(BF + HESS, binary(of_logits=True), dtypes=REAL),
     "focal, 10 classes": Work(CF, rows(10, of_logits=True), 10, REAL),

@@ -21,6 +21,8 @@ cdef enum:
     # A block whose -log2 is below this takes one logarithm per element instead: the rounding error of
     # 1024 products (2e-15) must be small relative to the sum.
     MIN_BITS = 64
+    # Blocks of one product between two removals of the exponent: 4^256 does not overflow.
+    MAX_BLOCKS = 256
 
 cdef struct AllOnes:     # stands for labels that are all 1
     char unused
@@ -42,9 +44,10 @@ ctypedef fused label:   # one function for each: a branch in the loop costs 25 %
     AllZeros
     BothOutcomes
 
-cdef struct Product:    # of one chunk: mantissas in [1, 2), and the sum of the exponents
+cdef struct Product:    # of one chunk: mantissas that are at least 1, and the sum of the exponents
     double mantissa[LANES]
     double exponent
+    int blocks      # since the exponents were last removed from the mantissas
     int halves      # factors of 1/2 in the next block for what does not count: they are removed exactly
 
 
@@ -52,6 +55,7 @@ cdef inline void start_product(Product* product) noexcept nogil:
     cdef Py_ssize_t j
     product.exponent = 0.0
     product.halves = 0
+    product.blocks = 0
     for j in range(LANES):
         product.mantissa[j] = 1.0
 
@@ -61,17 +65,29 @@ cdef inline double mantissa_of_bits(uint64_t bits) noexcept nogil:
     return f64_from_bits((bits & <uint64_t>0xFFFFFFFFFFFFF) | <uint64_t>0x3FF0000000000000)
 
 
+cdef inline double take_exponents(double* lanes) noexcept nogil:
+    """Leave the mantissas, in [1, 2), and return the sum of the exponents."""
+    cdef uint64_t bits, exponents = 0
+    cdef Py_ssize_t j
+    for j in range(LANES):
+        bits = bits_of_f64(lanes[j])
+        exponents += bits >> 52
+        lanes[j] = mantissa_of_bits(bits)
+    return <double>exponents - 1023.0 * LANES
+
+
 cdef inline void multiply_lanes(
     const double* mantissa, double exponent, Product* product
 ) noexcept nogil:
     """Multiply in mantissas of less than 4, and the power of 2 that was taken out of them."""
-    cdef uint64_t bits, exponents = 0
     cdef Py_ssize_t j
+    product.exponent += exponent
     for j in range(LANES):
-        bits = bits_of_f64(product.mantissa[j] * mantissa[j])
-        exponents += bits >> 52
-        product.mantissa[j] = mantissa_of_bits(bits)
-    product.exponent += exponent + (<double>exponents - 1023.0 * LANES)
+        product.mantissa[j] *= mantissa[j]
+    product.blocks += 1
+    if product.blocks == MAX_BLOCKS:
+        product.blocks = 0
+        product.exponent += take_exponents(product.mantissa)
 
 
 cdef inline real clipped(real p, real low, real high) noexcept nogil:
@@ -113,6 +129,7 @@ cdef inline bint multiply_likelihoods(
     cdef uint64_t bits, exponents = 0, wrong = 0
     cdef bint within = True
     cdef bint checked = label is not AllOnesClipped and label is not AllZeros
+    cdef Prefetch ahead = next[0]   # in registers
     cdef Py_ssize_t i, j, run
     cdef int span = LANES * (F32_FACTORS if real is float else F64_FACTORS)
     for j in range(LANES):
@@ -123,8 +140,8 @@ cdef inline bint multiply_likelihoods(
         for j in range(LANES):
             lanes[j] = 1.0
         for i from run <= i < run + span by LANES:
-            prefetch_operand(next, OF_SCORES, i)
-            prefetch_operand(next, OF_LABELS, i)
+            prefetch_operand(&ahead, OF_SCORES, i)
+            prefetch_operand(&ahead, OF_LABELS, i)
             for j in range(LANES):
                 if checked:
                     minimum[j] = p[i + j] if p[i + j] < minimum[j] else minimum[j]

@@ -38,12 +38,10 @@ cdef struct Prefetch:      # what a block's loops prefetch: one array in each lo
 cdef inline Prefetch prefetch_of(const Job* job, Py_ssize_t position) noexcept nogil:
     cdef Prefetch next
     cdef const Operand* op
-    cdef const Operand** operands = [
-        &job.scores, &job.labels, &job.weight, &job.mask, &job.scale_operand,
-    ]
     cdef Py_ssize_t i
     for i in range(N_OPERANDS):
-        op = operands[i]
+        op = &job.scores if i == OF_SCORES else &job.labels if i == OF_LABELS else &job.weight
+        op = &job.mask if i == OF_MASK else &job.scale_operand if i == OF_SCALE else op
         next.place[i] = prefetch_address(op, position)
         next.size[i] = op.itemsize if op.dtype != ABSENT and op.contiguous else 0
     return next

@@ -13,6 +13,7 @@ from fastxent._kernels.focal cimport focal_of_parts
 from fastxent._kernels.job cimport (
     ABSENT, BINARY, BINARY_FOCAL, BLOCK, FLOAT32, Job, LANES, Partial,
 )
+from fastxent._kernels.likelihood cimport Product
 from fastxent._kernels.numeric.clipped_log cimport clip, share_err
 from fastxent._kernels.numeric.generic cimport (
     exp_minus_abs, exponent, log1p_unit, log_of_parts, mantissa,
@@ -42,9 +43,10 @@ cdef inline void probability_losses(
     cdef real low[BLOCK]
     cdef real one = 1, zero = 0
     cdef real rest, chosen, other, err
+    cdef Prefetch ahead = next[0]   # in registers
     cdef Py_ssize_t i, j
     for i from 0 <= i < BLOCK by LANES:
-        prefetch_operand_unrolled(next, OF_SCORES, i)
+        prefetch_operand_unrolled(&ahead, OF_SCORES, i)
         for j in range(i, i + LANES):
             rest = one - p[j]
             chosen = p[j] if y[j] != zero else rest
@@ -55,7 +57,7 @@ cdef inline void probability_losses(
             k[j] = exponent(chosen)
             low[j] = share_err(err, other)
     for i from 0 <= i < BLOCK by LANES:
-        prefetch_operand_unrolled(next, OF_LABELS, i)
+        prefetch_operand_unrolled(&ahead, OF_LABELS, i)
         for j in range(i, i + LANES):
             loss[j] = zero - log_of_parts(f[j], low[j], k[j])
 
@@ -63,17 +65,22 @@ cdef inline void probability_losses(
 cdef inline void softplus_losses(
     const real* z, const real* y, const Prefetch* next, real* exps, real* loss
 ) noexcept nogil:
-    """log(1 + e^z) - z y, for a block whose logits are finite; stores e^-|z| in exps."""
+    """log(1 + e^z) - z y, for a block whose logits are finite; stores e^-|z| in exps, unless NULL."""
+    cdef real e[BLOCK]      # local: a pointer that may be another's costs a check in each short loop
     cdef real zero = 0
+    cdef Prefetch ahead = next[0]
     cdef Py_ssize_t i, j
     for i from 0 <= i < BLOCK by LANES:
-        prefetch_operand_unrolled(next, OF_SCORES, i)
+        prefetch_operand_unrolled(&ahead, OF_SCORES, i)
         for j in range(i, i + LANES):
-            exps[j] = exp_minus_abs(z[j])
+            e[j] = exp_minus_abs(z[j])
     for i from 0 <= i < BLOCK by LANES:
-        prefetch_operand_unrolled(next, OF_LABELS, i)
+        prefetch_operand_unrolled(&ahead, OF_LABELS, i)
         for j in range(i, i + LANES):
-            loss[j] = log1p_unit(exps[j]) + ((z[j] if z[j] > zero else zero) - z[j] * y[j])
+            loss[j] = log1p_unit(e[j]) + ((z[j] if z[j] > zero else zero) - z[j] * y[j])
+    if exps != NULL:
+        for i in range(BLOCK):
+            exps[i] = e[i]
 
 
 cdef inline void outcome_losses(
@@ -90,11 +97,12 @@ cdef inline void outcome_losses(
     probability_losses(p, <const real*>labels, eps, next, second)
 
 
-cdef inline bint plain_losses(const Job* job, const Staged* block, real* loss) noexcept nogil:
+cdef inline bint plain_losses(
+    const Job* job, const Staged* block, real* exps, real* loss
+) noexcept nogil:
     """The losses of a block with hard labels; False where a score is not ordinary."""
     cdef const real* x = <const real*>block.scores
     cdef const real* y = <const real*>block.labels
-    cdef real exps[BLOCK]
     cdef real one = 1
     if job.loss == BINARY:
         if not all_within(x, one, False):
@@ -103,12 +111,12 @@ cdef inline bint plain_losses(const Job* job, const Staged* block, real* loss) n
     else:
         if not all_within(x, largest(x), True):
             return False
-        softplus_losses(x, y, &block.next, exps, loss)
+        softplus_losses(x, y, &block.next, exps if job.grad.dtype != ABSENT else NULL, loss)
     return True
 
 
 cdef inline bint load_scale(
-    const Job* job, Py_ssize_t start, const Staged* block, double* scale, real* tag
+    const Job* job, const Staged* block, double* scale, real* tag
 ) noexcept nogil:
     """pos_weight, 1 where an element does not count; False where it is not ordinary."""
     cdef const real* valid = <const real*>block.valid
@@ -116,7 +124,7 @@ cdef inline bint load_scale(
     cdef real zero = 0
     cdef double value
     cdef Py_ssize_t i
-    load_repeated(job, &job.scale_operand, start, BLOCK, scratch, scale)
+    load_repeated(job, &job.scale_operand, block.start, BLOCK, scratch, scale)
     if valid != NULL:
         for i in range(BLOCK):
             value = scale[i]
@@ -125,7 +133,7 @@ cdef inline bint load_scale(
 
 
 cdef inline bint load_shares(
-    const Job* job, Py_ssize_t start, const Staged* block, double* positive, double* negative,
+    const Job* job, const Staged* block, double* positive, double* negative,
     real* tag
 ) noexcept nogil:
     """The smoothed label's shares of the outcomes 1, times pos_weight, and 0; False for a bad one."""
@@ -140,7 +148,7 @@ cdef inline bint load_shares(
         positive[i] = <double>y[i] * (1.0 - smoothing) + 0.5 * smoothing
         negative[i] = (1.0 - <double>y[i]) * (1.0 - smoothing) + 0.5 * smoothing
     if job.scale_operand.dtype != ABSENT:
-        if not load_scale(job, start, block, scale, tag):
+        if not load_scale(job, block, scale, tag):
             return False
         for i in range(BLOCK):
             positive[i] *= scale[i]
@@ -148,7 +156,7 @@ cdef inline bint load_shares(
 
 
 cdef inline bint general_losses(
-    const Job* job, Py_ssize_t start, const Staged* block, double* loss, real* tag
+    const Job* job, const Staged* block, real* exps, double* loss
 ) noexcept nogil:
     """The losses of a block with soft labels, smoothing or pos_weight, from logarithms in its own type.
 
@@ -157,13 +165,12 @@ cdef inline bint general_losses(
     cdef const real* x = <const real*>block.scores
     cdef real first[BLOCK]
     cdef real second[BLOCK]
-    cdef real exps[BLOCK]
     cdef double positive[BLOCK]
     cdef double negative[BLOCK]
     cdef double z
     cdef real one = 1, zero = 0
     cdef Py_ssize_t i
-    if not load_shares(job, start, block, positive, negative, tag):
+    if not load_shares(job, block, positive, negative, exps):
         return False
     if job.loss == BINARY:
         if not all_within(x, one, False):
@@ -189,7 +196,7 @@ cdef inline bint general_losses(
 
 
 cdef inline void load_weights(
-    const Job* job, Py_ssize_t start, const Staged* block, double* weight, real* tag
+    const Job* job, const Staged* block, double* weight, real* tag
 ) noexcept nogil:
     """The weights, 1 where there are none, and 0 for what does not count."""
     cdef const real* valid = <const real*>block.valid
@@ -201,7 +208,7 @@ cdef inline void load_weights(
         for i in range(BLOCK):
             weight[i] = 1.0
     else:
-        load(job, &job.weight, start, BLOCK, scratch, weight)
+        load(job, &job.weight, block.start, BLOCK, scratch, weight)
     if valid != NULL:
         for i in range(BLOCK):
             value = weight[i]
@@ -209,7 +216,7 @@ cdef inline void load_weights(
 
 
 cdef inline bint add_weighted(
-    const Job* job, Py_ssize_t start, const Staged* block, const real* loss, const floating* weight,
+    const Job* job, const Staged* block, const real* loss, const floating* weight,
     Partial* partial
 ) noexcept nogil:
     """Weigh the finite losses of a block, and store them or add them up; False for a bad weight."""
@@ -217,6 +224,7 @@ cdef inline bint add_weighted(
     cdef double weights[LANES]
     cdef double product[BLOCK]
     cdef double w
+    cdef Prefetch next = block.next
     cdef Py_ssize_t i, j
     if not all_within(weight, largest(weight), False):
         return False
@@ -224,7 +232,7 @@ cdef inline bint add_weighted(
         sums[j] = 0.0
         weights[j] = 0.0
     for i from 0 <= i < BLOCK by LANES:
-        prefetch_operand(&block.next, OF_WEIGHT, i)
+        prefetch_operand(&next, OF_WEIGHT, i)
         for j in range(LANES):
             w = <double>weight[i + j]
             sums[j] += <double>loss[i + j] * w
@@ -234,31 +242,34 @@ cdef inline bint add_weighted(
     if job.want_losses:
         for i in range(BLOCK):
             product[i] = <double>loss[i] * <double>weight[i]
-        store(job, &job.out, start, BLOCK, product)
+        store(job, &job.out, block.start, BLOCK, product)
     return True
 
 
 cdef inline bint store_plain(
-    const Job* job, Py_ssize_t start, const Staged* block, real* loss, double* wide
+    const Job* job, const Staged* block, real* exps, real* loss, double* wide
 ) noexcept nogil:
     """Store the losses of a block that has neither options nor weights; nothing is added."""
     cdef bint contiguous = job.out.contiguous and is_real(job.out.dtype, loss)
     if contiguous and not job.nontemporal:
-        return plain_losses(job, block, <real*>job.out.data + start)
-    if not plain_losses(job, block, loss):
+        return plain_losses(job, block, exps, <real*>job.out.data + block.start)
+    if not plain_losses(job, block, exps, loss):
         return False
     if contiguous:
-        write(job, <char*>(<real*>job.out.data + start), loss, BLOCK * sizeof(real))
+        write(job, <char*>(<real*>job.out.data + block.start), loss, BLOCK * sizeof(real))
     else:
         convert(loss, BLOCK, wide)
-        store(job, &job.out, start, BLOCK, wide)
+        store(job, &job.out, block.start, BLOCK, wide)
     return True
 
 
 cdef inline bint add_elementwise(
-    const Job* job, Py_ssize_t start, const Staged* block, Partial* partial, real* tag
+    const Job* job, const Staged* block, real* exps, Product* products, Partial* partial
 ) noexcept nogil:
-    """Weigh, store and add the losses of a full block; False, with nothing done, where it cannot."""
+    """Weigh, store and add the losses of a full block; False, with nothing done, where it cannot.
+
+    Stores e^-|z| of logits in exps; the products are those of other blocks.
+    """
     cdef real narrow[BLOCK]
     cdef double loss[BLOCK]
     cdef double weight[BLOCK]
@@ -268,23 +279,23 @@ cdef inline bint add_elementwise(
         and job.label_smoothing == 0.0
         and job.scale_operand.dtype == ABSENT
     )
-    if block.has_nan or not has_normal_eps(job, tag):
+    if block.has_nan or not has_normal_eps(job, exps):
         return False
     if plain and block.valid == NULL and job.weight.dtype == ABSENT:
-        return store_plain(job, start, block, narrow, loss)
+        return store_plain(job, block, exps, narrow, loss)
     if plain:
-        if not plain_losses(job, block, narrow):
+        if not plain_losses(job, block, exps, narrow):
             return False
-    elif not general_losses(job, start, block, loss, tag):
+    elif not general_losses(job, block, exps, loss):
         return False
     if plain and block.valid == NULL and job.weight.dtype == FLOAT32:
         return add_weighted(
-            job, start, block, <const real*>narrow,
-            view(job, &job.weight, start, BLOCK, loss, <float*>weight), partial,
+            job, block, <const real*>narrow,
+            view(job, &job.weight, block.start, BLOCK, loss, <float*>weight), partial,
         )
-    load_weights(job, start, block, weight, tag)
+    load_weights(job, block, weight, exps)
     if plain:
         return add_weighted(
-            job, start, block, <const real*>narrow, <const double*>weight, partial
+            job, block, <const real*>narrow, <const double*>weight, partial
         )
-    return add_weighted(job, start, block, <const double*>loss, <const double*>weight, partial)
+    return add_weighted(job, block, <const double*>loss, <const double*>weight, partial)

@@ -3,7 +3,6 @@
 # at the speed of memory. With weights or reduction="none" each element takes its own logarithm.
 
 from libc.math cimport INFINITY, NAN
-from libc.stdint cimport uint64_t
 
 from fastxent._kernels.arrays.bounds cimport all_within
 from fastxent._kernels.arrays.load cimport is_repeated, load_one
@@ -12,7 +11,7 @@ from fastxent._kernels.arrays.prefetch cimport (
 )
 from fastxent._kernels.binary.elementwise cimport add_elementwise
 from fastxent._kernels.binary.gaussian cimport gaussian_block
-from fastxent._kernels.binary.gradient cimport fast_gradients, general_gradients
+from fastxent._kernels.binary.gradient cimport fast_gradients, full_gradients
 from fastxent._kernels.binary.stage cimport stage, Staged
 from fastxent._kernels.job cimport (
     ABSENT, BFLOAT16, BINARY, BINARY_FOCAL, BINARY_LOGITS, BLOCK, FLOAT16, FLOAT32, FLOAT64,
@@ -20,11 +19,11 @@ from fastxent._kernels.job cimport (
 )
 from fastxent._kernels.likelihood cimport (
     add_product, AllOnesClipped, AllZeros, BothOutcomes, clipped, has_bounds, log_one_plus,
-    mantissa_of_bits, MIN_BITS, multiply_clipped, multiply_lanes, multiply_likelihoods, Product,
+    MIN_BITS, multiply_clipped, multiply_lanes, multiply_likelihoods, Product, take_exponents,
 )
 from fastxent._kernels.numeric.generic cimport exp_minus_abs, exponent, log_of_parts, mantissa
 from fastxent._kernels.numeric.sums cimport add, lane_sum, sum_lanes
-from fastxent._kernels.types cimport bits_of_f64, real
+from fastxent._kernels.types cimport real
 
 
 cdef inline bint has_fast_path(const Job* job) noexcept nogil:
@@ -63,6 +62,13 @@ cdef inline void add_products(const Job* job, Product* products, Partial* partia
         add_product(&products[0], 1.0 - job.label_smoothing, partial)
         if job.label_smoothing != 0.0:
             add_product(&products[1], 0.5 * job.label_smoothing, partial)
+
+
+cdef inline void add_count(const Staged* block, Partial* partial) noexcept nogil:
+    """Add the weight of what counts, and a NaN to propagate."""
+    add(<double>block.count, &partial.weight, &partial.weight_lo)
+    if block.has_nan:
+        add(NAN, &partial.total, &partial.total_lo)
 
 
 # ---- probabilities ----------------------------------------------------------------------------
@@ -108,10 +114,13 @@ cdef inline bint multiply_hard(
     """Multiply in one full block of probabilities with hard labels, clipped where necessary."""
     cdef const real* p = <const real*>block.scores
     cdef const real* y = <const real*>block.labels
+    # By a pointer: a function of its own has the registers to itself.
+    cdef bint (*multiply)(const real*, const real*, double, const Prefetch*, Product*) noexcept nogil
     product.halves = block.neutral
+    multiply = multiply_likelihoods
     if has_short_rest(job):
-        return multiply_halves(p, y, job.eps, &block.next, product)
-    return multiply_likelihoods(p, y, job.eps, &block.next, product) or multiply_clipped(
+        multiply = multiply_halves
+    return multiply(p, y, job.eps, &block.next, product) or multiply_clipped(
         p, y, job.eps, False, product
     )
 
@@ -134,6 +143,7 @@ cdef inline bint multiply_soft(
     cdef real eps = <real>job.eps, one = 1, half = 0.5
     cdef real q, nothing = -0.0
     cdef Prefetch none = no_prefetch()
+    cdef Prefetch next = block.next
     cdef Py_ssize_t i, j
     if one - eps == one or not all_within(p, one, False) or not all_within(y, one, False):
         return False
@@ -144,13 +154,13 @@ cdef inline bint multiply_soft(
         q = eps if q < eps else q
         minor[i] = q
     for i from 0 <= i < BLOCK by LANES:
-        prefetch_operand_unrolled(&block.next, OF_SCORES, i)
+        prefetch_operand_unrolled(&next, OF_SCORES, i)
         for j in range(LANES):
             q = (one - minor[i + j]) / minor[i + j]
             f[i + j] = mantissa(q) - one
             k[i + j] = exponent(q)
     for i from 0 <= i < BLOCK by LANES:
-        prefetch_operand_unrolled(&block.next, OF_LABELS, i)
+        prefetch_operand_unrolled(&next, OF_LABELS, i)
         for j in range(LANES):
             share[i + j] *= log_of_parts(f[i + j], nothing, k[i + j])
     total[0] = lane_sum(share, BLOCK)
@@ -159,11 +169,13 @@ cdef inline bint multiply_soft(
 
 
 cdef inline bint add_likelihoods(
-    const Job* job, const Staged* block, Product* products, Partial* partial, real* tag
+    const Job* job, const Staged* block, real* tag, Product* products, Partial* partial
 ) noexcept nogil:
     """Add one full block of probabilities."""
-    cdef Product saved = products[0]
+    cdef Product saved
     cdef double total = 0.0
+    if job.label_smoothing != 0.0:
+        saved = products[0]
     if block.hard:
         if not multiply_hard(job, block, &products[0], tag):
             return False
@@ -174,6 +186,7 @@ cdef inline bint add_likelihoods(
         return False
     if not block.hard:
         add((1.0 - job.label_smoothing) * total, &partial.total, &partial.total_lo)
+    add_count(block, partial)
     return True
 
 
@@ -241,14 +254,7 @@ cdef inline bint multiply_in(double* lanes, int neutral, Product* product) noexc
 
     False, with nothing done, where it is so small that the rounding of 1 + e^-|z| would count.
     """
-    cdef double powers
-    cdef uint64_t bits, exponents = 0
-    cdef Py_ssize_t j
-    for j in range(LANES):
-        bits = bits_of_f64(lanes[j])
-        exponents += bits >> 52
-        lanes[j] = mantissa_of_bits(bits)
-    powers = <double>exponents - 1023.0 * LANES - <double>neutral
+    cdef double powers = take_exponents(lanes) - <double>neutral
     if powers < MIN_BITS:
         return False
     multiply_lanes(lanes, powers, product)
@@ -264,9 +270,11 @@ cdef inline bint add_softplus(
     """
     cdef const real* z = <const real*>block.scores
     cdef const real* y = <const real*>block.labels
+    cdef real e[BLOCK]      # local: a pointer that may be another's costs a check in each short loop
     cdef double lanes[LANES]
     cdef double linear
     cdef real one = 1
+    cdef Prefetch next = block.next
     cdef Py_ssize_t i, j
     if not block.hard and not all_within(y, one, False):
         return False
@@ -276,18 +284,21 @@ cdef inline bint add_softplus(
     if not linear < INFINITY:
         return False
     for i from 0 <= i < BLOCK by LANES:
-        prefetch_operand(&block.next, OF_SCORES, i)
+        prefetch_operand(&next, OF_SCORES, i)
         for j in range(i, i + LANES):
-            exps[j] = exp_minus_abs(z[j])
+            e[j] = exp_minus_abs(z[j])
     for j in range(LANES):
         lanes[j] = 1.0
     for i from 0 <= i < BLOCK by LANES:
-        prefetch_operand(&block.next, OF_LABELS, i)
+        prefetch_operand(&next, OF_LABELS, i)
         for j in range(LANES):
-            lanes[j] *= 1.0 + <double>exps[i + j]
+            lanes[j] *= 1.0 + <double>e[i + j]
     if not multiply_in(lanes, block.neutral, product):
-        linear += log_one_plus_small(<const real*>exps, block.neutral)
+        linear += log_one_plus_small(<const real*>e, block.neutral)
     add(linear, &partial.total, &partial.total_lo)
+    if job.grad.dtype != ABSENT:
+        for i in range(BLOCK):
+            exps[i] = e[i]
     return True
 
 
@@ -360,10 +371,15 @@ cdef inline bint add_softplus_by_label(
 cdef inline bint add_logits(
     const Job* job, const Staged* block, real* exps, Product* products, Partial* partial
 ) noexcept nogil:
-    """Add one full block of logits."""
+    """Add one full block of logits; stores e^-|z| in exps."""
+    cdef bint done
     if job.scale_operand.dtype != ABSENT:
-        return add_softplus_by_label(job, block, exps, products, partial)
-    return add_softplus(job, block, exps, &products[0], partial)
+        done = add_softplus_by_label(job, block, exps, products, partial)
+    else:
+        done = add_softplus(job, block, exps, &products[0], partial)
+    if done:
+        add_count(block, partial)
+    return done
 
 
 # ---- a block ----------------------------------------------------------------------------------
@@ -381,8 +397,9 @@ cdef inline bint fast_block(
     cdef real labels[BLOCK]
     cdef real valid[BLOCK]
     cdef real exps[BLOCK]
-    cdef const real* z
-    cdef Py_ssize_t i
+    # By pointers: a function of its own has the registers to itself.
+    cdef bint (*derive)(const Job*, const Staged*, const real*, Partial*) noexcept nogil
+    cdef bint (*add_block)(const Job*, const Staged*, real*, Product*, Partial*) noexcept nogil
     if job.loss == GAUSSIAN:
         if real is float and job.scores.dtype == FLOAT32 and job.labels.dtype == FLOAT32:
             return gaussian_block(job, start, products, partial, tag)
@@ -391,23 +408,17 @@ cdef inline bint fast_block(
         return False
     hard[0] = block.hard
     if is_elementwise(job):
-        if not add_elementwise(job, start, &block, partial, tag):
-            return False
+        add_block = add_elementwise
     elif job.loss == BINARY:
-        if not add_likelihoods(job, &block, products, partial, tag):
-            return False
-    elif not add_logits(job, &block, exps, products, partial):
+        add_block = add_likelihoods
+    else:
+        add_block = add_logits
+    if not add_block(job, &block, exps, products, partial):
         return False
-    if not is_elementwise(job):
-        if block.has_nan:
-            add(NAN, &partial.total, &partial.total_lo)
-        add(<double>block.count, &partial.weight, &partial.weight_lo)
     partial.count += block.count
+    derive = full_gradients
+    if job.loss == BINARY_LOGITS:
+        derive = fast_gradients
     if job.grad.dtype != ABSENT:
-        if is_elementwise(job):
-            z = <const real*>block.scores
-            for i in range(BLOCK):
-                exps[i] = exp_minus_abs(z[i])
-        if not fast_gradients(job, start, &block, <const real*>exps):
-            general_gradients(job, start, BLOCK, partial)
+        derive(job, &block, exps, partial)
     return True

@@ -6,11 +6,15 @@ from libc.stdint cimport uint64_t
 
 from fastxent._kernels.arrays.bounds cimport outside
 from fastxent._kernels.arrays.load cimport is_repeated, load_one
-from fastxent._kernels.arrays.prefetch cimport OF_LABELS, OF_SCALE, OF_SCORES, prefetch_operand
+from fastxent._kernels.arrays.prefetch cimport (
+    OF_LABELS, OF_SCALE, OF_SCORES, Prefetch, prefetch_operand,
+)
 from fastxent._kernels.binary.elementwise cimport add_weighted, load_scale, load_weights
 from fastxent._kernels.binary.stage cimport stage, Staged
 from fastxent._kernels.job cimport ABSENT, BLOCK, Job, LANES, Partial
-from fastxent._kernels.likelihood cimport mantissa_of_bits, MIN_BITS, multiply_lanes, Product
+from fastxent._kernels.likelihood cimport (
+    mantissa_of_bits, MIN_BITS, multiply_lanes, Product, take_exponents,
+)
 from fastxent._kernels.numeric.elementary cimport logn_f64
 from fastxent._kernels.numeric.sums cimport add, sum_lanes
 from fastxent._kernels.types cimport bits_of_f64, real
@@ -24,12 +28,13 @@ cdef inline double sum_squares(const Staged* block, const real* mean) noexcept n
     cdef const real* y = <const real*>block.labels
     cdef double sums[LANES]
     cdef double distance
+    cdef Prefetch next = block.next
     cdef Py_ssize_t i, j
     for j in range(LANES):
         sums[j] = 0.0
     for i from 0 <= i < BLOCK by LANES:
-        prefetch_operand(&block.next, OF_SCORES, i)
-        prefetch_operand(&block.next, OF_LABELS, i)
+        prefetch_operand(&next, OF_SCORES, i)
+        prefetch_operand(&next, OF_LABELS, i)
         for j in range(LANES):
             distance = <double>y[i + j] - <double>mean[i + j]
             sums[j] += distance * distance
@@ -47,17 +52,18 @@ cdef inline double sum_scaled_squares(
     cdef double sums[LANES]
     cdef double first, second, product
     cdef uint64_t bits, exponents = 0
+    cdef Prefetch next = block.next
     cdef Py_ssize_t i, j
     for j in range(LANES):
         sums[j] = 0.0
         mantissa[j] = 1.0
     for i from 0 <= i < BLOCK by 2 * LANES:
-        prefetch_operand(&block.next, OF_SCORES, i)
-        prefetch_operand(&block.next, OF_SCORES, i + LANES)
-        prefetch_operand(&block.next, OF_LABELS, i)
-        prefetch_operand(&block.next, OF_LABELS, i + LANES)
-        prefetch_operand(&block.next, OF_SCALE, i)
-        prefetch_operand(&block.next, OF_SCALE, i + LANES)
+        prefetch_operand(&next, OF_SCORES, i)
+        prefetch_operand(&next, OF_SCORES, i + LANES)
+        prefetch_operand(&next, OF_LABELS, i)
+        prefetch_operand(&next, OF_LABELS, i + LANES)
+        prefetch_operand(&next, OF_SCALE, i)
+        prefetch_operand(&next, OF_SCALE, i + LANES)
         for j in range(i, i + LANES):
             first = <double>y[j] - <double>mean[j]
             second = <double>y[j + LANES] - <double>mean[j + LANES]
@@ -89,6 +95,7 @@ cdef inline bint add_gaussian(
     if not total < INFINITY:
         return False
     if not one_var:
+        exponent += take_exponents(mantissa)
         multiply_lanes(mantissa, exponent, product)
     add(0.5 * total, &partial.total, &partial.total_lo)
     if constant != 0.0:
@@ -100,7 +107,7 @@ cdef inline bint add_gaussian(
 
 
 cdef inline bint add_gaussian_elementwise(
-    const Job* job, Py_ssize_t start, const Staged* block, const double* var, bint one_var,
+    const Job* job, const Staged* block, const double* var, bint one_var,
     Partial* partial, real* tag
 ) noexcept nogil:
     """Weigh, store and add the losses of a full block one by one."""
@@ -123,8 +130,8 @@ cdef inline bint add_gaussian_elementwise(
             loss[i] = 0.5 * (logn_f64(var[i]) + loss[i] * (loss[i] / var[i])) + constant
     if outside(loss, BLOCK, -1.7976931348623157e308, 1.7976931348623157e308):
         return False
-    load_weights(job, start, block, weight, tag)
-    return add_weighted(job, start, block, <const double*>loss, <const double*>weight, partial)
+    load_weights(job, block, weight, tag)
+    return add_weighted(job, block, <const double*>loss, <const double*>weight, partial)
 
 
 cdef inline bint gaussian_block(
@@ -143,12 +150,12 @@ cdef inline bint gaussian_block(
         one_var = is_repeated(job, &job.scale_operand)
         if one_var:
             var[0] = load_one(&job.scale_operand, job.scale_operand.data)
-        elif not load_scale(job, start, &block, var, tag):
+        elif not load_scale(job, &block, var, tag):
             return False
         if outside(var, 1 if one_var else BLOCK, 1e-120, 1e120):
             return False
     if job.want_losses or job.weight.dtype != ABSENT:
-        if not add_gaussian_elementwise(job, start, &block, var, one_var, partial, tag):
+        if not add_gaussian_elementwise(job, &block, var, one_var, partial, tag):
             return False
     elif not add_gaussian(job, &block, var, one_var, product, partial, tag):
         return False

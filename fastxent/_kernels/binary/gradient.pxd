@@ -2,16 +2,17 @@
 # lanes of the scores' own type, and everything else uses float64.
 
 from fastxent._kernels.arrays.bounds cimport all_within
+from fastxent._kernels.arrays.load cimport is_real
 from fastxent._kernels.arrays.store cimport store_grad
 from fastxent._kernels.binary.elementwise cimport load_scale, load_weights
 from fastxent._kernels.binary.general cimport Block, block_gradients, load_block, PART
 from fastxent._kernels.binary.stage cimport Staged
-from fastxent._kernels.job cimport ABSENT, BINARY_LOGITS, BLOCK, Job, Partial
+from fastxent._kernels.job cimport ABSENT, BLOCK, Job, Operand, Partial
 from fastxent._kernels.types cimport real
 
 
 cdef inline bint load_factors(
-    const Job* job, Py_ssize_t start, const Staged* block, real* factor
+    const Job* job, const Staged* block, real* factor
 ) noexcept nogil:
     """The factors of a full block's gradients; False where one is not ordinary."""
     cdef const real* y = <const real*>block.labels
@@ -27,9 +28,9 @@ cdef inline bint load_factors(
         for i in range(BLOCK):
             factor[i] = <real>scale
         return 1e-30 < scale < 1e30
-    load_weights(job, start, block, weight, factor)
+    load_weights(job, block, weight, factor)
     if job.scale_operand.dtype != ABSENT:
-        if not load_scale(job, start, block, pos_weight, factor):
+        if not load_scale(job, block, pos_weight, factor):
             return False
         for i in range(BLOCK):
             weight[i] = weight[i] * pos_weight[i] if y[i] != 0 else weight[i]
@@ -38,40 +39,6 @@ cdef inline bint load_factors(
     for i in range(BLOCK):
         factor[i] = <real>weight[i]
     return 1e-30 < scale and all_within(<const double*>weight, 1e30, False)
-
-
-cdef inline bint fast_gradients(
-    const Job* job, Py_ssize_t start, const Staged* block, const real* exps
-) noexcept nogil:
-    """The derivatives of a full block with hard labels, from e^-|z|; False where it does not serve."""
-    cdef const real* z = <const real*>block.scores
-    cdef const real* y = <const real*>block.labels
-    cdef real factor[BLOCK]
-    cdef real grad[BLOCK]
-    cdef real one = 1, zero = 0
-    cdef real e, against, part
-    cdef Py_ssize_t i
-    if (
-        job.loss != BINARY_LOGITS
-        or job.label_smoothing != 0.0
-        or not block.hard
-        or block.has_nan
-        or not load_factors(job, start, block, factor)
-    ):
-        return False
-    for i in range(BLOCK):
-        e = exps[i]
-        against = -z[i] if y[i] != zero else z[i]
-        part = factor[i] / (one + e)    # one division: gcc makes two of a choice of numerators
-        part = part if against > zero else e * part
-        grad[i] = -part if y[i] != zero else part
-    if job.hess.dtype != ABSENT:
-        for i in range(BLOCK):
-            e = exps[i]
-            factor[i] = e / ((one + e) * (one + e)) * factor[i]
-        store_grad(job, &job.hess, start, BLOCK, <const real*>factor)
-    store_grad(job, &job.grad, start, BLOCK, <const real*>grad)
-    return True
 
 
 cdef inline bint general_gradients(
@@ -94,4 +61,58 @@ cdef inline bint general_gradients(
         store_grad(job, &job.grad, start + done, block.n, block.loss)
         if job.hess.dtype != ABSENT:
             store_grad(job, &job.hess, start + done, block.n, block.scratch)
+    return True
+
+
+cdef inline bint full_gradients(
+    const Job* job, const Staged* block, const real* exps, Partial* partial
+) noexcept nogil:
+    """Those of a full block."""
+    return general_gradients(job, block.start, BLOCK, partial)
+
+
+cdef inline real* target_of(
+    const Job* job, const Operand* op, Py_ssize_t start, real* buffer
+) noexcept nogil:
+    """Where a full block's derivatives are written: the output, or a buffer to be stored."""
+    if op.contiguous and is_real(op.dtype, buffer) and not job.nontemporal:
+        return <real*>op.data + start
+    return buffer
+
+
+cdef inline bint fast_gradients(
+    const Job* job, const Staged* block, const real* exps, Partial* partial
+) noexcept nogil:
+    """The derivatives of a full block of logits, from e^-|z|; only of hard labels as fast as can be."""
+    cdef const real* z = <const real*>block.scores
+    cdef const real* y = <const real*>block.labels
+    cdef real factor[BLOCK]
+    cdef real buffer[BLOCK]
+    cdef real one = 1, zero = 0
+    cdef real e, against, part
+    cdef real* target
+    cdef Py_ssize_t i
+    if (
+        job.label_smoothing != 0.0
+        or not block.hard
+        or block.has_nan
+        or not load_factors(job, block, factor)
+    ):
+        return full_gradients(job, block, exps, partial)
+    target = target_of(job, &job.grad, block.start, buffer)
+    for i in range(BLOCK):
+        e = exps[i]
+        against = -z[i] if y[i] != zero else z[i]
+        part = factor[i] / (one + e)    # one division: gcc makes two of a choice of numerators
+        part = part if against > zero else e * part
+        target[i] = -part if y[i] != zero else part
+    if target == buffer:
+        store_grad(job, &job.grad, block.start, BLOCK, <const real*>buffer)
+    if job.hess.dtype != ABSENT:
+        target = target_of(job, &job.hess, block.start, buffer)
+        for i in range(BLOCK):
+            e = exps[i]
+            target[i] = e / ((one + e) * (one + e)) * factor[i]
+        if target == buffer:
+            store_grad(job, &job.hess, block.start, BLOCK, <const real*>buffer)
     return True

@@ -19,6 +19,7 @@ from fastxent._kernels.types cimport real
 
 
 cdef struct Staged:     # arrays of BLOCK numbers of the kernel's type
+    Py_ssize_t start
     const void* scores
     const void* labels
     const void* valid   # 1 where an element counts, 0 where it does not; NULL where all do
@@ -105,6 +106,7 @@ cdef inline bint stage(
     cdef Py_ssize_t i
     if job.loss != GAUSSIAN:
         y = hard_labels(job, start, BLOCK, scratch, labels)
+    block.start = start
     block.hard = y != NULL
     if not block.hard:
         y = view(job, &job.labels, start, BLOCK, scratch, labels)
