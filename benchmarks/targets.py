@@ -280,7 +280,7 @@ OTHERS: dict[str, Callable[[Row, Inputs], Call]] = {
 # ---- the table -----------------------------------------------------------------------------
 
 HEAD = ("work", "against", "ms", "its ms", "figure", "goal", "bar", "")
-LINE = "| {:52} | {:21} | {:>9} | {:>9} | {:>7} | {:>5} | {:>5} | {:6} |"
+LINE = "| {:72} | {:21} | {:>9} | {:>9} | {:>7} | {:>5} | {:>5} | {:6} |"
 
 
 def line(result: Result) -> str:
@@ -329,7 +329,7 @@ def main() -> int:
         try:
             results.append(measure(row, options.seconds, CLOCKS[options.clock]))
         except (ImportError, AttributeError) as error:
-            print(f"| {row.name:52} | {row.against:21} | {type(error).__name__}: {error} |")
+            print(f"| {row.name:72} | {row.against:21} | {type(error).__name__}: {error} |")
         else:
             print(line(results[-1]), flush=True)
         if row.against == "one worker" and not scaling:  # in the same process

@@ -11,6 +11,7 @@ from fastxent._kernels.arrays.bounds cimport outside
 from fastxent._kernels.arrays.load cimport element_ptr, load_indices, load_one
 from fastxent._kernels.arrays.prefetch cimport OF_SCORES, Prefetch, prefetch_address, prefetch_of, prefetch_lanes
 from fastxent._kernels.arrays.store cimport store
+from fastxent._kernels.categorical.columns cimport is_column_major, sum_exp_columns
 from fastxent._kernels.categorical.distribution cimport (
     add_distributions, distribution_rows, has_fast_distributions, rows_of_run,
 )
@@ -74,6 +75,9 @@ cdef inline void sum_exp_rows(
         sum_exp_tiles(job, start, rows.n, rows.target, False, tile, factor, sum_exp)
         return
     target_scores(job, start, rows.n, rows.target, target)
+    if is_column_major(job, tag):
+        sum_exp_columns(job, start, rows.n, rows.target, target, sum_exp)
+        return
     for i in range(rows.n):
         sum_exp[i] = sum_exp_row(
             job, element_ptr(job, &job.scores, start + i), rows.target[i], target[i], rows.scratch

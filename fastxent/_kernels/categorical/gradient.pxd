@@ -9,7 +9,7 @@ from fastxent._kernels.arrays.store cimport store_grad_classes
 from fastxent._kernels.arrays.load cimport element_ptr, view_classes
 from fastxent._kernels.categorical.chunk cimport add_log1p_rows, run_rows
 from fastxent._kernels.categorical.gradient_tile cimport (
-    grad_weights, row_scale, soft_scale, SoftScale, tile_gradients, general_tile_gradients,
+    grad_weights, hessian, row_scale, soft_scale, SoftScale, tile_gradients, general_tile_gradients,
 )
 from fastxent._kernels.categorical.rows cimport Rows, load_rows
 from fastxent._kernels.categorical.soft_logits cimport has_soft_path, soft_terms
@@ -21,8 +21,8 @@ from fastxent._kernels.categorical.softmax cimport (
 )
 from fastxent._kernels.focal cimport softmax_of_classes, class_grad_weights
 from fastxent._kernels.job cimport (
-    ABSENT, BLOCK, CATEGORICAL_FOCAL, is_index, Job, NAN_OMIT, NAN_RAISE, NO_ERROR, Partial, ROWS,
-    TILE_CLASSES,
+    ABSENT, BLOCK, CATEGORICAL_FOCAL, CATEGORICAL_LOGITS, is_index, Job, NAN_OMIT, NAN_RAISE,
+    NO_ERROR, Partial, ROWS, TILE_CLASSES,
 )
 from fastxent._kernels.numeric.sums cimport add, lane_sum
 from fastxent._kernels.types cimport real
@@ -53,6 +53,21 @@ cdef inline void scale_exps(
         exps[j] = exps[j] * factor - (q[j] * kept + spread)
 
 
+cdef inline void hessians_of_exps(
+    const Job* job, Py_ssize_t target, Py_ssize_t first, Py_ssize_t m, double sum_exp, double unit,
+    double weight, const real* exps, real* hess
+) noexcept nogil:
+    """The diagonal of the Hessian for m classes of a row, whose p are the exponentials times unit."""
+    cdef double p
+    cdef Py_ssize_t j
+    for j in range(m):
+        p = <double>exps[j] * unit
+        hess[j] = <real>hessian(job, p, 1.0 - p, weight)
+    if first <= target < first + m:
+        p = 1.0 / (1.0 + sum_exp)
+        hess[target - first] = <real>hessian(job, p, sum_exp * p, weight)
+
+
 cdef inline bint long_row_gradients(
     const Job* job, Py_ssize_t start, Rows* rows, Py_ssize_t i, real target_logit
 ) noexcept nogil:
@@ -67,7 +82,11 @@ cdef inline bint long_row_gradients(
     cdef const real* x
     cdef double hi = 0.0, lo = 0.0, block_sum, sum_exp, scale, grad_weight
     cdef SoftScale soft
+    cdef real hess[CACHED_CLASSES]
+    cdef bint with_hess = job.hess.dtype != ABSENT
+    cdef const char* hess_place = element_ptr(job, &job.hess, start + i) if with_hess else NULL
     cdef const char* labels = NULL
+    cdef double weight, unit
     cdef real factor, target_grad, shift = row_shift(target_logit)
     cdef double exp_factor = row_factor(job, target_logit, shift, exp_of_row(target_logit, shift))
     cdef Py_ssize_t first, m
@@ -91,21 +110,34 @@ cdef inline bint long_row_gradients(
     target_grad = <real>(soft.target - sum_exp * scale)
     if not job.index_labels:
         labels = element_ptr(job, &job.labels, start + i)
+    weight = rows.factor[i] * job.grad_scale * soft.label_sum
     if short:
         for first from 0 <= first < job.classes by BLOCK:
             m = min(<Py_ssize_t>BLOCK, job.classes - first)
+            if with_hess:
+                unit = exp_factor / (1.0 + sum_exp)
+                hessians_of_exps(
+                    job, target, first, m, sum_exp, unit, weight, exps + first, hess + first
+                )
             scale_exps(job, labels, first, m, factor, &soft, rows.scratch, exps + first)
         exps[target] = target_grad
         store_grad_classes(job, &job.grad, place, 0, <int>job.classes, exps)
+        if with_hess:
+            store_grad_classes(job, &job.hess, hess_place, 0, <int>job.classes, hess)
         return True
     for first from 0 <= first < job.classes by BLOCK:
         m = <int>min(<Py_ssize_t>BLOCK, job.classes - first)
         x = view_classes(&job.scores, row, first, <int>m, rows.scratch, staged)
         exp_of_classes(job, row + first * job.scores.class_stride, x, m, shift, exps)
+        if with_hess:
+            unit = exp_factor / (1.0 + sum_exp)
+            hessians_of_exps(job, target, first, m, sum_exp, unit, weight, exps, hess)
         scale_exps(job, labels, first, m, factor, &soft, rows.scratch, exps)
         if first <= target < first + m:
             exps[target - first] = target_grad
         store_grad_classes(job, &job.grad, place, first, <int>m, exps)
+        if with_hess:
+            store_grad_classes(job, &job.hess, hess_place, first, <int>m, hess)
     return True
 
 
@@ -298,7 +330,9 @@ cdef inline bint run_row_block(
     cdef uint8_t done[ROWS]
     cdef real target[ROWS]
     cdef Py_ssize_t i
-    cdef bint fast_path = (is_index(job) or has_soft_path(job)) and job.hess.dtype == ABSENT
+    cdef bint fast_path = is_index(job) or has_soft_path(job)
+    if job.hess.dtype != ABSENT and (real is double or job.loss != CATEGORICAL_LOGITS):
+        fast_path = False   # 1 - p of float64 needs more digits than it has
     for i in range(ROWS):
         done[i] = 0
     if not fast_path:

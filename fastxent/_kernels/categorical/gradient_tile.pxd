@@ -68,6 +68,8 @@ cdef inline bint row_scale(
     scale[0] = rows.factor[i] * grad_weight * job.grad_scale / (1.0 + sum_exp)
     if not (is_index(job) or -INFINITY < rows.linear[i] < INFINITY):
         return False
+    if job.hess.dtype != ABSENT and not sum_exp < 1e8:  # 1 - p of another class may be too small
+        return False
     return sum_exp < INFINITY and (1e-30 < scale[0] < 1e30 or rows.factor[i] == 0.0)
 
 
@@ -101,6 +103,38 @@ cdef inline void clear_rows(const Rows* rows, Py_ssize_t classes, real* tile) no
         if not rows.valid[i]:
             for k in range(classes):
                 tile[k * ROWS + i] = 0
+
+
+cdef inline double hessian(const Job* job, double p, double one_minus_p, double weight) noexcept nogil:
+    """The weighted second derivative of a cross entropy by a logit."""
+    cdef double hess = p * one_minus_p
+    return (job.hess_floor if hess < job.hess_floor else hess) * weight
+
+
+cdef inline void hessians_of_tile(
+    const Job* job, const Rows* rows, const double* sum_exp, const double* exp_factor,
+    const real* exps, real* hess
+) noexcept nogil:
+    """The diagonals of the Hessians. p is a float, but 1 - p has the digits of float64."""
+    cdef double unit[ROWS]
+    cdef double weight[ROWS]
+    cdef double p
+    cdef Py_ssize_t i, k
+    for i in range(ROWS):
+        unit[i] = 0.0
+        weight[i] = 0.0
+        if i < rows.n and rows.valid[i]:
+            unit[i] = exp_factor[i] / (1.0 + sum_exp[i])
+            weight[i] = rows.factor[i] * job.grad_scale
+            if not is_index(job):
+                weight[i] *= rows.label_sum[i]
+    for k in range(job.classes):
+        for i in range(ROWS):
+            p = <double>exps[k * ROWS + i] * unit[i]
+            hess[k * ROWS + i] = <real>hessian(job, p, 1.0 - p, weight[i])
+    for i in range(rows.n):
+        p = 1.0 / (1.0 + sum_exp[i])
+        hess[rows.target[i] * ROWS + i] = <real>hessian(job, p, sum_exp[i] * p, weight[i])
 
 
 cdef inline void soft_tile_gradients(
@@ -150,6 +184,7 @@ cdef inline void tile_gradients(
 ) noexcept nogil:
     """Gradients of rows of few classes; their sums of exponentials go to `loss`. Sets done."""
     cdef real exps[(TILED_CLASSES + 1) * ROWS]
+    cdef real hess[TILED_CLASSES * ROWS]
     cdef real label[ROWS]
     cdef real target_grad[ROWS]
     cdef real factor[ROWS]
@@ -176,6 +211,8 @@ cdef inline void tile_gradients(
             all_done &= done[i]
         factor[i] = <real>(scale[i] * exp_factor[i]) if scale[i] != 0.0 else 0
         target_grad[i] = <real>(-sum_exp[i] * scale[i])
+    if job.hess.dtype != ABSENT:
+        hessians_of_tile(job, rows, sum_exp, exp_factor, exps, hess)
     if not is_index(job):
         soft_tile_gradients(job, start, rows, sum_exp, exp_factor, scale, exps)
     else:
@@ -185,6 +222,8 @@ cdef inline void tile_gradients(
                 share = exps[k * ROWS + i] * factor[i]
                 exps[k * ROWS + i] = target_grad[i] if label[i] == k_real else share
     store_grad_tile(job, &job.grad, start, n, done, all_done, exps)
+    if job.hess.dtype != ABSENT:
+        store_grad_tile(job, &job.hess, start, n, done, all_done, hess)
 
 
 # ---- in float64 ------------------------------------------------------------------------------
