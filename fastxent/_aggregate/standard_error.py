@@ -33,6 +33,9 @@ class Score(NamedTuple):
     degrees_of_freedom : float
         Of the standard error: the number of losses whose weight is not 0, less one; of clusters where
         there are such.
+    perplexity, perplexity_standard_error : float
+        exp of the mean, and its standard error by the delta method: for the losses of the tokens of
+        a language model.
     """
 
     mean: float
@@ -55,6 +58,19 @@ class Score(NamedTuple):
             The lower and the upper end; nan for fewer than two losses.
         """
         return _interval(self.mean, self, confidence)
+
+    @property
+    def perplexity(self) -> float:
+        """The exponential of the mean."""
+        try:
+            return math.exp(self.mean)
+        except OverflowError:
+            return math.inf
+
+    @property
+    def perplexity_standard_error(self) -> float:
+        """By the delta method: the standard error of the mean, times the perplexity."""
+        return self.perplexity * self.standard_error
 
 
 class Comparison(NamedTuple):

@@ -71,6 +71,18 @@ def test_the_weighted_standard_error_is_its_formula(name):
     assert got.weight == pytest.approx(math.fsum(w), rel=1e-15)
 
 
+def test_perplexity_and_its_standard_error():
+    """As llama.cpp prints it: the standard error of the mean times the perplexity."""
+    y, z = RNG.integers(0, 9, 400), RNG.normal(0, 2, (400, 9))
+    found = fastxent.score("categorical_cross_entropy_with_logits", y, z)
+    each = fastxent.categorical_cross_entropy_with_logits(y, z, reduction="none")
+    assert found.perplexity == pytest.approx(np.exp(each.mean()), rel=1e-14)
+    sigma = each.std(ddof=1) / 20
+    assert found.perplexity_standard_error == pytest.approx(sigma * np.exp(each.mean()), rel=1e-12)
+    certain = fastxent.score("categorical_cross_entropy_with_logits", [0], [[-1e3, 0.0]])
+    assert certain.perplexity == np.inf
+
+
 def test_class_weights_are_weights():
     p, y = RNG.dirichlet(np.ones(3), 500), RNG.integers(0, 3, 500)
     classes = np.array([1.0, 4.0, 0.5])

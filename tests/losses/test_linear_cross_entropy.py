@@ -310,3 +310,29 @@ def test_the_sizes_of_the_blocks():
     assert sizes(2048, 50_257, 1024, "f4", True).words == 50_257
     assert sizes(2048, 50_257, 1024, "f4", True).rows >= 200
     assert sizes(512, 128_256, 4096, "f2", False).rows == 512
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_padded_texts_have_one_perplexity_whatever_the_batch_size(dtype):
+    """From logits and from hidden states, to the last digit printed."""
+    lengths = [5, 17, 3, 30, 12, 8, 21, 1]
+    texts = [RNG.integers(0, K, n) for n in lengths]
+    states = [RNG.normal(size=(n, D)).astype(dtype) for n in lengths]
+    weight, printed = WEIGHT.astype(dtype), set()
+    for size in (1, 3, 8):
+        acc = fastxent.LossAccumulator("categorical_cross_entropy_with_logits", ignore_index=-100)
+        total = 0.0
+        for start in range(0, 8, size):
+            batch = range(start, min(8, start + size))
+            longest = max(lengths[i] for i in batch)
+            labels = np.full((len(batch), longest), -100)
+            hidden = np.full((len(batch), longest, D), NAN, dtype)
+            for row, i in enumerate(batch):
+                labels[row, : lengths[i]], hidden[row, : lengths[i]] = texts[i], states[i]
+            acc.update(labels, np.nan_to_num(hidden) @ weight.T)
+            total += linear_cross_entropy(
+                labels, hidden, weight, ignore_index=-100, reduction="sum"
+            )
+        assert acc.count == sum(lengths)
+        printed |= {f"{acc.perplexity:.4f}", f"{np.exp(total / acc.count):.4f}"}
+    assert len(printed) == 1

@@ -1,10 +1,12 @@
 """The examples run, and print their results."""
 
+import importlib
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytestmark = pytest.mark.uncounted
@@ -42,3 +44,35 @@ def test_training_with_torch():
     pytest.importorskip("torch", reason="torch is absent: nothing is trained with it")
     found = re.findall(r"largest difference (\S+)", run("train_with_torch.py"))
     assert len(found) == 2 and all(float(apart) < 1e-5 for apart in found)
+
+
+def test_a_language_model_scored_both_ways():
+    printed = run("language_model.py")
+    found = re.findall(r"perplexity from .*?: ([\d.]+)", printed)
+    assert len(found) == 2 and abs(float(found[0]) - float(found[1])) < 1e-3
+    assert 2 < float(found[0]) < 40
+    assert 1 < float(re.search(r"bits per byte: (\S+)", printed)[1]) < 5.5
+
+
+def test_llama_logits_are_read_as_they_were_written(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    special = pytest.importorskip("scipy.special")
+    llama = importlib.import_module("llama_logits")
+    path, logits = llama.example(tmp_path)
+    base = llama.read(path)
+    assert base.tokens.shape == (4, 64) and base.vocabulary == 501
+    found = np.stack([base.log_probabilities(chunk) for chunk in range(4)])
+    assert found.shape == logits.shape
+    np.testing.assert_allclose(np.exp(found).sum(-1), 1, atol=1e-3)
+    divergence, nll, base_nll, same_top = llama.compare(base, logits)
+    q, p = (special.log_softmax(z.astype(float), -1) for z in (found, logits))
+    np.testing.assert_allclose(divergence, (np.exp(q) * (q - p)).sum(-1).ravel(), rtol=1e-4)
+    assert same_top.mean() > 0.9 and abs(nll.mean() - base_nll.mean()) < 0.1
+    with pytest.raises(ValueError, match="no file of logits"):
+        llama.read(Path(__file__))
+
+
+def test_the_table_of_llama_cpp():
+    printed = run("llama_logits.py")
+    assert re.search(r"Mean    KLD +: +0\.0\d+ ± 0\.0\d+", printed)
+    assert printed.count("KLD") == 12 and "Same top p" in printed
