@@ -80,6 +80,7 @@ cdef inline void sum_exp_columns(
         for i in range(n):
             add(sum_lanes(lanes + i * LANES), &hi[i], &lo[i])
     for i in range(n):
-        sum_exp[i] = (hi[i] + lo[i]) * row_factor(
-            job, target_logit[i], shift[i], exp_of_row(target_logit[i], shift[i])
+        sum_exp[i] = hi[i] + lo[i]
+        sum_exp[i] *= row_factor(
+            job, target_logit[i], shift[i], exp_of_row(target_logit[i], shift[i]), sum_exp[i]
         )

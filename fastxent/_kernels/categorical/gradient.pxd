@@ -88,7 +88,7 @@ cdef inline bint long_row_gradients(
     cdef const char* labels = NULL
     cdef double weight, unit
     cdef real factor, target_grad, shift = row_shift(target_logit)
-    cdef double exp_factor = row_factor(job, target_logit, shift, exp_of_row(target_logit, shift))
+    cdef double exp_factor
     cdef Py_ssize_t first, m
     cdef Py_ssize_t target = rows.target[i]
     cdef bint short = job.classes <= CACHED_CLASSES
@@ -99,7 +99,9 @@ cdef inline bint long_row_gradients(
             exps + (first if short else 0),
         )
         add(block_sum, &hi, &lo)
-    sum_exp = (hi + lo) * exp_factor
+    sum_exp = hi + lo
+    exp_factor = row_factor(job, target_logit, shift, exp_of_row(target_logit, shift), sum_exp)
+    sum_exp *= exp_factor
     rows.loss[i] = sum_exp
     grad_weights(job, &sum_exp, 1, &grad_weight)
     if not row_scale(job, rows, i, sum_exp, grad_weight, &scale):

@@ -61,13 +61,19 @@ cdef inline real exp_of_row(real x, real shift) noexcept nogil:
 
 @cython.cdivision(True)
 cdef inline double row_factor(
-    const Job* job, real target_logit, real shift, real exp_of_target
+    const Job* job, real target_logit, real shift, real exp_of_target, double total
 ) noexcept nogil:
-    """What the results of `exp_of_row` are multiplied by; NaN if the target is not finite."""
+    """What the results of `exp_of_row`, of sum `total`, are multiplied by; NaN if the target is not finite.
+
+    A class that equals the target is to give exactly 1: there the target's own exponential divides,
+    rounding errors and all.
+    """
+    cdef double precise, rough = 1.0 / <double>exp_of_target + <double>(shift - shift)
     if real is float:
-        if job.want_losses:
-            return shift_factor_f64(target_logit, shift)
-    return 1.0 / <double>exp_of_target + <double>(shift - shift)
+        precise = shift_factor_f64(target_logit, shift)
+        return precise if job.want_losses or total * precise < 0.5 else rough
+    else:
+        return rough
 
 
 cdef inline void prefetch_classes(const Job* job, const char* place, Py_ssize_t i) noexcept nogil:
@@ -217,12 +223,14 @@ cdef inline bint is_tiled(const Job* job, const real* tag) noexcept nogil:
 
 cdef inline void row_factors(
     const Job* job, const real* target_logit, const real* shift, const real* exp_of_target,
-    double* factor
+    double* factor, double* sum_exp
 ) noexcept nogil:
-    """The factors of ROWS rows."""
+    """The factors of ROWS rows, by which their sums are multiplied."""
     cdef Py_ssize_t i
     for i in range(ROWS):
-        factor[i] = row_factor(job, target_logit[i], shift[i], exp_of_target[i])
+        factor[i] = row_factor(job, target_logit[i], shift[i], exp_of_target[i], sum_exp[i])
+    for i in range(ROWS):
+        sum_exp[i] *= factor[i]
 
 
 cdef inline void sum_exp_wide_tiles(
@@ -247,7 +255,6 @@ cdef inline void sum_exp_wide_tiles(
         shift[i] = row_shift(target_logit[i])
     for i in range(ROWS):
         exp_of_target[i] = exp_of_row(target_logit[i], shift[i])
-    row_factors(job, target_logit, shift, exp_of_target, factor)
     for first from 0 <= first < job.classes by width:
         m = min(width, job.classes - first)
         tile = exps + (first * ROWS if keep else 0)
@@ -262,6 +269,7 @@ cdef inline void sum_exp_wide_tiles(
         for i in range(ROWS):
             tile[place[i]] = 0
         sum_tile(tile, m, sum_exp)
+    row_factors(job, target_logit, shift, exp_of_target, factor, sum_exp)
 
 
 cdef inline void sum_exp_tiles(
@@ -298,10 +306,8 @@ cdef inline void sum_exp_tiles(
         for i in range(ROWS):
             exp_of_target[i] = exps[place[i]]
             exps[place[i]] = 0
-        row_factors(job, target_logit, shift, exp_of_target, factor)
         sum_tile(exps, job.classes, sum_exp)
-    for i in range(ROWS):
-        sum_exp[i] *= factor[i]
+        row_factors(job, target_logit, shift, exp_of_target, factor, sum_exp)
 
 
 # ---- many classes: SIMD over the classes -----------------------------------------------------
@@ -347,4 +353,5 @@ cdef inline double sum_exp_row(
     for first from 0 <= first < job.classes by BLOCK:
         m = <int>min(<Py_ssize_t>BLOCK, job.classes - first)
         add(sum_exp_block(job, row, target, shift, first, m, scratch, exps), &hi, &lo)
-    return (hi + lo) * row_factor(job, target_logit, shift, exp_of_row(target_logit, shift))
+    hi += lo
+    return hi * row_factor(job, target_logit, shift, exp_of_row(target_logit, shift), hi)
