@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import os
 import threading
+from _queue import SimpleQueue  # queue's own: `queue` takes half a millisecond to import
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from fastxent._core.dispatch import Task

@@ -427,7 +427,8 @@ cdef class Task:
     def sums(self, Py_ssize_t step=1) -> tuple:
         """The chunks' sums in their order: (total, its low part, weight, its low part, count).
 
-        With a step they are those of every `step`-th chunk. Where a chunk has an error, the first one: (error code, position, class or -1).
+        With a step they are those of every `step`-th chunk. Where a chunk has an error, the first one:
+        (error code, position, class or -1).
         """
         cdef Py_ssize_t number
         cdef Partial* partial

@@ -6,16 +6,18 @@ stub, which tools/write_stubs.py makes of this file.
 
 from __future__ import annotations
 
-from typing import SupportsIndex
-
-from numpy.typing import ArrayLike
+from typing import TYPE_CHECKING, SupportsIndex
 
 from fastxent._core.derivatives import value_and_grad
 from fastxent._core.evaluate import evaluate
 from fastxent._core.loss import ROW_OPTIONS, Formula, Loss
 from fastxent._core.scalars import REAL
-from fastxent._core.types import Array, NanPolicy, Reduction, Value
 from fastxent._losses.docstrings import documented
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from fastxent._core.types import Array, NanPolicy, Reduction, Value
 
 KL_LOGITS = Loss(
     "kl_divergence_with_logits", Formula("KL_LOGITS", labels=REAL), "q_logits", "p_logits",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, SupportsIndex
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from fastxent._core import validation
 from fastxent._core.loss import Formula, Loss
 from fastxent._core.operands import Operands
-from fastxent._core.types import Array
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from fastxent._core.types import Array
 
 LOGIT_STATISTICS = Loss(
     "logit_statistics", Formula("LOGIT_STATISTICS"), "y_true", "logits",

@@ -310,7 +310,7 @@ def test_folders_are_columns(partitioned, capsys):
     got = record(capsys, partitioned, *COMMAND, "--only", "split=test", "--only", "country=01,at")
     rows = (SPLIT == "test") & np.isin(COUNTRY, ["01", "at"])
     assert (got["rows"], got["mean"]) == (rows.sum(), pytest.approx(loss(rows), rel=1e-13))
-    text = fault(capsys, partitioned, *COMMAND, "--by", "countr")
+    text = fault(capsys, partitioned, *COMMAND, "--by", "countri")
     assert text.endswith("country, split; did you mean 'country'?")
 
 

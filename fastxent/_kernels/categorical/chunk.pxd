@@ -9,7 +9,9 @@ from libc.stdint cimport int64_t, uint8_t
 
 from fastxent._kernels.arrays.bounds cimport outside
 from fastxent._kernels.arrays.load cimport element_ptr, load_indices, load_one
-from fastxent._kernels.arrays.prefetch cimport OF_SCORES, Prefetch, prefetch_address, prefetch_of, prefetch_lanes
+from fastxent._kernels.arrays.prefetch cimport (
+    OF_SCORES, Prefetch, prefetch_address, prefetch_lanes, prefetch_of,
+)
 from fastxent._kernels.arrays.store cimport store
 from fastxent._kernels.categorical.columns cimport is_column_major, sum_exp_columns
 from fastxent._kernels.categorical.distribution cimport (

@@ -73,7 +73,9 @@ cdef inline void soft_terms_of_tile(
     sum_tile(tile, m, rows.linear)
 
 
-cdef inline void soft_terms_of_tiles(const Job* job, Py_ssize_t start, Rows* rows, real* tag) noexcept nogil:
+cdef inline void soft_terms_of_tiles(
+    const Job* job, Py_ssize_t start, Rows* rows, real* tag
+) noexcept nogil:
     """`soft_terms` of rows of few classes."""
     cdef real tile[TILE_CLASSES * ROWS]
     cdef real base[ROWS]
@@ -195,7 +197,8 @@ cdef inline void soft_terms_of_row(
 cdef inline void soft_terms(const Job* job, Py_ssize_t start, Rows* rows, real* tag) noexcept nogil:
     """Choose r, to `target`, and set what makes a loss of log(1 + s): `label_sum` and `linear`.
 
-    The labels' smoothing is contained: Q = (1 - e) sum q + e, and the linear term has e / K of each class.
+    The labels' smoothing is contained: Q = (1 - e) sum q + e, and the linear term has e / K of each
+    class.
     """
     cdef double smoothing = job.label_smoothing
     cdef real base[ROWS]

@@ -63,7 +63,7 @@ cdef inline real exp_of_row(real x, real shift) noexcept nogil:
 cdef inline double row_factor(
     const Job* job, real target_logit, real shift, real exp_of_target, double total
 ) noexcept nogil:
-    """What the results of `exp_of_row`, of sum `total`, are multiplied by; NaN if the target is not finite.
+    """What the results of `exp_of_row`, of sum `total`, are multiplied by; NaN for a target that is.
 
     A class that equals the target is to give exactly 1: there the target's own exponential divides,
     rounding errors and all.

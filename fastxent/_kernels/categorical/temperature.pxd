@@ -1,9 +1,9 @@
 # The cross entropy of rows of logits times a factor beta, and its first two derivatives by beta, summed:
 # all that a step of Newton's method needs. Everything is computed in float64.
 #
-# With p = softmax(beta x) and d = x - x_target, the derivatives of a row's loss are the mean of d under p
-# and its variance. The rows whose first derivative is positive ask for a smaller beta, the others for a
-# larger one; they are summed apart.
+# With p = softmax(beta x) and d = x - x_target, the derivatives of a row's loss are the mean of d under
+# p and its variance. The rows whose first derivative is positive ask for a smaller beta, the others for
+# a larger one; they are summed apart.
 
 from libc.math cimport INFINITY, NAN
 from libc.stdint cimport uint8_t
