@@ -17,6 +17,8 @@ ALLOWED = r"""
 fastxent\._losses\.\w+\..*_grad_hess  # objectives show LightGBM less than they take
 fastxent\._core\.types\.\w+  # aliases, which are no types when it runs
 fastxent\.torch\._autograd\.\w+  # their metaclass is torch's, whose types are not followed
+fastxent\._cli\.report\._critical_value  # cached, which hides the signature
+fastxent\.torch\._handover\.bfloat16  # cached
 fastxent\.spark\.DataFrame  # is imported for type checkers alone
 """
 CONFIG = """
