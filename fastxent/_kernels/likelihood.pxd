@@ -181,6 +181,20 @@ cdef inline bint multiply_likelihoods(
     return True
 
 
+cdef inline bint multiply_halves(
+    const real* p, const real* y, double eps, const Prefetch* next, Product* product
+) noexcept nogil:
+    """`multiply_likelihoods` for half precision, whose eps is large: all are clipped at once."""
+    cdef real q[BLOCK]
+    cdef real one = 1, low = <real>eps
+    cdef Py_ssize_t i
+    if not has_bounds(eps, p) or not all_within(p, one, False):
+        return False
+    for i in range(BLOCK):
+        q[i] = clipped(p[i] if y[i] != 0 else one - p[i], low, one - low)
+    return multiply_likelihoods(<const real*>q, <const AllOnesClipped*>NULL, eps, next, product)
+
+
 cdef inline bint multiply_clipped(
     const real* p, const real* y, double eps, bint both, Product* product
 ) noexcept nogil:

@@ -17,6 +17,7 @@ ALLOWED = r"""
 fastxent\._losses\.\w+\..*_grad_hess  # objectives show LightGBM less than they take
 fastxent\._core\.types\.\w+  # aliases, which are no types when it runs
 fastxent\.torch\._autograd\.\w+  # their metaclass is torch's, whose types are not followed
+fastxent\.torch\.linear\.LinearLoss  # the same
 fastxent\._cli\.report\._critical_value  # cached, which hides the signature
 fastxent\.torch\._handover\.bfloat16  # cached
 fastxent\.spark\.DataFrame  # is imported for type checkers alone

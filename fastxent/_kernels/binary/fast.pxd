@@ -18,8 +18,8 @@ from fastxent._kernels.job cimport (
     GAUSSIAN, Job, LANES, Partial,
 )
 from fastxent._kernels.likelihood cimport (
-    add_product, AllOnesClipped, AllZeros, BothOutcomes, clipped, has_bounds, log_one_plus,
-    MIN_BITS, multiply_clipped, multiply_lanes, multiply_likelihoods, Product, take_exponents,
+    add_product, AllZeros, BothOutcomes, clipped, log_one_plus, MIN_BITS, multiply_clipped,
+    multiply_halves, multiply_lanes, multiply_likelihoods, Product, take_exponents,
 )
 from fastxent._kernels.numeric.generic cimport exp_minus_abs, exponent, log_of_parts, mantissa
 from fastxent._kernels.numeric.sums cimport add, lane_sum, sum_lanes
@@ -79,20 +79,6 @@ cdef inline bint has_short_rest(const Job* job) noexcept nogil:
     return job.scores.dtype == FLOAT16 or (
         job.scores.dtype == BFLOAT16 and job.eps >= 7.62939453125e-06    # 2^-17, of 8 digits
     )
-
-
-cdef inline bint multiply_halves(
-    const real* p, const real* y, double eps, const Prefetch* next, Product* product
-) noexcept nogil:
-    """`multiply_likelihoods` for half precision, whose eps is large: all are clipped at once."""
-    cdef real q[BLOCK]
-    cdef real one = 1, low = <real>eps
-    cdef Py_ssize_t i
-    if not has_bounds(eps, p) or not all_within(p, one, False):
-        return False
-    for i in range(BLOCK):
-        q[i] = clipped(p[i] if y[i] != 0 else one - p[i], low, one - low)
-    return multiply_likelihoods(<const real*>q, <const AllOnesClipped*>NULL, eps, next, product)
 
 
 cdef inline bint multiply_both(
