@@ -237,7 +237,7 @@ def test_pandas_nullable_columns(pandas):
         f([0, 1], pandas.array([0.25, None], dtype="Float64"))
     with pytest.raises((TypeError, ValueError), match=r"y_true.*(nan|NaN).*nan_policy"):
         f(pandas.array([1, None], dtype="Int64"), [0.25, 0.5])
-    with pytest.raises(ValueError, match=r"y_true.*float64.*nan to one that ignore_index names"):
+    with pytest.raises(ValueError, match=r"y_true\[1\] is NaN.*nan_policy"):
         loss("categorical_cross_entropy")(
             pandas.array([1, None], dtype="Int64"), [[0.25, 0.75], [0.5, 0.5]]
         )

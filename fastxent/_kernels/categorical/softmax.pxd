@@ -9,6 +9,7 @@
 # of classes alone decides, never the layout: every layout gives the same bits.
 
 cimport cython
+from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint16_t
 from libc.string cimport memcpy
 
@@ -69,9 +70,10 @@ cdef inline double row_factor(
     rounding errors and all.
     """
     cdef double precise, rough = 1.0 / <double>exp_of_target + <double>(shift - shift)
+    cdef double limit = INFINITY if job.want_losses else 0.5
     if real is float:
         precise = shift_factor_f64(target_logit, shift)
-        return precise if job.want_losses or total * precise < 0.5 else rough
+        return precise if total * precise < limit else rough    # without a branch
     else:
         return rough
 
