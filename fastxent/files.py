@@ -79,8 +79,8 @@ def score_files(
     Examples
     --------
     >>> import fastxent, pathlib, tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = pathlib.Path(folder, "predictions.csv")
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     path = pathlib.Path(place, "predictions.csv")
     ...     _ = path.write_text("y,p\n1,0.9\n0,0.2\n1,0.5\n")
     ...     result = fastxent.score_files(path, label="y", proba="p")
     >>> round(result["mean"], 4), result["count"]

@@ -7,7 +7,8 @@ from sphinx.util.inspect import stringify_signature
 
 
 def full_signature(_app, _what, _name, function, *_):
-    if not isinstance(function, FunctionType) or "__signature__" not in vars(function):
+    shortened = isinstance(function, FunctionType) and "__signature__" in vars(function)
+    if not shortened or function.__closure__:  # scikit-learn's metadata methods have a closure
         return None
     bare = FunctionType(function.__code__, {}, argdefs=function.__defaults__)
     bare.__kwdefaults__ = function.__kwdefaults__
