@@ -20,7 +20,7 @@ class LargestLosses(NamedTuple):
     losses : ndarray of float64
     indices : ndarray of int
         Where each loss stands among all. For losses of more than one dimension, the index into
-        the flattened losses, as `numpy.argmax` gives it: `numpy.unravel_index` has the others.
+        the flattened losses, as ``numpy.argmax`` gives it: ``numpy.unravel_index`` has the others.
     """
 
     losses: Array
