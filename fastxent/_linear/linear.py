@@ -104,8 +104,8 @@ def linear_cross_entropy(
 
     The product is that of NumPy's BLAS, on as many threads as that takes (``OPENBLAS_NUM_THREADS``,
     or the package threadpoolctl). It takes turns with the `workers`, so neither disturbs the other.
-    Another BLAS, or another number of its threads, may round a logit otherwise: only what follows
-    the product has the same bits everywhere.
+    Another BLAS, or another number of its threads, may round a logit otherwise, and so may NumPy's
+    tanh of a `softcap`: only what follows them has the same bits everywhere.
 
     The shift of a language model is one slice of each: ``y_true[:, 1:]`` and ``hidden[:, :-1]``.
 
