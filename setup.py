@@ -72,7 +72,7 @@ if is_gcc():
     COMPILE += [
         "--param=large-function-insns=50000",
         "--param=large-stack-frame=200000",
-        "--param=inline-unit-growth=100",
+        "--param=inline-unit-growth=60",
         "-fno-guess-branch-probability",
     ]
 LINK = ["-Wl,-s"] if sys.platform == "linux" else []
