@@ -15,7 +15,7 @@ from fastxent._kernels.focal cimport class_grad_weights, grad_weights_of_sum_exp
 from fastxent._kernels.job cimport (
     ABSENT, CATEGORICAL_FOCAL, is_index, Job, Operand, ROWS, TILE_CLASSES,
 )
-from fastxent._kernels.numeric.generic cimport log1p_all
+from fastxent._kernels.numeric.generic cimport exp_scale_inverse, log1p_all
 from fastxent._kernels.types cimport real
 
 
@@ -112,7 +112,7 @@ cdef inline double hessian(const Job* job, double p, double one_minus_p, double 
 
 
 cdef inline void hessians_of_tile(
-    const Job* job, const Rows* rows, const double* sum_exp, const double* exp_factor,
+    const Job* job, const Rows* rows, const double* sum_exp, double exp_factor,
     const real* exps, real* hess
 ) noexcept nogil:
     """The diagonals of the Hessians. p is a float, but 1 - p has the digits of float64."""
@@ -124,7 +124,7 @@ cdef inline void hessians_of_tile(
         unit[i] = 0.0
         weight[i] = 0.0
         if i < rows.n and rows.valid[i]:
-            unit[i] = exp_factor[i] / (1.0 + sum_exp[i])
+            unit[i] = exp_factor / (1.0 + sum_exp[i])
             weight[i] = rows.factor[i] * job.grad_scale
             if not is_index(job):
                 weight[i] *= rows.label_sum[i]
@@ -139,7 +139,7 @@ cdef inline void hessians_of_tile(
 
 cdef inline void soft_tile_gradients(
     const Job* job, Py_ssize_t start, const Rows* rows, const double* sum_exp,
-    const double* exp_factor, const double* scale, real* exps
+    double exp_factor, const double* scale, real* exps
 ) noexcept nogil:
     """Turn the exponentials of a tile into the gradients of soft labels."""
     cdef real labels[TILE_CLASSES * ROWS]
@@ -157,7 +157,7 @@ cdef inline void soft_tile_gradients(
     for i in range(rows.n):
         if rows.valid[i]:
             soft = soft_scale(job, start, rows, i)
-            factor[i] = <real>(scale[i] * soft.label_sum * exp_factor[i])
+            factor[i] = <real>(scale[i] * soft.label_sum * exp_factor)
             kept[i] = <real>soft.kept
             spread[i] = <real>soft.spread
             target_grad[i] = <real>(soft.target - sum_exp[i] * scale[i] * soft.label_sum)
@@ -189,13 +189,13 @@ cdef inline void tile_gradients(
     cdef real target_grad[ROWS]
     cdef real factor[ROWS]
     cdef double sum_exp[ROWS]
-    cdef double exp_factor[ROWS]
+    cdef double exp_factor = exp_scale_inverse(exps)
     cdef double grad_weight[ROWS]
     cdef double scale[ROWS]
     cdef real k_real, share
     cdef Py_ssize_t i, k
     cdef int n = rows.n, classes = <int>job.classes, all_done = 1
-    sum_exp_tiles(job, start, n, rows.target, True, exps, exp_factor, sum_exp)
+    sum_exp_tiles(job, start, n, rows.target, True, exps, sum_exp)
     memcpy(rows.loss, sum_exp, n * sizeof(double))
     grad_weights(job, sum_exp, n, grad_weight)
     clear_rows(rows, classes, exps)
@@ -209,7 +209,7 @@ cdef inline void tile_gradients(
             sum_exp[i] = 0.0
             done[i] = rows.absent[i] == 0.0
             all_done &= done[i]
-        factor[i] = <real>(scale[i] * exp_factor[i]) if scale[i] != 0.0 else 0
+        factor[i] = <real>(scale[i] * exp_factor) if scale[i] != 0.0 else 0
         target_grad[i] = <real>(-sum_exp[i] * scale[i])
     if job.hess.dtype != ABSENT:
         hessians_of_tile(job, rows, sum_exp, exp_factor, exps, hess)
