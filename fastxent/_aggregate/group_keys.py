@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastxent._aggregate.elementwise import Array, broadcast_leading
+from fastxent._aggregate.elementwise import BLOCK, Array, broadcast_leading
 from fastxent._core.arrays import as_array
 
 #: Integer keys are used as numbers directly if their range is at most this.
@@ -98,8 +98,8 @@ class GroupKeys:
             )
         self._values = broadcast_leading(array, shape)
         if array.dtype.kind in "iub" and array.size:
-            self._low = int(array.min())
-            self._length = int(array.max()) - self._low + 1
+            self._low, highest = _range(array)
+            self._length = highest - self._low + 1
         if array.dtype.kind not in "iub" or self._length > min(_DENSE, 1024 + array.size):
             self._codes = KeyIndex(name=name)
 
@@ -167,6 +167,14 @@ class StreamGroupKeys:
         """The numbers of the groups with at least one loss that counts, and their keys."""
         at, seen = np.flatnonzero(counts), list(self._codes)
         return at, [seen[i] for i in at.tolist()]
+
+
+def _range(keys: Array) -> tuple[int, int]:
+    """The smallest and the largest key, each part being read from memory once."""
+    step = max(1, BLOCK // max(1, keys[0].size))
+    parts = [keys[i : i + step] for i in range(0, len(keys), step)]
+    lows, highs = zip(*((int(part.min()), int(part.max())) for part in parts), strict=True)
+    return min(lows), max(highs)
 
 
 def _array_and_names(groups: Any, name: str) -> tuple[Array, list[Any] | None]:
