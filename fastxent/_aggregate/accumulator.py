@@ -203,7 +203,7 @@ class LossAccumulator:
                 "the standard error is that of clusters: pass clusters to every update"
             )
         totals, mean = self._clusters.totals, self.result()
-        group = np.zeros(len(totals.counts), np.intp)
+        group = np.zeros(len(totals.rows), np.intp)
         error, freedom = cluster_error([totals], group, np.array([mean]), np.array([self.weight]))
         return Score(mean, float(error[0]), self.weight, self.count, float(freedom[0]))
 

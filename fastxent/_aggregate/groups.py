@@ -12,6 +12,7 @@ import numpy as np
 from fastxent._aggregate.bound_loss import BoundLoss
 from fastxent._aggregate.elementwise import Array, Block
 from fastxent._aggregate.group_keys import BlockGroups, GroupKeys, KeyIndex
+from fastxent._core.dispatch import add_sums
 from fastxent._core.evaluate import Sums, checked_weight_sum
 
 Record = TypeVar("Record", bound=tuple[Any, ...])
@@ -97,10 +98,10 @@ def add_pairs(hi: Array, lo: Array, values: Array) -> None:
     lo += np.where(np.isnan(error), 0.0, error)  # an infinite sum has none
 
 
-def zero_padded(sums: Array, n: int) -> Array:
-    """The sums, with zeros for new groups."""
-    missing = n - sums.shape[-1]
-    return np.pad(sums, [(0, 0)] * (sums.ndim - 1) + [(0, missing)]) if missing > 0 else sums
+def grown(rows: Array, n: int) -> Array:
+    """The rows of sums, with zeros for at least n groups."""
+    missing = n - len(rows)
+    return np.pad(rows, [(0, max(missing, len(rows))), (0, 0)]) if missing > 0 else rows
 
 
 def check_divisors(sums: Array, what: str = "weights") -> None:
@@ -123,42 +124,36 @@ class GroupTotals:
 
     Attributes
     ----------
+    rows : ndarray of shape (groups, 5)
+        total, its low part, weight, its low part, count; zeros for groups to come.
     pairs : ndarray of shape (4, groups)
-        total, its low part, weight, its low part.
+        A view of the first four.
     counts : ndarray of shape (groups,)
     """
 
-    __slots__ = ("counts", "pairs")
+    __slots__ = ("rows",)
 
     def __init__(self, n: int) -> None:
-        self.pairs = np.zeros((4, n))
-        self.counts = np.zeros(n, np.int64)
+        self.rows = np.zeros((n, 5))
 
-    def add(self, block: Block, groups: BlockGroups) -> tuple[Array, Array]:
-        """Add one block; return its own totals and weights."""
-        self.pairs, self.counts = (
-            zero_padded(self.pairs, groups.total),
-            zero_padded(self.counts, groups.total),
-        )
-        counts, at = groups.count(block.valid, len(block.losses)), groups.at
-        self.counts[at] += counts
-        total = self._add_pairs(0, at, *groups.sum_pairs(block.losses))
-        if block.weights is None:
-            return total, self._add_pairs(2, at, counts.astype(np.float64), np.zeros(groups.n))
-        return total, self._add_pairs(2, at, *groups.sum_pairs(block.weights))
+    @property
+    def pairs(self) -> Array:
+        return self.rows[:, :4].T
 
-    def _add_pairs(self, row: int, at: Any, values: Array, low: Array) -> Array:
-        hi, lo = self.pairs[row, at], self.pairs[row + 1, at]  # copies, where `at` is an array
-        add_pairs(hi, lo, values)
-        add_pairs(hi, lo, low)
-        self.pairs[row, at], self.pairs[row + 1, at] = hi, lo
-        both: Array = values + low
-        return both
+    @property
+    def counts(self) -> Array:
+        return self.rows[:, 4].astype(np.int64)
+
+    def add(self, block: Block, groups: BlockGroups) -> None:
+        """Add one block."""
+        self.rows = grown(self.rows, groups.n)
+        losses, weights, valid = block[1:]
+        add_sums(losses, weights, valid, groups.codes, groups.low, self.rows)
 
     def select(self, at: Array) -> GroupTotals:
         """The totals of some groups."""
         some = GroupTotals(0)
-        some.pairs, some.counts = self.pairs[:, at], self.counts[at]
+        some.rows = self.rows[at]
         return some
 
     def totals(self) -> Array:
@@ -203,13 +198,13 @@ class GroupSums(NamedTuple):
             for i in range(4):
                 add_pairs(pairs[i & 2], pairs[i & 2 | 1], totals.pairs[i])
             both.pairs[:, at] = pairs
-            both.counts[at] += totals.counts
+            both.rows[at, 4] += totals.rows[:, 4]
         return GroupSums(list(codes), both)
 
     def result(self) -> ByGroup[GroupMean]:
         """Mean, sum, weight and count by group."""
         found = self.totals
-        columns = (found.means(), found.totals(), found.weights(), found.counts.copy())
+        columns = (found.means(), found.totals(), found.weights(), found.counts)
         return ByGroup(GroupMean, self.keys, *columns)
 
 
@@ -220,7 +215,7 @@ def group_sums(
     elements = call.elements(y_true, scores, **batch)
     keys = GroupKeys(groups, elements.shape, name)
     totals = GroupTotals(len(keys))
-    for block in elements.blocks(keys.min_block):
+    for block in elements.blocks():
         totals.add(block, keys.block_groups(block.index))
     at, used = keys.used(totals.counts)
     return GroupSums(used, totals.select(at))
@@ -270,7 +265,9 @@ def grouped(
 
     Notes
     -----
-    Each loss is computed in float64, in blocks: the memory used does not grow with their number.
+    The losses are those of ``reduction="none"``, in the precision of the scores; their sums are of
+    float64 and carry their rounding errors. They are computed in blocks: the memory used does not
+    grow with their number.
 
     Examples
     --------

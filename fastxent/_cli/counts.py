@@ -73,14 +73,13 @@ class Counts:
         blocks : tuple of Block
         groups : BlockGroups, optional
         """
-        if self.by_group and groups is not None and groups.total > MAX_GROUPS:
+        if self.by_group and groups is not None and groups.n > MAX_GROUPS:
             self.by_group = False
             for arrays in (self._sums, self._losses, self._totals):
                 arrays[:] = [array.sum(axis=0, keepdims=True) for array in arrays]
         codes, n = None, 1
         if self.by_group and groups is not None:
-            numbers = np.arange(groups.total)[groups.at]
-            codes, n = numbers[groups.codes], groups.total
+            codes, n = groups.codes - groups.low, groups.n
         for i, (block, s) in enumerate(zip(blocks, scores, strict=True)):
             self._add_model(i, labels[block.index], s[block.index], block, codes, n)
 
