@@ -103,7 +103,8 @@ cdef inline bint long_row_gradients(
     sum_exp = (hi + lo) * exp_factor + <double>(target_logit - target_logit)
     rows.loss[i] = sum_exp
     grad_weights(job, &sum_exp, 1, &grad_weight)
-    if not row_scale(job, rows, i, sum_exp, grad_weight, &scale):
+    scale = row_scale(job, rows, i, sum_exp, grad_weight)
+    if scale != scale:
         return False
     soft = soft_scale(job, start, rows, i)
     scale *= soft.label_sum
