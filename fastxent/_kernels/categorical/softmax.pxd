@@ -8,7 +8,6 @@
 # Few classes: ROWS rows at a time, SIMD over the rows. Many classes: SIMD over the classes. The number
 # of classes alone decides, never the layout: every layout gives the same bits.
 
-cimport cython
 from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t, uint16_t
 from libc.string cimport memcpy
