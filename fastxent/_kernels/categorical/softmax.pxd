@@ -229,7 +229,7 @@ cdef inline void sum_exp_wide_tiles(
 
 
 cdef inline void labels_of_rows(const int64_t* target, int n, real* label) noexcept nogil:
-    """The targets of ROWS rows of few classes, 0 where there is no row: as numbers of the tile's type."""
+    """The targets of ROWS rows in the tile's type; 0 where there is no row."""
     cdef Py_ssize_t i
     for i in range(n):
         label[i] = <real><int32_t>target[i]
