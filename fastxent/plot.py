@@ -116,7 +116,7 @@ def _draw(ax: Any, labels: Array, scores: Array, label: str, bins: int, confiden
     pools = isotonic_pools(labels, scores, None)
     (line,) = ax.plot(*_curve(pools), linewidth=1.8, label=label, zorder=4)
     color = line.get_color()
-    at, low, high = consistency_band(*np.unique(scores, return_counts=True), confidence)
+    at, low, high = consistency_band(*np.unique(scores, return_counts=True), confidence=confidence)
     ax.fill_between(at, low, high, color=color, alpha=0.15, linewidth=0, zorder=2)
     if not bins:
         return
@@ -137,7 +137,7 @@ def _curve(pools: Pools) -> tuple[Array, Array]:
     )
 
 
-def consistency_band(at: Array, counts: Array, confidence: float) -> tuple[Array, Array, Array]:
+def consistency_band(at: Array, counts: Any, confidence: float) -> tuple[Array, Array, Array]:
     """Where the curve of a calibrated model lies: predictions, lower and upper end.
 
     Parameters
