@@ -8,7 +8,7 @@ import numpy as np
 
 from fastxent._aggregate.elementwise import Array, Block
 from fastxent._aggregate.group_keys import BlockGroups, KeyIndex
-from fastxent._aggregate.groups import GroupTotals, add_pairs, check_divisors, divided
+from fastxent._aggregate.group_totals import GroupTotals, add_pairs, check_divisors, divided
 
 
 class ClusterSums:

@@ -1,8 +1,4 @@
-"""Means with their standard errors, for one model or two, by group, from sums over any batches.
-
-Mean and variance come from one pass. Squares are summed about the mean so far, and shifted where it
-moves (Chan, Golub and LeVeque), so nothing cancels.
-"""
+"""Means with their standard errors, for one model or two, by group, from sums over any batches."""
 
 from __future__ import annotations
 
@@ -15,9 +11,10 @@ import numpy as np
 from fastxent._aggregate import student_t
 from fastxent._aggregate.clusters import ClusterSums
 from fastxent._aggregate.elementwise import Array, Block, ElementwiseLosses
-from fastxent._aggregate.group_keys import BlockGroups, GroupKeys, StreamGroupKeys
-from fastxent._aggregate.groups import ByGroup, GroupTotals, check_divisors, divided, grown
-from fastxent._core.dispatch import add_squares, follow_means, shift_centres
+from fastxent._aggregate.group_keys import GroupKeys, StreamGroupKeys
+from fastxent._aggregate.group_totals import GroupTotals, divided
+from fastxent._aggregate.groups import ByGroup
+from fastxent._aggregate.running_variance import RunningVariance
 
 
 class Score(NamedTuple):
@@ -144,59 +141,6 @@ def _interval(middle: float, of: Score | Comparison, confidence: float) -> tuple
     return middle - margin, middle + margin
 
 
-class _RunningVariance:
-    """Squares of e = w (loss - centre), by group, about a centre that follows the mean.
-
-    Attributes
-    ----------
-    rows : ndarray of shape (groups, 5)
-        The sums of e², e w and w²; how many weights are not 0; the centre.
-    """
-
-    def __init__(self, n: int) -> None:
-        self.rows = np.zeros((n, 5))
-
-    def add(
-        self, blocks: Sequence[Block], groups: BlockGroups, totals: Sequence[GroupTotals]
-    ) -> None:
-        """Add one block of each model, which the totals include."""
-        self.rows = grown(self.rows, groups.n)
-        codes, low = groups.codes, groups.low
-        sums, other = totals[0].rows, totals[1].rows if len(totals) == 2 else None
-        follow_means(self.rows, sums, other, groups.n, codes, low)
-        losses, second = blocks[0].losses, blocks[1].losses if len(blocks) == 2 else None
-        add_squares(losses, second, blocks[0].weights, codes, low, self.rows)
-
-    @np.errstate(invalid="ignore", over="ignore")
-    def combined(self, mean: float) -> _RunningVariance:
-        """The squares of all groups about their common mean."""
-        ee, ew, ww, n, centre = self.rows[self.rows[:, 3] > 0.0].T  # an empty group has no centre
-        shift = mean - centre
-        one = _RunningVariance(1)
-        one.rows[0] = (
-            np.sum(ee - shift * (2.0 * ew - shift * ww)),
-            np.sum(ew - shift * ww),
-            ww.sum(),
-            n.sum(),
-            mean,
-        )
-        return one
-
-    def degrees_of_freedom(self) -> Array:
-        """The number of weights that are not 0, minus one."""
-        return np.maximum(self.rows[:, 3] - 1.0, 0.0)
-
-    @np.errstate(invalid="ignore", over="ignore", divide="ignore")
-    def standard_error(self, mean: Array, weight: Array) -> Array:
-        """The standard errors of the means; nan for fewer than two losses."""
-        shift_centres(mean, self.rows)
-        ee, _, ww, n, _ = self.rows.T
-        least = np.where(weight > 0.0, 5e-324, 0.0)  # where all squares underflow
-        check_divisors(np.maximum(ww, least), "squares of the weights")
-        correction = np.where(n > 1.0, n / (n - 1.0), np.nan)
-        return divided(np.sqrt(correction * np.maximum(ee, 0.0)), weight)
-
-
 class MeanAndError:
     """The sums of the losses of one model, or of two models and of their differences, by group.
 
@@ -212,7 +156,7 @@ class MeanAndError:
 
     def __init__(self, models: int, n: int, clustered: bool = False) -> None:
         self._totals = [GroupTotals(n) for _ in range(models)]
-        self._variance = _RunningVariance(n)
+        self._variance = RunningVariance(n)
         self._clusters = ClusterSums(models) if clustered else None
 
     # The difference of two infinite losses is NaN without a warning; too large weights raise later.

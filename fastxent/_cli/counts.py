@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastxent._aggregate.elementwise import Array, Block
+from fastxent._calibration.histogram import Curve
 
 BINS = 20
 EDGES = np.geomspace(1e-4, 100.0, 61)  # of the losses; a bin on either side holds those beyond
@@ -48,6 +49,7 @@ class Panel(NamedTuple):
     name: str
     series: list[tuple[str, Series]]  # of each model, with its name
     parts: dict[str, float] | None = None  # of the loss, for the title
+    curve: Curve | None = None  # the isotonic recalibration of the first model
 
 
 class Counts:

@@ -9,12 +9,9 @@ from libc.stdint cimport int64_t, uint8_t
 
 from fastxent._kernels.job cimport BLOCK, LANES
 from fastxent._kernels.numeric.sums cimport add, sum_lanes
+from fastxent._kernels.types cimport real
 
 cnp.import_array()
-
-ctypedef fused real:
-    float
-    double
 
 cdef struct Losses:     # of a block, times their weights
     const double* weight    # NULL: all are 1

@@ -105,7 +105,8 @@ cdef inline bint long_row_gradients(
     rows.loss[i] = sum_exp
     rows.logsumexp[i] = log1p_f64(sum_exp) + <double>target_logit if job.z_loss != 0.0 else 0.0
     grad_weights(job, &sum_exp, 1, &grad_weight)
-    if not row_scale(job, rows, i, sum_exp, grad_weight, &scale):
+    scale = row_scale(job, rows, i, sum_exp, grad_weight)
+    if scale != scale:
         return False
     soft = soft_scale(job, start, rows, i)
     scale *= soft.label_sum

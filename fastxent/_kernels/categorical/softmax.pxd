@@ -8,9 +8,8 @@
 # Few classes: ROWS rows at a time, SIMD over the rows. Many classes: SIMD over the classes. The number
 # of classes alone decides, never the layout: every layout gives the same bits.
 
-cimport cython
 from libc.math cimport INFINITY
-from libc.stdint cimport int64_t, uint16_t
+from libc.stdint cimport int32_t, int64_t, uint16_t
 from libc.string cimport memcpy
 
 from fastxent._kernels.arrays.load cimport (
@@ -214,6 +213,8 @@ cdef inline void sum_exp_wide_tiles(
     cdef Py_ssize_t tiles = (job.classes + TILE_CLASSES - 1) // TILE_CLASSES
     cdef Py_ssize_t width = (job.classes + tiles - 1) // tiles
     target_scores(job, start, n, target, target_logit)
+    for i in range(n, ROWS):
+        target_logit[i] = 0
     for first from 0 <= first < job.classes by width:
         m = min(width, job.classes - first)
         tile = exps + (first * ROWS if keep else 0)
@@ -227,40 +228,72 @@ cdef inline void sum_exp_wide_tiles(
         sum_exp_tile(target_logit, m, next_rows, job.scores.itemsize, tile, sum_exp)
 
 
+cdef inline void labels_of_rows(const int64_t* target, int n, real* label) noexcept nogil:
+    """The targets of ROWS rows in the tile's type; 0 where there is no row."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        label[i] = <real><int32_t>target[i]
+    for i in range(n, ROWS):
+        label[i] = 0
+
+
+cdef inline void take_targets(
+    const real* label, Py_ssize_t classes, real* tile, real* target_logit
+) noexcept nogil:
+    """Take the target logits out of a tile. The last class takes their place."""
+    cdef const real* last = tile + (classes - 1) * ROWS
+    cdef real k_real, x
+    cdef Py_ssize_t i, k
+    for i in range(ROWS):
+        target_logit[i] = last[i]
+    for k in range(classes - 1):
+        k_real = <real><int32_t>k
+        for i in range(ROWS):
+            x = tile[k * ROWS + i]
+            target_logit[i] = x if label[i] == k_real else target_logit[i]
+            tile[k * ROWS + i] = last[i] if label[i] == k_real else x
+
+
+cdef inline void restore_last(const real* label, Py_ssize_t classes, real* tile) noexcept nogil:
+    """Bring the last class back from where `take_targets` has put it."""
+    cdef real* last = tile + (classes - 1) * ROWS
+    cdef real k_real
+    cdef Py_ssize_t i, k
+    for k in range(classes - 1):
+        k_real = <real><int32_t>k
+        for i in range(ROWS):
+            last[i] = tile[k * ROWS + i] if label[i] == k_real else last[i]
+
+
 cdef inline void sum_exp_tiles(
     const Job* job, Py_ssize_t start, int n, const int64_t* target, bint keep, real* exps,
     double* sum_exp
 ) noexcept nogil:
-    """Exponentials of up to ROWS rows over `exp_scale_inverse`, 0 for the targets if they are kept.
+    """Exponentials of up to ROWS rows over `exp_scale_inverse`; at the targets stands any number.
 
     sum_exp is the sum of each row, of e^(x_j - x_target) over j != target. exps has room for one class
     more than there are, or than in a tile if they are not kept.
     """
     cdef real target_logit[ROWS]
+    cdef real label[ROWS]
     cdef double scale = exp_scale_inverse(exps)
-    cdef Py_ssize_t i, k, last = (job.classes - 1) * ROWS
+    cdef Py_ssize_t i
     # Two blocks ahead. Exact if the rows are contiguous, harmless if not.
     cdef const char* next_rows = job.scores.data + (start + 2 * ROWS) * job.scores.stride[0]
     for i in range(ROWS):
         sum_exp[i] = 0.0
-        target_logit[i] = 0
     if job.classes > TILE_CLASSES:
         sum_exp_wide_tiles(job, start, n, target, keep, exps, target_logit, sum_exp)
     else:
+        labels_of_rows(target, n, label)
         load_tile(job, &job.scores, start, n, 0, job.classes, exps)
-        # The last class takes the place of the target: one exponential less.
-        for i in range(n):
-            k = target[i] * ROWS + i
-            target_logit[i] = exps[k]
-            exps[k] = exps[last + i]
+        take_targets(label, job.classes, exps, target_logit)
+        # One exponential less than there are classes
         sum_exp_tile(
             target_logit, job.classes - 1, next_rows, job.scores.itemsize, exps, sum_exp
         )
         if keep:
-            for i in range(n):
-                k = target[i] * ROWS + i
-                exps[last + i] = exps[k]
-                exps[k] = 0
+            restore_last(label, job.classes, exps)
     for i in range(ROWS):
         # NaN for a target that is not finite: it may be the only class
         sum_exp[i] = sum_exp[i] * scale + <double>(target_logit[i] - target_logit[i])

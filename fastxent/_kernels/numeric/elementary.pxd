@@ -109,10 +109,11 @@ cdef inline float exp_nonpos_f32(float x) noexcept nogil:
     """e^x for x <= 0; 0 for NaN."""
     cdef float minimum = -104.0, per_ln2 = 1.4426950216293335, down = 5.421010862427522e-20
     cdef float shift = 12582976.0  # 1.5 * 2^23 + 64
-    x = x if x > minimum else minimum   # e^-104 rounds to 0
+    cdef float zero = 0.0
     cdef float shifted = x * per_ln2 + shift
     cdef float y = _exp_f32(x, -0.0, shifted - shift)
-    return f32_from_bits(bits_of_f32(y) + (bits_of_f32(shifted) << 23)) * down
+    y = f32_from_bits(bits_of_f32(y) + (bits_of_f32(shifted) << 23)) * down
+    return y if x > minimum else zero   # last: compilers clip each product of an x that is clipped first
 
 
 # ---- exp of differences to one number --------------------------------------------------------
