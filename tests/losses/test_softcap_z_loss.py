@@ -55,10 +55,19 @@ def test_the_bits_of_a_softcap_are_those_of_any_number_of_workers():
     np.testing.assert_array_equal(grad, same)
 
 
-def test_a_gradient_may_overwrite_the_logits():
-    z, y = RNG.normal(0, 9, (500, 30)), RNG.integers(0, 30, 500)
-    value, grad = value_and_grad(y, z, softcap=3.0)
-    assert value_and_grad(y, z, softcap=3.0, out=z) == (value, z)
+@pytest.mark.parametrize(
+    "options", [{"softcap": 3.0}, {"z_loss": 0.1}, {"softcap": 3.0, "z_loss": 0.1}]
+)
+@pytest.mark.parametrize("soft", [False, True], ids=["indices", "smoothed"])
+@pytest.mark.parametrize("classes", [2, 30, 100, 3000])
+def test_a_gradient_may_overwrite_the_logits(classes, soft, options):
+    z, y = RNG.normal(0, 9, (50, classes)), RNG.integers(0, classes, 50)
+    z[3, 1] = np.inf if "softcap" in options else -np.inf
+    options = {"reduction": "none", "label_smoothing": 0.1 * soft, **options}
+    value, grad = value_and_grad(y, z, **options)
+    again, same = value_and_grad(y, z, **options, out=z)
+    assert same is z
+    np.testing.assert_array_equal(again, value)
     np.testing.assert_array_equal(z, grad)
 
 

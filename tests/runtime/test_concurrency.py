@@ -101,7 +101,7 @@ def test_errors_in_threads_stay_with_their_callers():
 
 
 def test_the_gil_is_released():
-    """Python code goes on in the midst of a call of another thread: no call ends between two of its steps."""
+    """Python code goes on in the midst of a call: none ends between two of its steps."""
     run("""
 import time
 y, z = np.tile(y, 8), np.tile(z, 8)

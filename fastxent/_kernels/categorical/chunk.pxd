@@ -312,7 +312,7 @@ cdef inline bint add_log1p_rows(
     if by_product and add_log1p_product(job, rows, partial):
         return True
     losses_of_sum_exp(job, rows.loss, rows.n)
-    if job.z_loss != 0.0:
+    if job.z_loss != 0.0 and job.grad.dtype == ABSENT:  # else it is set, and the logits may be gone
         set_logsumexp(job, start, rows, rows.loss, tag)
     if not is_index(job):
         for i in range(rows.n):
