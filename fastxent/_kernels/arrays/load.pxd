@@ -196,13 +196,14 @@ cdef inline void widen_bfloat16(const uint16_t* source, int n, real* target) noe
 
 cdef inline void widen_float16(const uint16_t* source, int n, real* target) noexcept nogil:
     """An exact product with 2^112 rebases the exponents, those of subnormals included."""
-    cdef Py_ssize_t i, done = 0
+    cdef Py_ssize_t i, first
     cdef uint32_t bits, special
-    if real is float and has_widen_sixteen:
-        done = n - n % 16
-        for i from 0 <= i < done by 16:
-            widen_sixteen(source + i, target + i)
-    for i in range(done, n):
+    if real is float and has_widen_sixteen and n >= 16:
+        for i from 0 <= i < n by 16:
+            first = min(i, <Py_ssize_t>n - 16)  # the last sixteen may overlap those before
+            widen_sixteen(source + first, target + first)
+        return
+    for i in range(n):
         # Sign and exponent are shifted together; then infinities and NaN get the largest exponent.
         bits = (<uint32_t><int32_t><int16_t>source[i] << 13) & 0x8FFFFFFFu
         special = 0x7F800000u if <int32_t>(bits & 0x7FFFFFFFu) >= 0x0F800000 else 0u

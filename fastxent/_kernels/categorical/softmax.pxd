@@ -15,7 +15,7 @@ from libc.string cimport memcpy
 from fastxent._kernels.arrays.load cimport (
     element_ptr, convert_dtype, is_real, load_one, view_classes, copy_elements, widen,
 )
-from fastxent._kernels.arrays.prefetch cimport AHEAD, prefetch_lanes
+from fastxent._kernels.arrays.prefetch cimport AHEAD, AHEAD_BYTES, prefetch_lanes, prefetch_line
 from fastxent._kernels.arrays.transpose cimport tile_of_rows
 from fastxent._kernels.job cimport BLOCK, is_half, Job, LANES, Operand, ROWS, TILE_CLASSES
 from fastxent._kernels.numeric.elementary cimport base_f32, exp_of_difference_f32
@@ -94,15 +94,20 @@ cdef inline void target_scores(
     cdef const Operand* op = &job.scores
     cdef uint16_t halves[BLOCK]
     cdef bint half = is_half(op.dtype)
+    cdef const char* row = op.data + start * op.stride[0]
     cdef const char* place
+    cdef Py_ssize_t stride = op.stride[0], class_stride = op.class_stride   # not read for each row
+    # Every cache line of short rows holds a target; of long ones only the processor knows which.
+    cdef Py_ssize_t ahead = AHEAD_BYTES if 0 < stride <= 128 else 0
     cdef Py_ssize_t i
     if job.ndim > 1 or op.byteswapped or not (half or is_real(op.dtype, scores)):
         for i in range(n):
-            place = element_ptr(job, op, start + i) + target[i] * op.class_stride
+            place = element_ptr(job, op, start + i) + target[i] * class_stride
             scores[i] = <real>load_one(op, place)
         return
     for i in range(n):
-        place = op.data + (start + i) * op.stride[0] + target[i] * op.class_stride
+        place = row + i * stride + target[i] * class_stride
+        prefetch_line(place + ahead)
         if half:
             memcpy(&halves[i], place, 2)
         else:
