@@ -80,7 +80,7 @@ class ClusterSums:
         one = ClusterSums(len(self.totals))
         cluster = np.fromiter((pair[1] for pair in self._pairs), np.intp, len(self._pairs))
         n = int(cluster.max(initial=-1)) + 1
-        for totals, every in zip(one.totals, self.totals, strict=True):
+        for totals, every in zip(one.totals, self._of_pairs(), strict=True):
             totals.pairs = np.array([np.bincount(cluster, part, n) for part in every.pairs])
             totals.counts = np.bincount(cluster, every.counts, n).astype(np.int64)
         one.singletons = bool(one.totals[0].counts.max(initial=0) <= 1)
@@ -88,10 +88,15 @@ class ClusterSums:
 
     def standard_error(self, mean: Array, weight: Array) -> tuple[Array, Array]:
         """The standard errors of the means by group, and their degrees of freedom."""
-        group = np.zeros(len(self.totals[0].counts), np.intp)
-        if self._grouped:
-            group = np.fromiter((pair[0] for pair in self._pairs), np.intp, len(self._pairs))
-        return cluster_error(self.totals, group, mean, weight)
+        if not self._grouped:
+            group = np.zeros(len(self.totals[0].counts), np.intp)
+            return cluster_error(self.totals, group, mean, weight)
+        group = np.fromiter((pair[0] for pair in self._pairs), np.intp, len(self._pairs))
+        return cluster_error(self._of_pairs(), group, mean, weight)
+
+    def _of_pairs(self) -> list[GroupTotals]:
+        """The totals without the room for more pairs."""
+        return [totals.select(slice(len(self._pairs))) for totals in self.totals]
 
 
 def _joined_blocks(blocks: Sequence[Block]) -> Block:

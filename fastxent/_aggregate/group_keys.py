@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -205,16 +206,15 @@ class StreamGroupKeys:
         self._numbers = self._places = np.zeros(0, np.intp)
 
     def set_batch(self, places: Array, names: list[Any]) -> None:
-        """Number the keys of a batch. Not every name has to occur in it."""
-        self._numbers = np.array([self._codes[name] for name in names], np.intp)
+        """Number the keys of a batch. Not every name has to occur in it, and one may come twice."""
+        self._numbers = np.fromiter(map(self._codes.__getitem__, names), np.intp, len(names))
         self._places = places
+        different, once = np.unique(self._numbers, return_inverse=True)
+        if len(different) < len(names):
+            self._numbers, self._places = different, once[places]
 
     def __len__(self) -> int:
         return len(self._codes)
-
-    def find(self, key: Any) -> int | None:
-        """The number of a key, or None."""
-        return self._codes.find(key)
 
     def min_block(self, start: int) -> int:
         """As for `GroupKeys`, of the groups of the batch."""
@@ -222,16 +222,14 @@ class StreamGroupKeys:
         return min(len(self), len(self._numbers))
 
     def block_groups(self, cut: tuple[slice, ...]) -> BlockGroups:
-        """The groups of one block: those of its batch, where there are many more."""
-        places, n = self._places[cut], len(self._numbers)
-        if len(self) <= 2 * n:
-            return BlockGroups(self._numbers[places], len(self))
-        return BlockGroups(places, n, self._numbers, len(self))
+        """The groups of one block: those of its batch."""
+        return BlockGroups(
+            self._places[cut].astype(np.intp), len(self._numbers), self._numbers, len(self)
+        )
 
     def used(self, counts: Array) -> tuple[Array, list[Any]]:
         """The numbers of the groups with at least one loss that counts, and their keys."""
-        at, seen = np.flatnonzero(counts), list(self._codes)
-        return at, [seen[i] for i in at.tolist()]
+        return np.flatnonzero(counts), list(compress(self._codes, counts.tolist()))
 
 
 def _array_and_names(groups: Any, name: str) -> tuple[Array, list[Any] | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -29,8 +30,7 @@ class GroupMean(NamedTuple):
 class ByGroup(Mapping[Any, Record], Generic[Record]):
     """The result of each group: a mapping from the group's key to a named tuple.
 
-    The groups are in sorted order where their keys can be sorted, else in the order in which they
-    were first seen; None and nan come last.
+    The groups are in the order of `key_order`.
 
     Attributes
     ----------
@@ -42,11 +42,9 @@ class ByGroup(Mapping[Any, Record], Generic[Record]):
     __slots__ = ("_place", "_record", "columns")
 
     def __init__(self, record: type[Record], keys: list[Any], *values: Array) -> None:
-        order = _order(keys)
         self._record = record
         names = record._fields  # type: ignore[attr-defined]
-        self.columns: dict[str, Any] = {"group": [keys[i] for i in order]}
-        self.columns.update(zip(names, (v[order] for v in values), strict=True))
+        self.columns: dict[str, Any] = {"group": keys, **dict(zip(names, values, strict=True))}
         self._place: KeyIndex | None = None  # made when it is needed: it takes much memory
 
     def __getitem__(self, key: Any) -> Record:
@@ -78,13 +76,19 @@ class ByGroup(Mapping[Any, Record], Generic[Record]):
         return "{" + ",\n ".join(shown) + "}"
 
 
-def _order(keys: list[Any]) -> list[int]:
-    """The order of the keys: sorted where that is possible, None and nan last."""
-    missing = [key is None or key != key for key in keys]  # noqa: PLR0124 - only nan differs
-    present = [i for i, no in enumerate(missing) if not no]
+def key_order(keys: list[Any]) -> list[int]:
+    """The order of the keys.
+
+    Sorted where that is possible, else in the order in which they were first seen; None and nan come
+    last.
+    """
+    missing = [i for i, key in enumerate(keys) if key is None or key != key]  # noqa: PLR0124
+    present = list(range(len(keys)))
+    for i in reversed(missing):
+        del present[i]
     with contextlib.suppress(TypeError):
         present.sort(key=keys.__getitem__)
-    return present + [i for i, no in enumerate(missing) if no]
+    return present + missing
 
 
 def add_pairs(hi: Array, lo: Array, values: Array) -> None:
@@ -98,16 +102,21 @@ def add_pairs(hi: Array, lo: Array, values: Array) -> None:
 
 
 def zero_padded(sums: Array, n: int) -> Array:
-    """The sums, with zeros for new groups."""
-    missing = n - sums.shape[-1]
-    return np.pad(sums, [(0, 0)] * (sums.ndim - 1) + [(0, missing)]) if missing > 0 else sums
+    """The sums, with zeros for new groups and for others that may follow."""
+    known = sums.shape[-1]
+    if n <= known:
+        return sums
+    longer = np.zeros((*sums.shape[:-1], max(n, 2 * known)), sums.dtype)
+    longer[..., :known] = sums
+    return longer
 
 
 def check_divisors(sums: Array, what: str = "weights") -> None:
     """Raise if there are sums of weights that float64 cannot divide by."""
-    some = sums[sums > 0.0]
-    for extreme in (some.min(), some.max()) if some.size else ():
-        checked_weight_sum(float(extreme), what)
+    some = sums > 0.0
+    if some.any():
+        for extreme in (sums.min(where=some, initial=np.inf), sums.max(where=some, initial=0.0)):
+            checked_weight_sum(float(extreme), what)
 
 
 def divided(a: Array, b: Array) -> Array:
@@ -124,7 +133,7 @@ class GroupTotals:
     Attributes
     ----------
     pairs : ndarray of shape (4, groups)
-        total, its low part, weight, its low part.
+        total, its low part, weight, its low part. Zeros may follow, and so they may in `counts`.
     counts : ndarray of shape (groups,)
     """
 
@@ -155,7 +164,7 @@ class GroupTotals:
         both: Array = values + low
         return both
 
-    def select(self, at: Array) -> GroupTotals:
+    def select(self, at: Any) -> GroupTotals:
         """The totals of some groups."""
         some = GroupTotals(0)
         some.pairs, some.counts = self.pairs[:, at], self.counts[at]
@@ -182,9 +191,9 @@ class GroupTotals:
 
 
 def _combined(pairs: Array) -> tuple[float, float]:
-    values = pairs.ravel().tolist()
+    values = pairs.ravel().data  # gives one float at a time: there may be millions
     total = math.fsum(values)
-    return total, math.fsum([*values, -total]) if math.isfinite(total) else 0.0
+    return total, math.fsum(chain(values, [-total])) if math.isfinite(total) else 0.0
 
 
 class GroupSums(NamedTuple):
@@ -209,8 +218,10 @@ class GroupSums(NamedTuple):
     def result(self) -> ByGroup[GroupMean]:
         """Mean, sum, weight and count by group."""
         found = self.totals
-        columns = (found.means(), found.totals(), found.weights(), found.counts.copy())
-        return ByGroup(GroupMean, self.keys, *columns)
+        order = key_order(self.keys)
+        columns = (found.means(), found.totals(), found.weights(), found.counts)
+        keys = [self.keys[i] for i in order]
+        return ByGroup(GroupMean, keys, *(column[order] for column in columns))
 
 
 def group_sums(

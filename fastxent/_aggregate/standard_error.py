@@ -16,7 +16,14 @@ from fastxent._aggregate import student_t
 from fastxent._aggregate.clusters import ClusterSums
 from fastxent._aggregate.elementwise import Array, Block, ElementwiseLosses
 from fastxent._aggregate.group_keys import BlockGroups, GroupKeys, StreamGroupKeys
-from fastxent._aggregate.groups import ByGroup, GroupTotals, check_divisors, divided, zero_padded
+from fastxent._aggregate.groups import (
+    ByGroup,
+    GroupTotals,
+    check_divisors,
+    divided,
+    key_order,
+    zero_padded,
+)
 
 
 class Score(NamedTuple):
@@ -157,14 +164,18 @@ class _RunningVariance:
     """
 
     def __init__(self, n: int) -> None:
-        self.weight, self.centre, self.ee, self.ew, self.ww, self.n = np.zeros((6, n))
+        self._set(np.zeros((6, n)))
+
+    def _set(self, sums: Array) -> None:
+        self._sums = sums
+        self.weight, self.centre, self.ee, self.ew, self.ww, self.n = sums
 
     @np.errstate(invalid="ignore", over="ignore")
     def add(
         self, losses: Array, weights: Array | None, groups: BlockGroups, total: Array, weight: Array
     ) -> None:
         """Add one block: its losses, times their weights, which are overwritten; and its sums."""
-        self._grow(groups.total)
+        self._set(zero_padded(self._sums, groups.total))
         at, n = groups.at, weight
         ww = weight
         if weights is not None:
@@ -186,11 +197,6 @@ class _RunningVariance:
         self.n[at] += n
         self.weight[at] = both
 
-    def _grow(self, n: int) -> None:
-        if len(self.n) < n:
-            for name, sums in vars(self).items():
-                setattr(self, name, zero_padded(sums, n))
-
     def _shift(self, centre: Array, at: Any = slice(None)) -> None:
         """Move the centres of some groups."""
         shift = centre - self.centre[at]
@@ -207,7 +213,7 @@ class _RunningVariance:
         one.centre[0] = mean
         one.ee[0] = np.sum(self.ee[used] - shift * (2.0 * self.ew[used] - shift * ww))
         one.ew[0] = np.sum(self.ew[used] - shift * ww)
-        one.weight[0], one.ww[0], one.n[0] = self.weight.sum(), self.ww.sum(), self.n.sum()
+        one.weight[0], one.ww[0], one.n[0] = self.weight[used].sum(), ww.sum(), self.n[used].sum()
         return one
 
     def degrees_of_freedom(self) -> Array:
@@ -217,11 +223,16 @@ class _RunningVariance:
     @np.errstate(invalid="ignore", over="ignore", divide="ignore")
     def standard_error(self, mean: Array) -> Array:
         """The standard errors of the means; nan for fewer than two losses."""
-        least = np.where(self.weight > 0.0, 5e-324, 0.0)  # where all squares underflow
-        check_divisors(np.maximum(self.ww, least), "squares of the weights")
+        check_divisors(
+            np.maximum(self.ww, np.where(self.weight > 0.0, 5e-324, 0.0)),  # all squares underflow
+            "squares of the weights",
+        )
         self._shift(mean)
-        correction = np.where(self.n > 1.0, self.n / (self.n - 1.0), np.nan)
-        return divided(np.sqrt(correction * np.maximum(self.ee, 0.0)), self.weight)
+        error: Array = self.n - 1.0  # changed in place: there may be millions of groups
+        np.divide(self.n, error, out=error)
+        error[self.n <= 1.0] = np.nan
+        error *= np.maximum(self.ee, 0.0)
+        return divided(np.sqrt(error, out=error), self.weight)
 
 
 class MeanAndError:
@@ -235,12 +246,18 @@ class MeanAndError:
         How many groups are known of.
     clustered : bool
         Whether every batch has clusters.
+
+    Attributes
+    ----------
+    numbers : ndarray
+        Of the groups in the last result.
     """
 
     def __init__(self, models: int, n: int, clustered: bool = False) -> None:
         self._totals = [GroupTotals(n) for _ in range(models)]
         self._variance = _RunningVariance(n)
         self._clusters = ClusterSums(models) if clustered else None
+        self.numbers = np.zeros(0, np.intp)
 
     # The difference of two infinite losses is NaN without a warning; too large weights raise later.
     @np.errstate(invalid="ignore", over="ignore")
@@ -301,13 +318,22 @@ class MeanAndError:
         """A Score for each group with a loss that counts, or a Comparison for two models."""
         first, *other = self._totals
         at, used = keys.used(first.counts)
-        columns = [totals.means() for totals in self._totals]
+        del keys  # where the caller keeps none, either: an index of millions is large
+        order = key_order(used)
+        self.numbers = at = at[order]
+        used = [used[i] for i in order]
+        del order
+        columns = [totals.means()[at] for totals in self._totals]
+        mean = (
+            divided(first.totals() - other[0].totals(), first.weights()) if other else first.means()
+        )
         if other:
-            columns.append(divided(first.totals() - other[0].totals(), first.weights()))
-        error, freedom = self._error(columns[-1], first.weights())
-        columns += [error, first.weights(), first.counts, freedom]
+            columns.append(mean[at])
+        error, freedom = self._error(mean, first.weights())
+        del mean
+        columns += [error[at], first.weights()[at], first.counts[at], freedom[at]]
         record: Any = Comparison if other else Score
-        return ByGroup(record, used, *(column[at] for column in columns))
+        return ByGroup(record, used, *columns)
 
     def _error(self, mean: Array, weight: Array) -> tuple[Array, Array]:
         """The standard errors and their degrees of freedom; clusters of one loss are no clusters."""

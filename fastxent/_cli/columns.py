@@ -230,6 +230,8 @@ class GroupColumns:
         codes, keys = _column_keys(batch, name)
         if keys[0] is None:
             return codes, keys
+        if not (codes == len(keys) - 1).any():
+            keys.pop()  # no null: the index of strings alone is smaller
         first = self._types.setdefault(name, type(keys[0]))
         if first is not type(keys[0]):
             keys = [_as_type(key, first) for key in keys]

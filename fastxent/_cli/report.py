@@ -42,7 +42,7 @@ class Result(NamedTuple):
     by_group: ByGroup[Any]
     worst: list[dict[str, Any]] | None  # None: not asked for
     warnings: list[str]
-    overall: Any  # the Score or Comparison over all groups
+    overall: Any  # the Score or Comparison over all groups; None where it is not shown
     calibration: dict[str, float] | None = None  # of the only record; None: not asked for
 
     @property
