@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
+# Two tests at a time on two CPUs; pytest-benchmark has nothing to time in tests/, and would say so.
+PARALLEL = -n auto --maxprocesses 4 --dist worksteal -p no:benchmark
 SOURCES = setup.py pyproject.toml $(shell find fastxent -name '*.py*' -not -name '*.pyc' -o -name '*.pxd' -o -name '*.npz')
 
 .DELETE_ON_ERROR:
@@ -18,14 +20,14 @@ demo: $(VENV)/fastxent ## score the predictions that ship with fastxent, and ten
 	$(BIN)/python -m fastxent demo
 
 test: $(VENV)/fastxent $(VENV)/group-test ## all tests but those against the peers
-	$(BIN)/pytest -m 'not peers' $(ARGS)
+	$(BIN)/pytest $(PARALLEL) -m 'not peers' $(ARGS)
 
 # Not what numpy's age cannot change, the kernels' bits; not types, for which its stubs are too old; and
 # not what is imported, of which newer ones import a part themselves.
 test-oldest: ## the tests with the oldest numpy
 	$(MAKE) VENV=.venv-oldest .venv-oldest/group-test .venv-oldest/fastxent
 	.venv-oldest/bin/python -m pip --quiet install 'numpy==2.0.*'
-	.venv-oldest/bin/pytest -m 'not peers and not numpy_independent' $(ARGS)
+	.venv-oldest/bin/pytest $(PARALLEL) -m 'not peers and not numpy_independent' $(ARGS)
 
 peers: $(VENV)/fastxent $(VENV)/group-peers ## the tests against scikit-learn, torch, ...
 	$(BIN)/pytest -m peers $(ARGS)

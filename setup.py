@@ -72,7 +72,7 @@ if is_gcc():
     COMPILE += [
         "--param=large-function-insns=50000",
         "--param=large-stack-frame=200000",
-        "--param=inline-unit-growth=100",
+        "--param=inline-unit-growth=60",
         "-fno-guess-branch-probability",
     ]
 LINK = ["-Wl,-s"] if sys.platform == "linux" else []
@@ -165,7 +165,10 @@ modules = [
     extension(f"levels.{level}", flags[level], [] if flags[level] else guard) for level in levels
 ]
 modules.append(extension("engine", [], guard + about, [np.get_include()]))
-modules.append(extension("isotonic", [], [*guard, numpy_api], [np.get_include()]))
+modules += [
+    extension(name, [], [*guard, numpy_api], [np.get_include()])
+    for name in ("isotonic", "group_sums")
+]
 
 setup(
     cmdclass={"sdist": PlainSdist},

@@ -116,7 +116,7 @@ def _draw(ax: Any, labels: Array, scores: Array, label: str, bins: int, confiden
     pools = isotonic_pools(labels, scores, None)
     (line,) = ax.plot(*_curve(pools), linewidth=1.8, label=label, zorder=4)
     color = line.get_color()
-    at, low, high = consistency_band(scores, confidence)
+    at, low, high = consistency_band(*np.unique(scores, return_counts=True), confidence=confidence)
     ax.fill_between(at, low, high, color=color, alpha=0.15, linewidth=0, zorder=2)
     if not bins:
         return
@@ -137,14 +137,21 @@ def _curve(pools: Pools) -> tuple[Array, Array]:
     )
 
 
-def consistency_band(scores: Array, confidence: float) -> tuple[Array, Array, Array]:
-    """Where the curve of a calibrated model lies: predictions, lower and upper end."""
-    at, counts = np.unique(scores, return_counts=True)
+def consistency_band(at: Array, counts: Any, confidence: float) -> tuple[Array, Array, Array]:
+    """Where the curve of a calibrated model lies: predictions, lower and upper end.
+
+    Parameters
+    ----------
+    at, counts : ndarray
+        The different predictions, ascending, and how many rows have each.
+    confidence : float
+    """
     if len(at) > _MOST_SCORES:
-        ordered = np.sort(scores)
-        first = np.arange(_MOST_SCORES) * len(scores) // _MOST_SCORES
-        counts = np.diff(np.append(first, len(scores)))
-        at = np.add.reduceat(ordered, first) / counts
+        before = np.cumsum(counts) - counts
+        group = before * _MOST_SCORES // counts.sum()
+        first = np.flatnonzero(np.diff(group, prepend=-1))
+        sums, counts = (np.add.reduceat(values, first) for values in (at * counts, counts))
+        at = sums / counts
     rng = np.random.default_rng(0)
     curves = np.empty((_SIMULATED, len(at)))
     for curve in curves:

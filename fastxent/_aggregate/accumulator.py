@@ -9,13 +9,14 @@ import numpy as np
 
 from fastxent._aggregate.bound_loss import BoundLoss
 from fastxent._aggregate.clusters import cluster_error
-from fastxent._aggregate.groups import ByGroup, GroupMean, GroupSums, GroupTotals, group_sums
+from fastxent._aggregate.group_totals import GroupTotals
+from fastxent._aggregate.groups import ByGroup, GroupMean, GroupSums, group_sums
 from fastxent._aggregate.standard_error import Score
 from fastxent._core.evaluate import Sums
 from fastxent._core.scalars import as_float, two_sum
 
 _NOTHING = Sums(0.0, 0.0, 0.0, 0.0, 0)
-_NO_GROUPS = GroupSums([], GroupTotals(0))
+_NO_GROUPS = GroupSums([], GroupTotals(0), None)
 
 
 class LossAccumulator:
@@ -175,7 +176,7 @@ class LossAccumulator:
         return self._sums.mean()
 
     def groups(self) -> ByGroup[GroupMean]:
-        """Mean, sum, weight and count by group.
+        """Mean, sum, weight, count and standard error by group.
 
         Returns
         -------
@@ -203,7 +204,7 @@ class LossAccumulator:
                 "the standard error is that of clusters: pass clusters to every update"
             )
         totals, mean = self._clusters.totals, self.result()
-        group = np.zeros(len(totals.counts), np.intp)
+        group = np.zeros(len(totals.rows), np.intp)
         error, freedom = cluster_error([totals], group, np.array([mean]), np.array([self.weight]))
         return Score(mean, float(error[0]), self.weight, self.count, float(freedom[0]))
 

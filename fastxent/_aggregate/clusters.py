@@ -8,7 +8,7 @@ import numpy as np
 
 from fastxent._aggregate.elementwise import Array, Block
 from fastxent._aggregate.group_keys import BlockGroups, KeyIndex
-from fastxent._aggregate.groups import GroupTotals, add_pairs, check_divisors, divided
+from fastxent._aggregate.group_totals import GroupTotals, add_pairs, check_divisors, divided
 
 
 class ClusterSums:
@@ -32,46 +32,26 @@ class ClusterSums:
         self.singletons = True
         self._pairs = KeyIndex()  # (group, cluster) where there are groups
         self._grouped = False
-        self._waiting: list[tuple[tuple[Block, ...], BlockGroups, BlockGroups]] = []
-        self._length = 0
 
-    def add(
-        self, blocks: Sequence[Block], clusters: BlockGroups, groups: BlockGroups, enough: int
-    ) -> None:
-        """Add one block of each model; it waits until there are `enough` losses for all clusters."""
-        kept = tuple(block._replace(losses=block.losses.copy()) for block in blocks)
-        self._waiting.append((kept, clusters, groups))
-        self._length += len(blocks[0].losses)
-        if self._length >= enough:
-            self.flush()
-
-    def flush(self) -> None:
-        """Add the blocks that wait: at the end of each batch."""
-        if not self._waiting:
-            return
-        kept, clusters, groups = zip(*self._waiting, strict=True)
-        self._waiting, self._length = [], 0
-        blocks = [_joined_blocks(of_model) for of_model in zip(*kept, strict=True)]
-        self._add(blocks, _joined_groups(clusters), _joined_groups(groups))
-
-    def _add(self, blocks: Sequence[Block], clusters: BlockGroups, groups: BlockGroups) -> None:
+    def add(self, blocks: Sequence[Block], clusters: BlockGroups, groups: BlockGroups) -> None:
+        """Add one block of each model."""
         if groups.codes is not None:
             clusters = self._within(groups, clusters)
         for totals, block in zip(self.totals, blocks, strict=True):
             totals.add(block, clusters)
-        self.singletons = self.singletons and bool(self.totals[0].counts.max(initial=0) <= 1)
+        if self.singletons and clusters.codes is not None:
+            counts = self.totals[0].rows[clusters.codes - clusters.low, 4]
+            self.singletons = bool(counts.max(initial=0.0) <= 1.0)
 
     def _within(self, groups: BlockGroups, clusters: BlockGroups) -> BlockGroups:
         """Number the pairs of group and cluster; only different ones are looked up."""
         assert groups.codes is not None and clusters.codes is not None
         self._grouped = True
-        both = groups.codes.astype(np.int64) * clusters.n + clusters.codes
+        both = (groups.codes - groups.low) * clusters.n + (clusters.codes - clusters.low)
         present, places = np.unique(both, return_inverse=True)
-        numbers = (np.arange(part.total)[part.at] for part in (groups, clusters))
-        parts = zip(numbers, np.divmod(present, clusters.n), strict=True)
-        pairs = zip(*(number[part].tolist() for number, part in parts), strict=True)
-        found = np.fromiter((self._pairs[pair] for pair in pairs), np.intp, len(present))
-        return BlockGroups(found[places], len(self._pairs))
+        pairs = zip(*(part.tolist() for part in np.divmod(present, clusters.n)), strict=True)
+        found = np.fromiter((self._pairs[pair] for pair in pairs), np.int64, len(present))
+        return BlockGroups(found[places], 0, len(self._pairs))
 
     def combined(self) -> ClusterSums:
         """The clusters of all groups as those of one."""
@@ -80,41 +60,18 @@ class ClusterSums:
         one = ClusterSums(len(self.totals))
         cluster = np.fromiter((pair[1] for pair in self._pairs), np.intp, len(self._pairs))
         n = int(cluster.max(initial=-1)) + 1
-        for totals, every in zip(one.totals, self._of_pairs(), strict=True):
-            totals.pairs = np.array([np.bincount(cluster, part, n) for part in every.pairs])
-            totals.counts = np.bincount(cluster, every.counts, n).astype(np.int64)
-        one.singletons = bool(one.totals[0].counts.max(initial=0) <= 1)
+        for totals, every in zip(one.totals, self.totals, strict=True):
+            parts = every.rows[: len(cluster)].T
+            totals.rows = np.stack([np.bincount(cluster, part, n) for part in parts], axis=1)
+        one.singletons = bool(one.totals[0].rows[:, 4].max(initial=0.0) <= 1.0)
         return one
 
     def standard_error(self, mean: Array, weight: Array) -> tuple[Array, Array]:
         """The standard errors of the means by group, and their degrees of freedom."""
-        if not self._grouped:
-            group = np.zeros(len(self.totals[0].counts), np.intp)
-            return cluster_error(self.totals, group, mean, weight)
-        group = np.fromiter((pair[0] for pair in self._pairs), np.intp, len(self._pairs))
-        return cluster_error(self._of_pairs(), group, mean, weight)
-
-    def _of_pairs(self) -> list[GroupTotals]:
-        """The totals without the room for more pairs."""
-        return [totals.select(slice(len(self._pairs))) for totals in self.totals]
-
-
-def _joined_blocks(blocks: Sequence[Block]) -> Block:
-    """Blocks of one batch as one, without its place."""
-    losses, weights, valid = (
-        None if parts[0] is None else np.concatenate(parts)
-        for parts in zip(*(block[1:] for block in blocks), strict=True)
-    )
-    return Block((), losses, weights, valid)  # type: ignore[arg-type] # there are losses
-
-
-def _joined_groups(parts: Sequence[BlockGroups]) -> BlockGroups:
-    """The groups of blocks of one batch, whose last block knows all of them."""
-    last = parts[-1]
-    if last.codes is None:
-        return last
-    at = None if isinstance(last.at, slice) else last.at
-    return BlockGroups(np.concatenate([part.codes for part in parts]), last.n, at, last.total)
+        group = np.zeros(len(self.totals[0].rows), np.intp)
+        if self._grouped:
+            group = np.fromiter((pair[0] for pair in self._pairs), np.intp, len(self._pairs))
+        return cluster_error(self.totals, group, mean, weight)
 
 
 @np.errstate(invalid="ignore", over="ignore", divide="ignore")
@@ -133,11 +90,11 @@ def cluster_error(
         By group.
     """
     first, *other = totals
-    total, total_lo = first.pairs[:2].copy()
+    total, total_lo, share, share_lo = first.pairs[:, : len(group)].copy()
     if other:
-        add_pairs(total, total_lo, -other[0].pairs[0])
-        total_lo -= other[0].pairs[1]
-    share, share_lo = first.pairs[2:]
+        other_total, other_lo = other[0].pairs[:2, : len(group)]
+        add_pairs(total, total_lo, -other_total)
+        total_lo -= other_lo
     product, product_lo = _two_product(mean[group], share)
     rest = (total - product) + (total_lo - product_lo - mean[group] * share_lo)
     clusters = np.bincount(group[share > 0.0], minlength=len(mean)).astype(np.float64)

@@ -15,7 +15,7 @@ from fastxent._core.operands import Operands
 Array = np.ndarray[Any, Any]
 
 #: Losses per block: the block and its intermediate arrays stay in the cache.
-BLOCK = 1 << 15
+BLOCK = 1 << 16
 
 
 class Block(NamedTuple):
@@ -68,20 +68,17 @@ class ElementwiseLosses:
             if name in self.options
         }
 
-    def blocks(self, min_block: Callable[[int], int]) -> Iterator[Block]:
-        """The losses in float64, block by block, in memory that does not grow with their number.
+    def blocks(self) -> Iterator[Block]:
+        """The losses block by block, in memory that does not grow with their number.
 
-        Parameters
-        ----------
-        min_block : callable
-            The minimum number of losses of a block, from the number of its first loss.
+        They are those of ``reduction="none"``: of the scores' dtype, or float32 for half precision.
 
         Yields
         ------
         Block
         """
         try:
-            yield from threads.in_order(self._block, _cuts(self.shape, min_block), self.workers)
+            yield from threads.in_order(self._block, _cuts(self.shape), self.workers)
         except ValueError:
             self.raise_error()  # the index in the error is one of the block
             raise
@@ -93,9 +90,6 @@ class ElementwiseLosses:
         scores = operands.scores[with_classes]
         labels = operands.labels[cut if operands.index_labels else with_classes]
         arrays = {name: array[cut] for name, array in self.arrays.items()}
-        if scores.dtype != np.float64:
-            with np.errstate(invalid="ignore"):  # a signaling NaN: nan_policy decides
-                scores = scores.astype(np.float64)
         _, losses = evaluate_sums(
             operands.loss, labels, scores, {**self.options, **arrays}, self.nan_policy,
             want_losses=True,
@@ -104,7 +98,7 @@ class ElementwiseLosses:
         valid = self._valid(labels, losses, arrays.get("where"))
         weights = self._weights(labels, arrays.get("sample_weight"), valid)
         if self.omits and valid is not None:
-            losses = np.where(valid, losses, 0.0)
+            losses = np.where(valid, losses, losses.dtype.type(0))
         flat = (None if a is None else a.ravel() for a in (weights, valid))
         return Block(cut, losses.ravel(), *flat)
 
@@ -136,18 +130,16 @@ class ElementwiseLosses:
         return None if weights is None else np.asarray(weights, np.float64)
 
 
-def _cuts(shape: tuple[int, ...], min_block: Callable[[int], int]) -> Iterator[tuple[slice, ...]]:
+def _cuts(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
     """Cut an array of losses across its longest dimension."""
     if not shape:
         yield ()
         return
     longest = shape.index(max(shape))
     across = int(np.prod([n for d, n in enumerate(shape) if d != longest]))
-    start = 0
-    while start < shape[longest]:
-        stop = start + max(1, max(BLOCK, min_block(start * across)) // max(1, across))
-        yield (*[slice(None)] * longest, slice(start, stop))
-        start = stop
+    step = max(1, BLOCK // max(1, across))
+    for start in range(0, shape[longest], step):
+        yield (*[slice(None)] * longest, slice(start, start + step))
 
 
 def broadcast_leading(array: Array, shape: tuple[int, ...]) -> Array:

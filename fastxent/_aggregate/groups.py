@@ -1,19 +1,18 @@
-"""Sums by group, in arrays indexed by the number of the group, and the means from them."""
+"""Means by group, from sums by group."""
 
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterator, Mapping
-from itertools import chain
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
 from fastxent._aggregate.bound_loss import BoundLoss
-from fastxent._aggregate.elementwise import Array, Block
-from fastxent._aggregate.group_keys import BlockGroups, GroupKeys, KeyIndex
-from fastxent._core.evaluate import Sums, checked_weight_sum
+from fastxent._aggregate.elementwise import Array
+from fastxent._aggregate.group_keys import GroupKeys, KeyIndex
+from fastxent._aggregate.group_totals import GroupTotals, add_pairs
+from fastxent._aggregate.running_variance import RunningVariance
 
 Record = TypeVar("Record", bound=tuple[Any, ...])
 
@@ -25,12 +24,15 @@ class GroupMean(NamedTuple):
     sum: float
     weight: float
     count: int  # type: ignore[assignment]  # tuple has a method of that name
+    standard_error: float
+    degrees_of_freedom: float
 
 
 class ByGroup(Mapping[Any, Record], Generic[Record]):
     """The result of each group: a mapping from the group's key to a named tuple.
 
-    The groups are in the order of `key_order`.
+    The groups are in sorted order where their keys can be sorted, else in the order in which they
+    were first seen; None and nan come last.
 
     Attributes
     ----------
@@ -77,11 +79,7 @@ class ByGroup(Mapping[Any, Record], Generic[Record]):
 
 
 def key_order(keys: list[Any]) -> list[int]:
-    """The order of the keys.
-
-    Sorted where that is possible, else in the order in which they were first seen; None and nan come
-    last.
-    """
+    """The order of the keys in a `ByGroup`."""
     missing = [i for i, key in enumerate(keys) if key is None or key != key]  # noqa: PLR0124
     present = list(range(len(keys)))
     for i in reversed(missing):
@@ -91,135 +89,41 @@ def key_order(keys: list[Any]) -> list[int]:
     return present + missing
 
 
-def add_pairs(hi: Array, lo: Array, values: Array) -> None:
-    """Add `values` to the unevaluated sums hi + lo, in place (Knuth's two-sum)."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        total = hi + values
-        part = total - hi
-        error = (hi - (total - part)) + (values - part)
-    hi[...] = total
-    lo += np.where(np.isnan(error), 0.0, error)  # an infinite sum has none
-
-
-def zero_padded(sums: Array, n: int) -> Array:
-    """The sums, with zeros for new groups and for others that may follow."""
-    known = sums.shape[-1]
-    if n <= known:
-        return sums
-    longer = np.zeros((*sums.shape[:-1], max(n, 2 * known)), sums.dtype)
-    longer[..., :known] = sums
-    return longer
-
-
-def check_divisors(sums: Array, what: str = "weights") -> None:
-    """Raise if there are sums of weights that float64 cannot divide by."""
-    some = sums > 0.0
-    if some.any():
-        for extreme in (sums.min(where=some, initial=np.inf), sums.max(where=some, initial=0.0)):
-            checked_weight_sum(float(extreme), what)
-
-
-def divided(a: Array, b: Array) -> Array:
-    """The quotients by weights; nan where b is 0."""
-    check_divisors(b)
-    quotients = np.full(len(a), np.nan)
-    np.divide(a, b, out=quotients, where=b != 0.0)
-    return quotients
-
-
-class GroupTotals:
-    """The sums of a batch, by the number of the group.
-
-    Attributes
-    ----------
-    pairs : ndarray of shape (4, groups)
-        total, its low part, weight, its low part. Zeros may follow, and so they may in `counts`.
-    counts : ndarray of shape (groups,)
-    """
-
-    __slots__ = ("counts", "pairs")
-
-    def __init__(self, n: int) -> None:
-        self.pairs = np.zeros((4, n))
-        self.counts = np.zeros(n, np.int64)
-
-    def add(self, block: Block, groups: BlockGroups) -> tuple[Array, Array]:
-        """Add one block; return its own totals and weights."""
-        self.pairs, self.counts = (
-            zero_padded(self.pairs, groups.total),
-            zero_padded(self.counts, groups.total),
-        )
-        counts, at = groups.count(block.valid, len(block.losses)), groups.at
-        self.counts[at] += counts
-        total = self._add_pairs(0, at, *groups.sum_pairs(block.losses))
-        if block.weights is None:
-            return total, self._add_pairs(2, at, counts.astype(np.float64), np.zeros(groups.n))
-        return total, self._add_pairs(2, at, *groups.sum_pairs(block.weights))
-
-    def _add_pairs(self, row: int, at: Any, values: Array, low: Array) -> Array:
-        hi, lo = self.pairs[row, at], self.pairs[row + 1, at]  # copies, where `at` is an array
-        add_pairs(hi, lo, values)
-        add_pairs(hi, lo, low)
-        self.pairs[row, at], self.pairs[row + 1, at] = hi, lo
-        both: Array = values + low
-        return both
-
-    def select(self, at: Any) -> GroupTotals:
-        """The totals of some groups."""
-        some = GroupTotals(0)
-        some.pairs, some.counts = self.pairs[:, at], self.counts[at]
-        return some
-
-    def totals(self) -> Array:
-        """The sum of weight times loss by group."""
-        total: Array = self.pairs[0] + self.pairs[1]
-        return total
-
-    def weights(self) -> Array:
-        """The sum of the weights by group."""
-        weight: Array = self.pairs[2] + self.pairs[3]
-        return weight
-
-    def means(self) -> Array:
-        """The weighted means by group."""
-        return divided(self.totals(), self.weights())
-
-    def combined(self) -> Sums:
-        """The sums over all groups."""
-        total, weight = _combined(self.pairs[:2]), _combined(self.pairs[2:])
-        return Sums(*total, *weight, int(self.counts.sum()))
-
-
-def _combined(pairs: Array) -> tuple[float, float]:
-    values = pairs.ravel().data  # gives one float at a time: there may be millions
-    total = math.fsum(values)
-    return total, math.fsum(chain(values, [-total])) if math.isfinite(total) else 0.0
-
-
 class GroupSums(NamedTuple):
-    """The keys of the groups, and their sums."""
+    """The keys of the groups, their sums, and their squares where these are wanted."""
 
     keys: list[Any]
     totals: GroupTotals
+    variance: RunningVariance | None
 
     def merged(self, other: GroupSums) -> GroupSums:
         """The sum of both; neither changes."""
         codes = KeyIndex([*self.keys, *other.keys])
         both = GroupTotals(len(codes))
-        for keys, totals in (self, other):
-            at = np.array([codes[key] for key in keys], np.intp)
+        places = [np.array([codes[key] for key in part.keys], np.intp) for part in (self, other)]
+        for at, part in zip(places, (self, other), strict=True):
             pairs = both.pairs[:, at]
             for i in range(4):
-                add_pairs(pairs[i & 2], pairs[i & 2 | 1], totals.pairs[i])
+                add_pairs(pairs[i & 2], pairs[i & 2 | 1], part.totals.pairs[i])
             both.pairs[:, at] = pairs
-            both.counts[at] += totals.counts
-        return GroupSums(list(codes), both)
+            both.rows[at, 4] += part.totals.rows[:, 4]
+        if self.variance is None and other.variance is None:
+            return GroupSums(list(codes), both, None)
+        variance = RunningVariance(len(codes))
+        centres = both.centres()
+        for at, part in zip(places, (self, other), strict=True):
+            if part.variance is not None:
+                variance.add_shifted(part.variance, at, centres)
+        return GroupSums(list(codes), both, variance)
 
     def result(self) -> ByGroup[GroupMean]:
-        """Mean, sum, weight and count by group."""
-        found = self.totals
+        """Mean, sum, weight, count and standard error by group."""
+        found, variance = self.totals, self.variance or RunningVariance(0)
+        means, weights = found.means(), found.weights()
+        error = variance.standard_error(means, weights)
+        freedom = variance.degrees_of_freedom()
+        columns = (means, found.totals(), weights, found.counts, error, freedom)
         order = key_order(self.keys)
-        columns = (found.means(), found.totals(), found.weights(), found.counts)
         keys = [self.keys[i] for i in order]
         return ByGroup(GroupMean, keys, *(column[order] for column in columns))
 
@@ -227,14 +131,18 @@ class GroupSums(NamedTuple):
 def group_sums(
     call: BoundLoss, y_true: Any, scores: Any, groups: Any, name: str = "groups", **batch: Any
 ) -> GroupSums:
-    """The sums of one batch by group. The name is that of the argument `groups`."""
+    """The sums of one batch by group, with squares if they are groups; `name` is the argument's."""
     elements = call.elements(y_true, scores, **batch)
     keys = GroupKeys(groups, elements.shape, name)
     totals = GroupTotals(len(keys))
-    for block in elements.blocks(keys.min_block):
-        totals.add(block, keys.block_groups(block.index))
+    variance = RunningVariance(len(keys)) if name == "groups" else None
+    for block in elements.blocks():
+        numbers = keys.block_groups(block.index)
+        totals.add(block, numbers)
+        if variance is not None:
+            variance.add([block], numbers, [totals])
     at, used = keys.used(totals.counts)
-    return GroupSums(used, totals.select(at))
+    return GroupSums(used, totals.select(at), variance and variance.select(at))
 
 
 def grouped(
@@ -270,9 +178,10 @@ def grouped(
     Returns
     -------
     ByGroup
-        A mapping from each key to a named tuple (mean, sum, weight, count); its attribute
-        ``columns`` is a dict of columns, for a data frame. The mean is the weighted mean. A
-        group in which nothing counts is not there.
+        A mapping from each key to a named tuple (mean, sum, weight, count, standard_error,
+        degrees_of_freedom); its attribute ``columns`` is a dict of columns, for a data frame. The
+        mean is the weighted mean, the standard error that of `fastxent.score`. A group in which
+        nothing counts is not there.
 
     See Also
     --------
@@ -281,7 +190,9 @@ def grouped(
 
     Notes
     -----
-    Each loss is computed in float64, in blocks: the memory used does not grow with their number.
+    The losses are those of ``reduction="none"``, in the precision of the scores; their sums are of
+    float64 and carry their rounding errors. They are computed in blocks: the memory used does not
+    grow with their number.
 
     Examples
     --------
@@ -295,7 +206,7 @@ def grouped(
     >>> [(country, record.count) for country, record in by_country.items()]
     [('at', 2), ('ch', 2)]
     >>> list(by_country.columns)
-    ['group', 'mean', 'sum', 'weight', 'count']
+    ['group', 'mean', 'sum', 'weight', 'count', 'standard_error', 'degrees_of_freedom']
     """
     call = BoundLoss(loss, options, "grouped")
     batch = {"sample_weight": sample_weight, "where": where, "var": var}

@@ -121,7 +121,7 @@ def largest_losses(
 
     Notes
     -----
-    The losses are those of ``reduction="none"``, times their weights, in float64. Equal ones are in
+    The losses are those of ``reduction="none"``, times their weights, as float64. Equal ones are in
     the order of their indices. Masked, ignored and omitted elements are never among them. With
     ``nan_policy="propagate"`` nan counts as larger than every number, so such elements come first.
 
@@ -141,7 +141,7 @@ def largest_losses(
     call = BoundLoss(loss, options, "largest_losses")
     elements = call.elements(y_true, scores, sample_weight=sample_weight, where=where, var=var)
     selection = LargestSelection(wanted)
-    for block in elements.blocks(lambda _: 1):
+    for block in elements.blocks():
         selection.add(block.losses, _flat_indices(block, elements.shape), block.valid)
     return selection.result()
 

@@ -94,7 +94,8 @@ def score(
     and :math:`G - 1` degrees of freedom [1]_. Where each loss is its own cluster, that is the formula
     above. Clusters take the memory of their sums.
 
-    Each loss is computed in float64, in blocks: the memory used does not grow with their number.
+    The losses are those of ``reduction="none"``, in the precision of the scores; their sums are of
+    float64. They are computed in blocks: the memory used does not grow with their number.
 
     References
     ----------

@@ -1,8 +1,4 @@
-"""Means with their standard errors, for one model or two, by group, from sums over any batches.
-
-Mean and variance come from one pass. Each block sums squares about its own mean, and these are
-shifted when blocks are combined (Chan, Golub and LeVeque), so nothing cancels.
-"""
+"""Means with their standard errors, for one model or two, by group, from sums over any batches."""
 
 from __future__ import annotations
 
@@ -15,15 +11,10 @@ import numpy as np
 from fastxent._aggregate import student_t
 from fastxent._aggregate.clusters import ClusterSums
 from fastxent._aggregate.elementwise import Array, Block, ElementwiseLosses
-from fastxent._aggregate.group_keys import BlockGroups, GroupKeys, StreamGroupKeys
-from fastxent._aggregate.groups import (
-    ByGroup,
-    GroupTotals,
-    check_divisors,
-    divided,
-    key_order,
-    zero_padded,
-)
+from fastxent._aggregate.group_keys import GroupKeys, StreamGroupKeys
+from fastxent._aggregate.group_totals import GroupTotals, divided
+from fastxent._aggregate.groups import ByGroup, key_order
+from fastxent._aggregate.running_variance import RunningVariance
 
 
 class Score(NamedTuple):
@@ -150,91 +141,6 @@ def _interval(middle: float, of: Score | Comparison, confidence: float) -> tuple
     return middle - margin, middle + margin
 
 
-class _RunningVariance:
-    """Squares of e = w (loss - centre), by group, about a centre that follows the mean.
-
-    Attributes
-    ----------
-    weight, centre : ndarray
-        The sum of w, and the mean so far.
-    ee, ew, ww : ndarray
-        The sums of e², e w and w².
-    n : ndarray
-        How many weights are not 0.
-    """
-
-    def __init__(self, n: int) -> None:
-        self._set(np.zeros((6, n)))
-
-    def _set(self, sums: Array) -> None:
-        self._sums = sums
-        self.weight, self.centre, self.ee, self.ew, self.ww, self.n = sums
-
-    @np.errstate(invalid="ignore", over="ignore")
-    def add(
-        self, losses: Array, weights: Array | None, groups: BlockGroups, total: Array, weight: Array
-    ) -> None:
-        """Add one block: its losses, times their weights, which are overwritten; and its sums."""
-        self._set(zero_padded(self._sums, groups.total))
-        at, n = groups.at, weight
-        ww = weight
-        if weights is not None:
-            n = groups.count(weights != 0.0, len(losses)).astype(np.float64)
-            ww = groups.sum(weights * weights)
-        mean = np.divide(total, weight, out=np.zeros(groups.n), where=weight != 0.0)
-        expected = mean if groups.codes is None else mean[groups.codes]
-        e = losses
-        e -= expected if weights is None else expected * weights
-        ew = groups.sum(e if weights is None else e * weights)
-        ee = groups.sum(np.square(e, out=e))
-        both, before = self.weight[at] + weight, self.centre[at]
-        share = np.divide(weight, both, out=np.zeros(groups.n), where=both != 0.0)
-        self._shift(before + share * (mean - before), at)
-        shift = self.centre[at] - mean
-        self.ee[at] += ee - shift * (2.0 * ew - shift * ww)
-        self.ew[at] += ew - shift * ww
-        self.ww[at] += ww
-        self.n[at] += n
-        self.weight[at] = both
-
-    def _shift(self, centre: Array, at: Any = slice(None)) -> None:
-        """Move the centres of some groups."""
-        shift = centre - self.centre[at]
-        self.ee[at] -= shift * (2.0 * self.ew[at] - shift * self.ww[at])
-        self.ew[at] -= shift * self.ww[at]
-        self.centre[at] = centre
-
-    @np.errstate(invalid="ignore", over="ignore")
-    def combined(self, mean: float) -> _RunningVariance:
-        """The squares of all groups about their common mean."""
-        used = self.n > 0.0  # an empty group has no centre
-        shift, ww = mean - self.centre[used], self.ww[used]
-        one = _RunningVariance(1)
-        one.centre[0] = mean
-        one.ee[0] = np.sum(self.ee[used] - shift * (2.0 * self.ew[used] - shift * ww))
-        one.ew[0] = np.sum(self.ew[used] - shift * ww)
-        one.weight[0], one.ww[0], one.n[0] = self.weight[used].sum(), ww.sum(), self.n[used].sum()
-        return one
-
-    def degrees_of_freedom(self) -> Array:
-        """The number of weights that are not 0, minus one."""
-        return np.maximum(self.n - 1.0, 0.0)
-
-    @np.errstate(invalid="ignore", over="ignore", divide="ignore")
-    def standard_error(self, mean: Array) -> Array:
-        """The standard errors of the means; nan for fewer than two losses."""
-        check_divisors(
-            np.maximum(self.ww, np.where(self.weight > 0.0, 5e-324, 0.0)),  # all squares underflow
-            "squares of the weights",
-        )
-        self._shift(mean)
-        error: Array = self.n - 1.0  # changed in place: there may be millions of groups
-        np.divide(self.n, error, out=error)
-        error[self.n <= 1.0] = np.nan
-        error *= np.maximum(self.ee, 0.0)
-        return divided(np.sqrt(error, out=error), self.weight)
-
-
 class MeanAndError:
     """The sums of the losses of one model, or of two models and of their differences, by group.
 
@@ -255,7 +161,7 @@ class MeanAndError:
 
     def __init__(self, models: int, n: int, clustered: bool = False) -> None:
         self._totals = [GroupTotals(n) for _ in range(models)]
-        self._variance = _RunningVariance(n)
+        self._variance = RunningVariance(n)
         self._clusters = ClusterSums(models) if clustered else None
         self.numbers = np.zeros(0, np.intp)
 
@@ -277,37 +183,29 @@ class MeanAndError:
         keys : GroupKeys or StreamGroupKeys
             The groups; every batch numbers them alike.
         each : callable, optional
-            Is called with every block, one of each model. Their memory is used again.
+            Is called with every block, one of each model.
         clusters : GroupKeys or StreamGroupKeys, optional
             The clusters of the losses: in every batch or in none.
         """
-        seen = 0
-        for blocks in zip(*(e.blocks(keys.min_block) for e in elements), strict=True):
+        for blocks in zip(*(e.blocks() for e in elements), strict=True):
             paired = blocks if len(blocks) == 1 else _paired(*blocks)
             groups = keys.block_groups(paired[0].index)
-            sums = [t.add(block, groups) for t, block in zip(self._totals, paired, strict=True)]
+            for totals, block in zip(self._totals, paired, strict=True):
+                totals.add(block, groups)
             if each is not None:
                 each(*paired)
             if self._clusters is not None and clusters is not None:
-                numbers = clusters.block_groups(paired[0].index)
-                self._clusters.add(paired, numbers, groups, clusters.min_block(seen))
-                seen += len(paired[0].losses)
+                self._clusters.add(paired, clusters.block_groups(paired[0].index), groups)
                 if not self._clusters.singletons:
                     continue  # the variance of single losses is not asked for any more
-            losses, (total, weight) = paired[0].losses, sums[0]
-            if len(paired) == 2:
-                losses -= paired[1].losses
-                total = total - sums[1][0]
-            self._variance.add(losses, paired[0].weights, groups, total, weight)
-        if self._clusters is not None:
-            self._clusters.flush()
+            self._variance.add(paired, groups, self._totals)
 
     def combined(self) -> MeanAndError:
         """All groups as one."""
         one = MeanAndError(len(self._totals), 1)
         for totals, every in zip(one._totals, self._totals, strict=True):
             *pairs, count = every.combined()
-            totals.pairs[:, 0], totals.counts[0] = pairs, count
+            totals.rows[0] = (*pairs, count)
         means = [totals.means() for totals in one._totals]
         mean = means[0] if len(means) == 1 else means[0] - means[1]
         one._variance = self._variance.combined(float(mean[0]))
@@ -338,19 +236,21 @@ class MeanAndError:
     def _error(self, mean: Array, weight: Array) -> tuple[Array, Array]:
         """The standard errors and their degrees of freedom; clusters of one loss are no clusters."""
         if self._clusters is None or self._clusters.singletons:
-            error = self._variance.standard_error(mean)
+            error = self._variance.standard_error(mean, weight)
             return error, self._variance.degrees_of_freedom()
         return self._clusters.standard_error(mean, weight)
 
 
 def _paired(a: Block, b: Block) -> tuple[Block, Block]:
-    """Both blocks, with the losses that count in both."""
+    """Both blocks, with the losses that count in both, in one dtype."""
+    dtype = np.result_type(a.losses, b.losses)
+    a, b = (block._replace(losses=block.losses.astype(dtype, copy=False)) for block in (a, b))
     if a.valid is None or b.valid is None or np.array_equal(a.valid, b.valid):
         return a, b
     valid = a.valid & b.valid
     return tuple(
         block._replace(
-            losses=np.where(valid, block.losses, 0.0),
+            losses=np.where(valid, block.losses, dtype.type(0)),
             weights=np.where(valid, block.weights, 0.0),  # type: ignore[arg-type] # as some are not valid
             valid=valid,
         )

@@ -23,6 +23,24 @@ class Bounded(NamedTuple):
     error_bound: float
 
 
+class Curve(NamedTuple):
+    """The isotonic recalibration: the ends of each level, and the frequency there.
+
+    Attributes
+    ----------
+    lower, upper, frequency : ndarray
+        By level.
+    at, counts : ndarray
+        The mean of the probabilities in each bucket, nearly, and the weight there.
+    """
+
+    lower: Array
+    upper: Array
+    frequency: Array
+    at: Array
+    counts: Array
+
+
 class ScoreHistogram:
     """The labels 0 and 1 in fine buckets of the probability.
 
@@ -59,6 +77,20 @@ class ScoreHistogram:
         self._misses[at] += np.add.reduceat(misses[order], first)
         self._low[at] = np.minimum(self._low[at], np.minimum.reduceat(distance, first))
         self._high[at] = np.maximum(self._high[at], np.maximum.reduceat(distance, first))
+
+    def curve(self) -> Curve:
+        """The recalibration of what has been added."""
+        used = np.flatnonzero(self._hits + self._misses > 0.0)
+        hits, misses, near, far = (
+            part[used] for part in (self._hits, self._misses, self._low, self._high)
+        )
+        counts, stop = hits + misses, np.arange(1, len(used) + 1)
+        above = used > _HALF
+        low, high = np.where(above, 1.0 - far, near), np.where(above, 1.0 - near, far)
+        n = pool_sums(hits, misses, stop)
+        frequency = hits[:n] / (hits[:n] + misses[:n])
+        first = np.append(0, stop[: n - 1])
+        return Curve(low[first], high[stop[:n] - 1], frequency, 0.5 * (low + high), counts)
 
     def result(self, loss: float) -> Bounded:
         """The parts of a mean loss of these elements."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from fastxent._calibration.isotonic import valid_elements
 from fastxent._calibration.newton import Moments, Passes
 from fastxent._core.loss import BINARY_OPTIONS, Formula, Loss
+from fastxent._core.operands import Operands
 from fastxent._core.scalars import Interval
 
 #: Binary cross entropy of finite logits.
@@ -22,8 +24,10 @@ _PLATT = Loss(
     BINARY_OPTIONS,
 )
 
-#: Newton's method doubles the right digits: after a step this small the rest is rounding.
-_LAST_STEP = 1e-9
+#: Newton's method doubles the right digits: a step that changes the typical logit by this is the last.
+_LAST_CHANGE = 1e-7
+#: Elements, about, to which the line is fitted first.
+_SAMPLE = 1 << 16
 #: Labels that overlap take fewer passes than the first; it ends in any case.
 _PASSES_OF_OVERLAP, _MOST_PASSES = 12, 200
 
@@ -42,7 +46,7 @@ class PlattFit(NamedTuple):
     loss_before, loss : float
         The mean binary cross entropy of the logits as they are, and recalibrated.
     iterations : int
-        The number of passes over the data.
+        The number of passes over the data: a sample of 65,536 is fitted before.
     """
 
     slope: float
@@ -114,12 +118,9 @@ def fit_platt(
     if math.isnan(before.loss):
         raise ValueError("y_true, logits: no element counts, so there is nothing to fit")
     start = _first_step(passes.at(0.0, 0.0))
-    if passes.has_sample:
-        start = _minimise(passes.at_sample, passes, start, passes.at_sample(*start))[0]
+    start = _fit_sample(passes.operands, start)
     here = passes.at(*start)
-    if before.loss < here.loss:  # logits that are nearly calibrated
-        start, here = (1.0, 0.0), before
-    (slope, intercept), here = _minimise(passes.at, passes, start, here)
+    (slope, intercept), here = _minimise(passes, start, here)
     (aa, ab, bb), weight = _inverse(here), before.weight
     covariance = ((aa / weight, ab / weight), (ab / weight, bb / weight))
     return PlattFit(slope, intercept, covariance, before.loss, here.loss, passes.count)
@@ -139,6 +140,38 @@ def _first_step(here: Moments) -> Pair:
     return _step(here)
 
 
+def _fit_sample(operands: Operands, start: Pair) -> Pair:
+    """The line that fits every so-manieth element; `start` where these have none."""
+    scores = operands.scores
+    step = max(1, scores.size // _SAMPLE)
+    if not scores.ndim or len(scores) < step:
+        return start
+    options = {name: array[::step] for name, array in operands.given.items()}
+    some = Operands(_PLATT, operands.labels[::step], scores[::step], options)
+    labels, logits, weights = valid_elements(some)
+    if not len(labels) or (weights is not None and not weights.any()):
+        return start
+    logits = logits.astype(np.float64)
+    middle = float(
+        np.average(logits, weights=weights)
+    )  # far from 0 the two parameters hang together
+    options = {} if weights is None else {"sample_weight": weights}
+    if (
+        step > 1
+    ):  # a sample may be separable where the data are not: Platt's smoothing gives it a minimum
+        margin = 1.0 / (len(labels) + 2.0)
+        labels = margin + (1.0 - 2.0 * margin) * labels
+    sample = Passes(_PLATT, labels, logits - middle, {**options, "workers": 1})
+    try:
+        first = _first_step(sample.at(0.0, 0.0))
+        slope, intercept = _minimise(sample, first, sample.at(*first))[0]
+    except ValueError:
+        if step == 1:
+            raise
+        return start
+    return slope, intercept - slope * middle
+
+
 def _inverse(here: Moments) -> tuple[float, float, float]:
     """The inverse of the second derivatives: slope, both, intercept."""
     _, _, h, hz, hzz = here.derivatives
@@ -155,32 +188,32 @@ def _step(here: Moments) -> Pair:
     return -(aa * rz + ab * r), -(ab * rz + bb * r)
 
 
-def _minimise(
-    at: Callable[[float, float], Moments], passes: Passes, start: Pair, here: Moments
-) -> tuple[Pair, Moments]:
-    """Newton's method; a step that raises the loss is halved."""
+def _minimise(passes: Passes, start: Pair, here: Moments) -> tuple[Pair, Moments]:
+    """Newton's method; a step that raises the loss is halved. Raise where labels do not overlap."""
     a, b = start
     for done in range(_MOST_PASSES):
         if done == _PASSES_OF_OVERLAP:
             _require_overlap(passes)
         step_a, step_b = _step(here)
-        if math.isnan(step_a + step_b):
+        if math.isnan(step_a + step_b):  # so steep that no second derivative is left
             _require_overlap(passes)
-        there = at(a + step_a, b + step_b)
-        while there.loss > here.loss * (1.0 + 1e-14):
-            step_a, step_b = 0.5 * step_a, 0.5 * step_b
-            there = at(a + step_a, b + step_b)
+            step_a, step_b = -0.5 * a, -0.5 * b
+        change = _change(here, step_a, step_b)
+        there = passes.at(a + step_a, b + step_b)
+        while change > _LAST_CHANGE and there.loss > here.loss:
+            step_a, step_b, change = 0.5 * step_a, 0.5 * step_b, 0.5 * change
+            there = passes.at(a + step_a, b + step_b)
         a, b, here = a + step_a, b + step_b, there
-        small = _LAST_STEP * (abs(a) + abs(b) * _per_unit(here))
-        if abs(step_a) + abs(step_b) * _per_unit(here) <= small:
+        if change <= _LAST_CHANGE:
             return (a, b), here
     raise ArithmeticError(f"no convergence within {_MOST_PASSES} passes")  # pragma: no cover
 
 
-def _per_unit(here: Moments) -> float:
-    """The slope that changes a typical logit by 1."""
-    _, _, h, _, hzz = here.derivatives
-    return math.sqrt(h / hzz) if hzz > 0.0 else 1.0
+def _change(here: Moments, slope: float, intercept: float) -> float:
+    """By how much a step changes the logits, as a mean over those that are not certain."""
+    _, _, h, hz, hzz = here.derivatives
+    square = slope * slope * hzz + 2.0 * slope * intercept * hz + intercept * intercept * h
+    return math.sqrt(max(square, 0.0) / h) if h > 0.0 else math.inf
 
 
 def _require_overlap(passes: Passes) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastxent._aggregate.elementwise import Array, Block
-from fastxent._calibration.histogram import ScoreHistogram
+from fastxent._calibration.histogram import Curve, ScoreHistogram
 
 
 class Calibration:
@@ -34,9 +34,14 @@ class Calibration:
             distance = np.where(above, 1.0 - scores, scores)
         self._histogram.add(labels, distance, above, weights)
 
+    def curve(self) -> Curve:
+        """The isotonic curve of the picture."""
+        return self._histogram.curve()
+
     def result(self, mean: float) -> dict[str, float]:
         """The parts by their names."""
         found = self._histogram.result(mean)
         parts = found.parts._asdict()
         del parts["loss"]
-        return {**parts, "calibration_error_bound": found.error_bound}
+        parts["calibration_error_bound"] = found.error_bound
+        return {name: float(value) for name, value in parts.items()}

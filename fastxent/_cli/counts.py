@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastxent._aggregate.elementwise import Array, Block
+from fastxent._calibration.histogram import Curve
 
 BINS = 20
 EDGES = np.geomspace(1e-4, 100.0, 61)  # of the losses; a bin on either side holds those beyond
@@ -48,6 +49,7 @@ class Panel(NamedTuple):
     name: str
     series: list[tuple[str, Series]]  # of each model, with its name
     parts: dict[str, float] | None = None  # of the loss, for the title
+    curve: Curve | None = None  # the isotonic recalibration of the first model
 
 
 class Counts:
@@ -73,14 +75,13 @@ class Counts:
         blocks : tuple of Block
         groups : BlockGroups, optional
         """
-        if self.by_group and groups is not None and groups.total > MAX_GROUPS:
+        if self.by_group and groups is not None and groups.n > MAX_GROUPS:
             self.by_group = False
             for arrays in (self._sums, self._losses, self._totals):
                 arrays[:] = [array.sum(axis=0, keepdims=True) for array in arrays]
         codes, n = None, 1
         if self.by_group and groups is not None:
-            numbers = np.arange(groups.total)[groups.at]
-            codes, n = numbers[groups.codes], groups.total
+            codes, n = groups.codes - groups.low, groups.n
         for i, (block, s) in enumerate(zip(blocks, scores, strict=True)):
             self._add_model(i, labels[block.index], s[block.index], block, codes, n)
 

@@ -17,8 +17,10 @@ from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from fastxent._calibration.histogram import Curve
 from fastxent._cli.counts import BINS, EDGES, Panel, Series, wilson_interval
 from fastxent._cli.errors import printable
+from fastxent.plot import consistency_band
 
 COLORS = ("#0072B2", "#D55E00")  # of the models: told apart also by those who see no red
 _BEYOND = 4, 9  # the bin below the edges, in bins to their left
@@ -86,8 +88,12 @@ def draw_calibration(figure: Any, panel: Panel, loss: str) -> None:
     """The observed frequency in each bin of the predicted probability; below, the rows."""
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1.4))
     above.plot([0, 1], [0, 1], color="0.7", linewidth=1, label="perfectly calibrated")
+    if panel.curve is not None:
+        _draw_curve(above, panel.curve, COLORS[0])
     for (name, series), color in zip(panel.series, COLORS, strict=False):
-        _draw_frequencies(above, series, f"{_label(name)}, 95 % intervals", color)
+        _draw_frequencies(
+            above, series, f"{_label(name)}, 95 % intervals", color, joined=panel.curve is None
+        )
     binary = loss.startswith("binary")
     outcome = "label 1" if binary else "the top class"
     above.set(ylabel=f"observed frequency of {outcome}", xlim=(0, 1), ylim=(-0.02, 1.02))
@@ -104,14 +110,30 @@ def draw_calibration(figure: Any, panel: Panel, loss: str) -> None:
     _legend(figure, above)
 
 
-def _draw_frequencies(axes: Any, series: Series, name: str, color: str) -> None:
+def _draw_curve(axes: Any, curve: Curve, color: str) -> None:
+    """The isotonic recalibration, and where it lies if the model is calibrated."""
+    whole = np.all(curve.counts == np.round(curve.counts))
+    if len(curve.at) and whole:  # labels are simulated for whole rows only
+        at, low, high = consistency_band(curve.at, curve.counts.astype(np.int64), 0.95)
+        axes.fill_between(
+            at, low, high, color="0.5", alpha=0.25, linewidth=0, label="95 % consistency band"
+        )
+    ends = np.stack([curve.lower, curve.upper], axis=1).ravel()
+    axes.plot(
+        ends, np.repeat(curve.frequency, 2), color=color, alpha=0.6, linewidth=2.2,
+        label="isotonic recalibration",
+    )  # fmt: skip
+
+
+def _draw_frequencies(axes: Any, series: Series, name: str, color: str, *, joined: bool) -> None:
     _, weight, p, truth, squares = series.sums[:, series.sums[1] > 0.0]
     frequency = np.clip(truth / weight, 0.0, 1.0)
     low, high = wilson_interval(frequency, weight * weight / squares)
     axes.errorbar(
         p / weight, frequency,
         np.maximum([frequency - low, high - frequency], 0.0),
-        marker="o", markersize=4, linewidth=1.2, elinewidth=1, capsize=2, color=color, label=name,
+        marker="o", markersize=4, linewidth=1.2 * joined, elinewidth=1, capsize=2, color=color,
+        label=name,
     )  # fmt: skip
 
 

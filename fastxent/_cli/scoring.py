@@ -271,7 +271,8 @@ class Scorer:
             return Panel(name, list(zip(result.models, counts.series(number), strict=True)))
 
         if not self.roles.by:
-            return [panel("all rows")._replace(parts=result.calibration)]
+            curve = None if self._calibration is None else self._calibration.curve()
+            return [panel("all rows")._replace(parts=result.calibration, curve=curve)]
         if not counts.by_group:
             return [panel(f"all rows, of more than {MAX_GROUPS:,} groups")]
         keys = result.by_group.columns["group"]

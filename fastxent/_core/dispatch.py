@@ -19,6 +19,7 @@ from fastxent._kernels.engine import (
     supported_levels,
     version,
 )
+from fastxent._kernels.group_sums import add_squares, add_sums, follow_means, shift_centres
 from fastxent._kernels.isotonic import (
     choose_buckets,
     count_labels,
@@ -32,12 +33,16 @@ __all__ = [
     "NAN_POLICIES",
     "Kernel",
     "Task",
+    "add_squares",
+    "add_sums",
     "changed",
     "choose_buckets",
     "count_labels",
+    "follow_means",
     "gather_keys",
     "pool_buckets",
     "pool_sums",
+    "shift_centres",
     "show_config",
     "simd_level",
     "version",

@@ -57,16 +57,15 @@ class Operands:
         self.axis, self.index_labels = -1, False
         if loss.per_row:
             axis = validation.class_axis(scores, options.get("axis", -1), loss.scores_name)
-            self.axis, self.index_labels = (
-                axis,
-                validation.takes_indices(loss, labels, scores, axis),
-            )
+            self.axis = axis
+            self.index_labels = validation.takes_indices(loss, labels, scores, axis)
         elif labels.shape != scores.shape:
             validation.raise_shapes(loss, labels, scores)
         self.eps = validation.as_eps(options["eps"], scores) if "eps" in options else 0.0
-        self.given = changed(options, _NEUTRAL)
-        for name, value in self.given.items():
-            self.given[name] = _OPERAND[name](value, self)
+        self.given = given = changed(options, _NEUTRAL)
+        if given:  # asked first, for the call without options
+            for name, value in given.items():
+                given[name] = _OPERAND[name](value, self)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -61,7 +61,9 @@ def as_labels(value: Any, name: str) -> np.ndarray:
     """An array of booleans, integers or floats."""
     array = value if type(value) is np.ndarray and value.ndim else as_array(value, name)
     dtype = array.dtype
-    if dtype is _BOOL or dtype.char in "?bBhHiIlLqQefd" or is_bfloat16(array):
+    if dtype is _BOOL or dtype is _FLOAT32:
+        return array  # fast path for common dtypes
+    if dtype.char in "?bBhHiIlLqQefd" or is_bfloat16(array):
         return array
     hint = strings_hint(array, name) or missing_values_hint(array)
     raise TypeError(f"{name} has dtype {array.dtype}: use booleans, integers or floats{hint}")
@@ -121,13 +123,13 @@ def takes_indices(loss: Loss, y: np.ndarray, scores: np.ndarray, axis: int) -> b
 
 def as_weight(value: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
     """One weight per loss, or one per leading index of the losses."""
-    array = as_array(value, name)
-    if (array.dtype.kind not in "iubf" or array.dtype.itemsize > 8) and not is_bfloat16(array):
+    array = value if type(value) is np.ndarray and value.ndim else as_array(value, name)
+    if array.dtype.char not in "fdebBhHiIlLqQ?" and not is_bfloat16(array):
         raise TypeError(
             f"{name} has dtype {array.dtype}: use integers, float16, bfloat16, float32 or float64"
             f"{missing_values_hint(array, _FILL)}"
         )
-    if array.shape != shape[: array.ndim]:
+    if array.shape != shape and array.shape != shape[: array.ndim]:
         raise ValueError(
             f"{name} has shape {array.shape}, but the losses have shape {shape}: give one weight per "
             f"loss, or one per leading index"
@@ -301,10 +303,10 @@ def check_reduction(reduction: Any, out: Any) -> None:
 
 def as_eps(eps: Any, scores: np.ndarray) -> float:
     """The bound that probabilities are clipped to."""
-    if eps is _AUTO or isinstance(eps, str):
-        if eps != _AUTO:
-            raise ValueError(f'eps={eps!r} is unknown: use "auto" or a number')
+    if eps is _AUTO or (isinstance(eps, str) and eps == _AUTO):
         return _EPSILONS[scores.dtype.char]
+    if isinstance(eps, str):
+        raise ValueError(f'eps={eps!r} is unknown: use "auto" or a number')
     return _EPS.checked(eps, "eps")
 
 

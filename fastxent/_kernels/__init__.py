@@ -8,6 +8,7 @@ and allocate nothing. Each chunk gives one `Partial`: sums as unevaluated pairs,
 The bits of a chunk depend on the job alone. `engine` adds the chunks in their order.
 
 engine          the binding: ndarrays and options become a job, and partial sums one result
+group_sums      sums of single losses and of their squares by group; a module of its own
 isotonic        pools of scores with a common frequency of label 1; a module of its own
 job             the structs, and the constants that fix the order of every sum
 types           the fused float types, and the bits of a number

@@ -187,11 +187,10 @@ def changed(dict options, dict neutral) -> dict:
     """The options in `neutral` that have another value than there. Arrays are not compared."""
     cdef dict found = {}
     for name, value in options.items():
-        if name in neutral:
-            other = neutral[name]
-            if value is other or (type(value) is float and type(other) is float and value == other):
-                continue
-            found[name] = value
+        other = neutral.get(name, value)
+        if value is other or (type(value) is float and type(other) is float and value == other):
+            continue
+        found[name] = value
     return found
 
 
@@ -419,7 +418,7 @@ cdef class Task:
         cdef Py_ssize_t k, number
         for k in range(MOMENTS):
             hi[k] = lo[k] = 0.0
-            for number in range(0, self.n_chunks, step):
+            for number from 0 <= number < self.n_chunks by step:
                 add(self.partials[number].moments[k], &hi[k], &lo[k])
                 lo[k] += self.partials[number].moments_lo[k]
         return tuple([hi[k] + lo[k] for k in range(MOMENTS)])
@@ -434,7 +433,9 @@ cdef class Task:
         cdef Partial* partial
         cdef double total = 0.0, total_lo = 0.0, weight = 0.0, weight_lo = 0.0
         cdef Py_ssize_t count = 0
-        for number in range(0, self.chunks, step):
+        if self.partials == NULL:
+            self.prepare()
+        for number from 0 <= number < self.n_chunks by step:
             partial = &self.partials[number]
             if partial.error != NO_ERROR:
                 return <int>partial.error, partial.position, partial.index

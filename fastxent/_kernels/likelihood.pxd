@@ -11,7 +11,7 @@ from fastxent._kernels.arrays.prefetch cimport (
 )
 from fastxent._kernels.job cimport BLOCK, LANES, Partial
 from fastxent._kernels.numeric.elementary cimport log1p_f64, logn_f64
-from fastxent._kernels.numeric.sums cimport add, sum_lanes
+from fastxent._kernels.numeric.sums cimport add, greatest, least, sum_lanes
 from fastxent._kernels.types cimport real, bits_of_f64, f64_from_bits
 
 cdef enum:
@@ -124,7 +124,6 @@ cdef inline bint multiply_likelihoods(
     cdef double mantissa[LANES]
     cdef real minimum[LANES]
     cdef real maximum[LANES]
-    cdef real low = 1.0, high = 0.0
     cdef double chosen, other
     cdef uint64_t bits, exponents = 0, wrong = 0
     cdef bint within = True
@@ -163,11 +162,8 @@ cdef inline bint multiply_likelihoods(
             # Valid exponent fields are 1 .. 1023: normal, positive, at most 1.
             wrong |= ((bits >> 52) - 1) >> 10
             mantissa[j] *= mantissa_of_bits(bits)
-    for j in range(LANES):
-        low = minimum[j] if minimum[j] < low else low
-        high = maximum[j] if maximum[j] > high else high
     if checked:
-        within = eps <= <double>low and <double>high <= 1.0 - eps
+        within = eps <= <double>least(minimum) and <double>greatest(maximum) <= 1.0 - eps
     cdef double exponent = (
         <double>exponents - <double>(1023 * LANES * (BLOCK // span)) + <double>product.halves
     )

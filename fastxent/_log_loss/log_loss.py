@@ -97,7 +97,7 @@ def log_loss(
             sample_weight=sample_weight,
             labels=labels,
         )
-        total, weight, warnings_ = _score(y_true, y_proba, sample_weight, labels)
+        total, weight, warnings_, _ = _score(y_true, y_proba, sample_weight, labels)
     except (ValueError, TypeError) as error:
         failure = error
     else:
@@ -150,13 +150,13 @@ def d2_log_loss_score(
         if len(scores) == len(as_array(y_true)) < 2:
             warn_undefined("D^2 score is not well-defined with less than two samples.", 2)
             return math.nan
-        total, _, warnings_ = _score(y_true, y_proba, sample_weight, labels)
+        total, _, warnings_, classes = _score(y_true, y_proba, sample_weight, labels)
     except (ValueError, TypeError) as error:
         failure = error
     else:
         for warning in warnings_:
             warnings.warn(warning, UserWarning, stacklevel=2)
-        by_class = _class_weights(y_true, sample_weight, labels, scores.classes)
+        by_class = _class_weights(y_true, sample_weight, classes, scores.classes)
         eps = np.finfo(np.float64).eps
         frequencies = np.clip(by_class / by_class.sum(), eps, 1 - eps)
         return 1.0 - total / -math.fsum(by_class * np.log(frequencies))
@@ -165,12 +165,13 @@ def d2_log_loss_score(
 
 
 @np.errstate(invalid="ignore", over="ignore")
-def _class_weights(y_true: Any, sample_weight: Any, labels: Any, columns: int) -> np.ndarray:
+def _class_weights(
+    y_true: Any, sample_weight: Any, classes: np.ndarray | None, columns: int
+) -> np.ndarray:
     """Return the sum of the weights of each class, for arguments that `_score` accepts."""
     truth = as_labels(y_true)
     truth = truth.view(np.uint8) if truth.dtype == bool else truth
     weights = None if sample_weight is None else as_array(sample_weight)
-    classes = _classes(truth, labels, columns, [])
     sums = np.zeros(columns)
     for rows in blocks(len(truth), _BLOCK):
         y = truth[rows]
@@ -185,7 +186,9 @@ def _class_weights(y_true: Any, sample_weight: Any, labels: Any, columns: int) -
 
 def _sums_by_code(codes: np.ndarray, w: np.ndarray | None, n: int) -> np.ndarray:
     if w is None and n <= _FEW:
-        return np.array([np.count_nonzero(codes == code) for code in range(n)], np.float64)
+        nonzero = np.count_nonzero(codes)  # faster than a comparison
+        others = [np.count_nonzero(codes == code) for code in range(2, n)]
+        return np.array([len(codes) - nonzero, nonzero - sum(others), *others], np.float64)
     return np.bincount(codes.astype(np.intp, copy=False), w, n)
 
 
@@ -193,8 +196,8 @@ def _sums_by_code(codes: np.ndarray, w: np.ndarray | None, n: int) -> np.ndarray
 @np.errstate(invalid="ignore", over="ignore")
 def _score(
     y_true: Any, y_proba: Any, sample_weight: Any, labels: Any
-) -> tuple[float, float, list[str]]:
-    """Return the sum of the losses, the sum of the weights, and the warnings."""
+) -> tuple[float, float, list[str], np.ndarray | None]:
+    """Return the sums of the losses and of the weights, the warnings, and what `_classes` returns."""
     scores = Scores(y_proba)
     truth = as_labels(y_true)
     truth = truth.view(np.uint8) if truth.dtype == bool else truth
@@ -226,7 +229,7 @@ def _score(
     weight = math.fsum(part for s in found for part in (s.weight, s.weight_lo))
     if weight == 0 and weights is not None and not weights.any():
         raise ValueError("sample_weight is 0 everywhere: pass at least one weight that is not")
-    return total, weight, warnings_ if normalized else [*warnings_, NOT_NORMALIZED]
+    return total, weight, warnings_ if normalized else [*warnings_, NOT_NORMALIZED], classes
 
 
 def _rows_per_block(scores: Scores) -> int:

@@ -319,7 +319,7 @@ def test_by_group_any_cutting_gives_the_same():
 def test_groups_come_with_every_update_or_with_none():
     without, with_groups = (LossAccumulator("binary_cross_entropy") for _ in range(2))
     without.update([1], [0.5])
-    with_groups.update([1], [0.5], groups=["a"])
+    with_groups.update([1, 0], [0.5, 0.2], groups=["a", "a"])
     with pytest.raises(ValueError, match="groups"):
         without.update([1], [0.5], groups=["a"])
     with pytest.raises(ValueError, match="groups"):
@@ -330,5 +330,5 @@ def test_groups_come_with_every_update_or_with_none():
         with_groups + without
     empty = LossAccumulator("binary_cross_entropy")
     assert (empty + with_groups).groups() == (with_groups + empty).groups() == with_groups.groups()
-    assert (with_groups + with_groups).groups()["a"].count == 2
-    assert with_groups.groups()["a"].count == 1
+    assert (with_groups + with_groups).groups()["a"].count == 4
+    assert with_groups.groups()["a"].count == 2

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastxent
-from fastxent import binary_cross_entropy, grouped
+from fastxent import LossAccumulator, binary_cross_entropy, grouped, score
 from helpers.losses import BINARY, LOSSES, loss
 from helpers.strategies import cases
 
@@ -75,8 +75,8 @@ def test_counts_and_weights(policy):
     got = grouped(
         binary_cross_entropy, y, p, list("ababb"), sample_weight=w, where=where, nan_policy=policy
     )
-    assert got["a"][2:] == (1.0, 1)
-    assert got["b"][2:] == (2.0, 2)
+    assert got["a"][2:4] == (1.0, 1)
+    assert got["b"][2:4] == (2.0, 2)
     assert got["b"].mean == binary_cross_entropy([0], [0.5])
 
 
@@ -101,16 +101,42 @@ def test_class_weights_count_in_the_denominator():
             assert got[key].weight == pytest.approx((w * classes[y])[m].sum(), rel=1e-14)
 
 
-def test_float32_is_summed_in_float64():
-    p = np.full(300_000, 0.3, np.float32)
-    got = grouped(binary_cross_entropy, np.ones(len(p), bool), p, np.zeros(len(p), int))
-    assert got[0].mean == pytest.approx(-math.log(float(np.float32(0.3))), rel=1e-15)
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_the_losses_are_those_of_the_scores_precision_and_summed_in_float64(dtype):
+    p, keys = RNG.random(300_000).astype(dtype), RNG.integers(0, 7, 300_000)
+    losses = binary_cross_entropy(np.ones(len(p), bool), p, reduction="none")
+    got = grouped(binary_cross_entropy, np.ones(len(p), bool), p, keys)
+    for key, record in got.items():
+        want = math.fsum(losses[keys == key].tolist())
+        assert record.sum == pytest.approx(want, rel=1e-15)
 
 
 def test_eps_is_that_of_the_scores_dtype():
     for dtype in (np.float64, np.float32, np.float16):
         got = grouped(binary_cross_entropy, [1], np.zeros(1, dtype), [0])
-        assert got[0].mean == pytest.approx(-math.log(np.finfo(dtype).eps), rel=1e-12)
+        rounded = 1e-12 if dtype == np.float64 else 1e-7
+        assert got[0].mean == pytest.approx(-math.log(np.finfo(dtype).eps), rel=rounded)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_standard_errors_are_those_of_score_in_any_batches(weighted):
+    n = 100_000
+    p, keys = RNG.random(n), RNG.integers(0, 9, n)
+    y = RNG.random(n) < p * p
+    w = RNG.uniform(0, 3, n) if weighted else None
+    want = score(binary_cross_entropy, y, p, groups=keys, sample_weight=w)
+    got = grouped(binary_cross_entropy, y, p, keys, sample_weight=w)
+    accumulators = [LossAccumulator(binary_cross_entropy) for _ in "abc"]
+    edges = [0, 1, 10, 40_000, 77_777, n]
+    for i in range(5):
+        part = slice(edges[i], edges[i + 1])
+        weight = None if w is None else w[part]
+        accumulators[i % 3].update(y[part], p[part], weight, groups=keys[part])
+    merged = (accumulators[2] + accumulators[0] + accumulators[1]).groups()
+    for key, record in want.items():
+        assert got[key][4:] == (record.standard_error, record.degrees_of_freedom)
+        assert merged[key].standard_error == pytest.approx(record.standard_error, rel=1e-13)
+        assert merged[key].degrees_of_freedom == record.degrees_of_freedom
 
 
 def test_one_key_per_leading_index():
@@ -281,12 +307,13 @@ def test_the_memory_does_not_grow_with_the_rows():
 
 
 def test_the_result_is_a_mapping_with_columns():
-    got = of_keys(["b", "a", "b"])
-    assert list(got.columns) == ["group", "mean", "sum", "weight", "count"]
+    got = of_keys(["b", "a", "b", "a"])
+    fields = ("mean", "sum", "weight", "count", "standard_error", "degrees_of_freedom")
+    assert list(got.columns) == ["group", *fields]
     assert got.columns["group"] == ["a", "b"]
-    assert got.columns["count"].tolist() == [1, 2]
-    assert got["b"]._fields == ("mean", "sum", "weight", "count")
-    assert [type(x) for x in got["b"]] == [float, float, float, int]
+    assert got.columns["count"].tolist() == [2, 2]
+    assert got["b"]._fields == fields
+    assert [type(x) for x in got["b"]] == [float, float, float, int, float, float]
     assert "a" in got and "c" not in got
     with pytest.raises(KeyError):
         got["c"]

@@ -124,4 +124,4 @@ def test_errors_name_the_element():
 
 def test_memory_is_that_of_a_block():
     y, p = np.zeros(2_000_000, np.int8), RNG.random(2_000_000)
-    assert peak(lambda: largest_losses("binary_cross_entropy", y, p)) < 4 << 20
+    assert peak(lambda: largest_losses("binary_cross_entropy", y, p)) < 6 << 20

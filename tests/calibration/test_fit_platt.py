@@ -73,6 +73,24 @@ def test_from_anywhere(scale, shift):
     assert fit.iterations <= 10
 
 
+@pytest.mark.parametrize("scale, shift", [(1, 0), (1e-3, 100), (1e3, -100)])
+@pytest.mark.parametrize("steep", [0.1, 5, 30])
+@pytest.mark.parametrize("n", [8, 100, 20_000])
+def test_hard_data(n, steep, scale, shift):
+    """Labels that hardly overlap, heavy tails, weights of any size."""
+    rng = np.random.default_rng(n)
+    z = rng.standard_t(2, n)
+    y = (rng.random(n) < 1 / (1 + np.exp(-np.clip(steep * z, -700, 700)))).astype(float)
+    first, last = z.argmin(), z.argmax()
+    y[first], y[last] = 1 - y[first], 1 - y[last]  # one label of each end is wrong
+    w = 10.0 ** rng.uniform(-3, 3, n)
+    fit = fit_platt(y, z * scale + shift, sample_weight=w)
+    assert fit.iterations <= 10
+    logits = np.clip(fit.slope * (z * scale + shift) + fit.intercept, -700, 700)
+    rest = (1 / (1 + np.exp(-logits)) - y) * w / w.sum()
+    assert abs(rest.sum()) < 1e-9 and abs((rest * z).sum()) < 1e-9 * np.abs(rest * z).sum()
+
+
 def test_many_rows():
     y, z = data(5_000_000)
     fit = fit_platt(y, z)

@@ -1,6 +1,7 @@
 """``fastxent score --cluster`` and ``--calibration``: the numbers of the functions."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from fastxent._aggregate.bound_loss import BoundLoss
 from fastxent._aggregate.group_keys import GroupKeys
 from fastxent._aggregate.standard_error import MeanAndError
 from fastxent._calibration.histogram import ScoreHistogram
+from fastxent._calibration.isotonic import isotonic_pools
 
 pytest.importorskip("pyarrow", reason="fastxent score reads files through pyarrow")
 pytest.importorskip("rich", reason="fastxent score shows its results with rich")
@@ -119,12 +121,31 @@ def test_scores_at_the_ends():
     assert found.error_bound == 0
 
 
+@pytest.mark.parametrize("weights", [None, np.full(20_000, 2.0), np.full(20_000, 1.5)])
+def test_the_curve_is_the_isotonic_recalibration_at_the_resolution_of_the_buckets(weights):
+    rng = np.random.default_rng(3)
+    p = rng.random(20_000)
+    y = (rng.random(len(p)) < p**2).astype(float)
+    counts, above = ScoreHistogram(), p > 0.5
+    counts.add(y, np.where(above, 1 - p, p), above, weights)
+    curve, want = counts.curve(), isotonic_pools(y, p, weights)
+    assert (curve.lower <= curve.upper).all() and (np.diff(curve.frequency) > 0).all()
+    at = np.linspace(0.05, 0.95, 19)
+    ours, theirs = (
+        np.interp(at, np.ravel([c.lower, c.upper], "F"), np.repeat(c.frequency, 2))
+        for c in (curve, want)
+    )
+    assert np.abs(ours - theirs).max() < 0.02
+    assert curve.counts.sum() == pytest.approx(len(p) if weights is None else weights.sum())
+
+
 def test_plain_and_picture(folder, capsys, tmp_path):
     pytest.importorskip("matplotlib", reason="matplotlib draws the picture")
     args = ["score", str(folder), "--label", "y", "--proba", "p", "--calibration"]
     assert main([*args, "--plot", str(tmp_path / "a.png")]) == 0
     head, values = capsys.readouterr().out.splitlines()
     assert "miscalibration" in head.split("\t") and len(values.split("\t")) == len(head.split("\t"))
+    assert all(math.isfinite(float(value)) for value in values.split("\t"))
     assert (tmp_path / "a.png").stat().st_size > 10_000
 
 

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from fastxent._aggregate.bound_loss import BoundLoss
 from fastxent._aggregate.group_keys import GroupKeys, StreamGroupKeys
 from fastxent._aggregate.standard_error import MeanAndError
+from fastxent._calibration.histogram import ScoreHistogram
 from fastxent._cli import plot
 from fastxent._cli.counts import BINS, EDGES, MAX_GROUPS, Counts, Panel, wilson_interval
 
@@ -116,6 +117,16 @@ def test_every_bin_has_an_interval_and_the_legend_hides_nothing(scores, names):
     if len(scores) == 1:  # the number of rows on each bar
         numbers = [text.get_text() for text in below.texts]
         assert len(numbers) == BINS and numbers[0].endswith("k")
+
+
+@pytest.mark.parametrize("scale, band", [(1, True), (1.5, False)])
+def test_the_isotonic_curve_is_beside_the_bins_and_has_a_band_for_whole_rows(scale, band):
+    counts = ScoreHistogram()
+    counts.add(Y.astype(float), np.minimum(P, 1 - P), P > 0.5, np.full(N, float(scale)))
+    figure = drawn(plot.draw_calibration, panel([P], ["p"])._replace(curve=counts.curve()))
+    _, labels = figure.axes[0].get_legend_handles_labels()
+    assert "isotonic recalibration" in labels and "p, 95 % intervals" in labels
+    assert ("95 % consistency band" in labels) == band
 
 
 def test_losses_beyond_the_edges_are_in_bins_with_labels():

@@ -26,8 +26,8 @@ def softmax(row):
 
 
 def exact(a, b):
-    """The divergence of a row and its gradient, in 60 digits."""
-    with mpmath.workdps(60):
+    """The divergence of a row and its gradient, in 40 digits."""
+    with mpmath.workdps(40):
         q, p = softmax(a), softmax(b)
         terms = [x * mpmath.log(x / y) for x, y in zip(q, p, strict=True) if x]
         return float(mpmath.fsum(terms)), [float(y - x) for x, y in zip(q, p, strict=True)]
@@ -35,7 +35,7 @@ def exact(a, b):
 
 @pytest.mark.parametrize("dtype, rtol", [("f8", 1e-9), ("f4", 1e-6), ("f2", 1e-6)])
 @pytest.mark.parametrize("apart", [0.0, 1e-8, 1e-3, 1.0, 40.0])
-@pytest.mark.parametrize("shape", [(3, 1), (3, 2), (66, 31), (4, 33), (2, 1500)])
+@pytest.mark.parametrize("shape", [(3, 1), (3, 2), (66, 31), (4, 33), (1, 1100)])
 def test_against_mpmath(shape, apart, dtype, rtol):
     a = (3 * RNG.normal(size=shape)).astype(dtype)
     b = (a + apart * RNG.normal(size=shape)).astype(dtype)

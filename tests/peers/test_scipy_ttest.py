@@ -19,8 +19,7 @@ def test_ttest_rel(n, dtype):
     a, b = (1 / (1 + np.exp(-z - rng.normal(0, 0.5, n))) for _ in "ab")
     a, b = a.astype(dtype), b.astype(dtype)
     bce = fastxent.binary_cross_entropy
-    eps = float(np.finfo(dtype).eps)
-    losses = (bce(y, p.astype(float), eps=eps, reduction="none") for p in (a, b))
+    losses = (bce(y, p, reduction="none").astype(float) for p in (a, b))
     want = stats.ttest_rel(*losses)
     got = fastxent.compare(bce, y, a, b)
     assert got.t == pytest.approx(want.statistic, rel=1e-12, abs=1e-12)

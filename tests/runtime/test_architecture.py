@@ -45,7 +45,7 @@ NATIVE_LAYERS = [
     {"binary", "categorical"},
     {"gradient"},
     {"chunk"},
-    {"levels", "engine", "isotonic"},
+    {"levels", "engine", "group_sums", "isotonic"},
 ]
 NATIVE_RANK = {name: rank for rank, names in enumerate(NATIVE_LAYERS) for name in names}
 

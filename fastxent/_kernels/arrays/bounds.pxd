@@ -32,7 +32,11 @@ cdef inline bint bits_within(const void* x, pattern maximum, pattern sign) noexc
             wrong[j] |= bits | (maximum - bits)
     for j in range(16):
         wrong[j] |= wrong[j + 16]
-    for j in range(1, 16):
+    for j in range(8):
+        wrong[j] |= wrong[j + 8]
+    for j in range(4):
+        wrong[j] |= wrong[j + 4]
+    for j in range(1, 4):
         wrong[0] |= wrong[j]
     return wrong[0] >> (8 * sizeof(pattern) - 1) == 0
 

@@ -12,7 +12,7 @@ from fastxent._kernels.job cimport (
     BLOCK, BOOL, FLOAT16, FLOAT32, FLOAT64, INT16, INT32, INT64, INT8, is_float, is_half, Job, DType,
     LANES, MAX_NDIM, NO_CLASS, Operand, UINT16, UINT32, UINT64, UINT8,
 )
-from fastxent._kernels.types cimport bits_of_f32, f32_from_bits, floating, real
+from fastxent._kernels.types cimport bits_of_f32, bits_of_f64, f32_from_bits, floating, real
 
 ctypedef fused number:
     int8_t
@@ -404,28 +404,18 @@ cdef inline bint zero_or_one_of_halves(
 
 cdef inline bint all_zero_or_one(const floating* source, int n) noexcept nogil:
     """Whether all of them are exactly 0 or 1."""
-    cdef floating lanes[LANES]
-    cdef floating off, sum_off = 0
-    cdef Py_ssize_t i, j
+    cdef uint64_t seen_f64 = 0
+    cdef uint32_t seen_f32 = 0
+    cdef Py_ssize_t i
     if source[0] * source[0] != source[0]:
         return False    # usually the first label of a soft block shows it
-    for j in range(LANES):
-        lanes[j] = 0
-    for i from 0 <= i <= n - LANES by LANES:
-        for j in range(LANES):
-            # x x - x is 0 only for 0 and 1, and a sum keeps a NaN.
-            off = source[i + j] * source[i + j] - source[i + j]
-            lanes[j] += -off if off < 0 else off
-    for i in range(n - n % LANES, n):
-        off = source[i] * source[i] - source[i]
-        sum_off += -off if off < 0 else off
-    for j in range(16):
-        lanes[j] += lanes[j + 16]
-    for j in range(8):
-        lanes[j] += lanes[j + 8]
-    for j in range(8):
-        sum_off += lanes[j]
-    return sum_off == 0
+    for i in range(n):
+        # x x - x has bits that are all 0 only for 0, -0 and 1.
+        if floating is float:
+            seen_f32 |= bits_of_f32(source[i] * source[i] - source[i])
+        else:
+            seen_f64 |= bits_of_f64(source[i] * source[i] - source[i])
+    return (seen_f32 | seen_f64) == 0
 
 
 cdef inline const real* hard_labels(

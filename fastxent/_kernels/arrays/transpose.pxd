@@ -15,6 +15,16 @@ cdef extern from "simd.h":
     ) noexcept nogil
 
 
+cdef inline void tile_of_steps(
+    const real* source, Py_ssize_t step, Py_ssize_t classes, real* tile
+) noexcept nogil:
+    """`tile_of_rows`, which compilers vectorise for a constant step."""
+    cdef Py_ssize_t i, k
+    for k in range(classes):
+        for i in range(ROWS):
+            tile[k * ROWS + i] = source[i * step + k]
+
+
 cdef inline void tile_of_rows(
     const real* source, Py_ssize_t step, Py_ssize_t classes, real* tile
 ) noexcept nogil:
@@ -27,9 +37,12 @@ cdef inline void tile_of_rows(
                 for i from 0 <= i < ROWS by 4 * TILES:
                     transpose4x4_rows(source + i * step + column, step, tile + column * ROWS + i, ROWS)
             return
-    for k in range(classes):
-        for i in range(ROWS):
-            tile[k * ROWS + i] = source[i * step + k]
+    if step == 2 and classes == 2:
+        tile_of_steps(source, 2, 2, tile)
+    elif step == 3 and classes == 3:
+        tile_of_steps(source, 3, 3, tile)
+    else:
+        tile_of_steps(source, step, classes, tile)
 
 
 cdef inline void rows_of_tile(const real* tile, Py_ssize_t classes, real* target) noexcept nogil:

@@ -21,7 +21,8 @@ from fastxent._kernels.likelihood cimport (
     add_product, AllZeros, BothOutcomes, clipped, log_one_plus, MIN_BITS, multiply_clipped,
     multiply_halves, multiply_lanes, multiply_likelihoods, Product, take_exponents,
 )
-from fastxent._kernels.numeric.generic cimport exp_minus_abs, exponent, log_of_parts, mantissa
+from fastxent._kernels.numeric.divergence cimport log_ratio
+from fastxent._kernels.numeric.generic cimport exp_minus_abs
 from fastxent._kernels.numeric.sums cimport add, lane_sum, sum_lanes
 from fastxent._kernels.types cimport real
 
@@ -124,10 +125,8 @@ cdef inline bint multiply_soft(
     cdef const real* y = <const real*>block.labels
     cdef real minor[BLOCK]
     cdef real share[BLOCK]
-    cdef real f[BLOCK]
-    cdef real k[BLOCK]
     cdef real eps = <real>job.eps, one = 1, half = 0.5
-    cdef real q, nothing = -0.0
+    cdef real q
     cdef Prefetch none = no_prefetch()
     cdef Prefetch next = block.next
     cdef Py_ssize_t i, j
@@ -141,14 +140,9 @@ cdef inline bint multiply_soft(
         minor[i] = q
     for i from 0 <= i < BLOCK by LANES:
         prefetch_operand_unrolled(&next, OF_SCORES, i)
-        for j in range(LANES):
-            q = (one - minor[i + j]) / minor[i + j]
-            f[i + j] = mantissa(q) - one
-            k[i + j] = exponent(q)
-    for i from 0 <= i < BLOCK by LANES:
         prefetch_operand_unrolled(&next, OF_LABELS, i)
-        for j in range(LANES):
-            share[i + j] *= log_of_parts(f[i + j], nothing, k[i + j])
+        for j in range(i, i + LANES):
+            share[j] *= log_ratio(one - minor[j], minor[j])
     total[0] = lane_sum(share, BLOCK)
     product.halves = block.neutral
     return multiply_likelihoods(<const real*>minor, <const AllZeros*>NULL, 0.0, &none, product)

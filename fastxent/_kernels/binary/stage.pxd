@@ -15,6 +15,7 @@ from fastxent._kernels.arrays.prefetch cimport (
 from fastxent._kernels.job cimport (
     ABSENT, BINARY, BLOCK, FLOAT64, GAUSSIAN, Job, LANES, NAN_PROPAGATE, NAN_RAISE,
 )
+from fastxent._kernels.numeric.sums cimport lane_sum
 from fastxent._kernels.types cimport real
 
 
@@ -33,17 +34,15 @@ cdef struct Staged:     # arrays of BLOCK numbers of the kernel's type
 cdef inline int count_valid(const real* valid, const Prefetch* next) noexcept nogil:
     """How many are 1. A sum of so few ones is exact in either type."""
     cdef real lanes[LANES]
-    cdef double total = 0.0
+    cdef Prefetch ahead = next[0]
     cdef Py_ssize_t i, j
     for j in range(LANES):
         lanes[j] = 0
     for i from 0 <= i < BLOCK by LANES:
-        prefetch_operand(next, OF_MASK, i)
+        prefetch_operand(&ahead, OF_MASK, i)
         for j in range(LANES):
             lanes[j] += valid[i + j]
-    for j in range(LANES):
-        total += <double>lanes[j]
-    return <int>total
+    return <int>lane_sum(lanes, LANES)
 
 
 cdef inline void load_mask(

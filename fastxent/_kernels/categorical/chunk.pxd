@@ -70,11 +70,10 @@ cdef inline void sum_exp_rows(
     """sum of e^(x_j - x_target) over j != target of each row."""
     cdef real tile[(TILE_CLASSES + 1) * ROWS]
     cdef real target[ROWS]
-    cdef double factor[ROWS]
     cdef Py_ssize_t i
     if is_tiled(job, tag):
         prefetch_lanes(prefetch_address(&job.labels, start), 2 * job.labels.itemsize)
-        sum_exp_tiles(job, start, rows.n, rows.target, False, tile, factor, sum_exp)
+        sum_exp_tiles(job, start, rows.n, rows.target, False, tile, sum_exp)
         return
     target_scores(job, start, rows.n, rows.target, target)
     if is_column_major(job, tag):

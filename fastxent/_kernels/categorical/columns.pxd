@@ -9,8 +9,9 @@ from libc.string cimport memcpy
 from fastxent._kernels.arrays.load cimport is_real
 from fastxent._kernels.arrays.prefetch cimport prefetch_lanes
 from fastxent._kernels.arrays.transpose cimport rows_of_tile
-from fastxent._kernels.categorical.softmax cimport exp_of_classes, exp_of_row, row_factor, row_shift
+from fastxent._kernels.categorical.softmax cimport exp_of_classes
 from fastxent._kernels.job cimport BLOCK, Job, LANES, ROWS
+from fastxent._kernels.numeric.generic cimport exp_scale_inverse
 from fastxent._kernels.numeric.sums cimport add, sum_lanes
 from fastxent._kernels.types cimport real
 
@@ -57,12 +58,10 @@ cdef inline void sum_exp_columns(
     cdef double lanes[LANES * ROWS]
     cdef double hi[ROWS]
     cdef double lo[ROWS]
-    cdef real shift[ROWS]
     cdef Py_ssize_t block, first, i, j, m
     for i in range(n):
         hi[i] = 0.0
         lo[i] = 0.0
-        shift[i] = row_shift(target_logit[i])
     for block from 0 <= block < job.classes by BLOCK:
         for i in range(LANES * ROWS):
             lanes[i] = 0.0
@@ -72,7 +71,7 @@ cdef inline void sum_exp_columns(
             for j in range(LANES):
                 exps[j] = 0
             for i in range(n):
-                exp_of_classes(job, <const char*>flat, flat + i * m, m, shift[i], exps)
+                exp_of_classes(job, <const char*>flat, flat + i * m, m, target_logit[i], exps)
                 if first <= target[i] < first + m:
                     exps[target[i] - first] = 0
                 for j in range(LANES):
@@ -80,7 +79,5 @@ cdef inline void sum_exp_columns(
         for i in range(n):
             add(sum_lanes(lanes + i * LANES), &hi[i], &lo[i])
     for i in range(n):
-        sum_exp[i] = hi[i] + lo[i]
-        sum_exp[i] *= row_factor(
-            job, target_logit[i], shift[i], exp_of_row(target_logit[i], shift[i]), sum_exp[i]
-        )
+        sum_exp[i] = (hi[i] + lo[i]) * exp_scale_inverse(exps)
+        sum_exp[i] += <double>(target_logit[i] - target_logit[i])

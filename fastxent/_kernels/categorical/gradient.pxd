@@ -17,13 +17,14 @@ from fastxent._kernels.categorical.soft_labels cimport (
     load_classes, soft_row, SoftRow, sum_exp_below_maximum, weigh_classes,
 )
 from fastxent._kernels.categorical.softmax cimport (
-    exp_of_classes, exp_of_row, is_tiled, row_factor, row_shift, sum_exp_block, target_scores,
+    exp_of_classes, is_tiled, sum_exp_block, target_scores,
 )
 from fastxent._kernels.focal cimport softmax_of_classes, class_grad_weights
 from fastxent._kernels.job cimport (
     ABSENT, BLOCK, CATEGORICAL_FOCAL, CATEGORICAL_LOGITS, is_index, Job, NAN_OMIT, NAN_RAISE,
     NO_ERROR, Partial, ROWS, TILE_CLASSES,
 )
+from fastxent._kernels.numeric.generic cimport exp_scale_inverse
 from fastxent._kernels.numeric.sums cimport add, lane_sum
 from fastxent._kernels.types cimport real
 
@@ -87,24 +88,23 @@ cdef inline bint long_row_gradients(
     cdef const char* hess_place = element_ptr(job, &job.hess, start + i) if with_hess else NULL
     cdef const char* labels = NULL
     cdef double weight, unit
-    cdef real factor, target_grad, shift = row_shift(target_logit)
-    cdef double exp_factor
+    cdef real factor, target_grad
+    cdef double exp_factor = exp_scale_inverse(exps)
     cdef Py_ssize_t first, m
     cdef Py_ssize_t target = rows.target[i]
     cdef bint short = job.classes <= CACHED_CLASSES
     for first from 0 <= first < job.classes by BLOCK:
         m = min(<Py_ssize_t>BLOCK, job.classes - first)
         block_sum = sum_exp_block(
-            job, row, target, shift, first, <int>m, rows.scratch,
+            job, row, target, target_logit, first, <int>m, rows.scratch,
             exps + (first if short else 0),
         )
         add(block_sum, &hi, &lo)
-    sum_exp = hi + lo
-    exp_factor = row_factor(job, target_logit, shift, exp_of_row(target_logit, shift), sum_exp)
-    sum_exp *= exp_factor
+    sum_exp = (hi + lo) * exp_factor + <double>(target_logit - target_logit)
     rows.loss[i] = sum_exp
     grad_weights(job, &sum_exp, 1, &grad_weight)
-    if not row_scale(job, rows, i, sum_exp, grad_weight, &scale):
+    scale = row_scale(job, rows, i, sum_exp, grad_weight)
+    if scale != scale:
         return False
     soft = soft_scale(job, start, rows, i)
     scale *= soft.label_sum
@@ -130,7 +130,7 @@ cdef inline bint long_row_gradients(
     for first from 0 <= first < job.classes by BLOCK:
         m = <int>min(<Py_ssize_t>BLOCK, job.classes - first)
         x = view_classes(&job.scores, row, first, <int>m, rows.scratch, staged)
-        exp_of_classes(job, row + first * job.scores.class_stride, x, m, shift, exps)
+        exp_of_classes(job, row + first * job.scores.class_stride, x, m, target_logit, exps)
         if with_hess:
             unit = exp_factor / (1.0 + sum_exp)
             hessians_of_exps(job, target, first, m, sum_exp, unit, weight, exps, hess)

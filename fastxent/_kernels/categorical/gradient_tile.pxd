@@ -1,21 +1,23 @@
 # Derivatives of losses of few classes: ROWS rows at a time, SIMD over the rows. Gradients against class
 # indices are computed in the scores' own type, all else in float64.
 
-from libc.math cimport INFINITY
-from libc.stdint cimport uint8_t
+from libc.math cimport INFINITY, NAN
+from libc.stdint cimport int32_t, uint8_t
 from libc.string cimport memcpy
 
 from fastxent._kernels.arrays.load cimport element_ptr, load_one
 from fastxent._kernels.arrays.store cimport store_grad_class, store_grad_classes, write_run
 from fastxent._kernels.arrays.transpose cimport rows_of_tile
 from fastxent._kernels.categorical.rows cimport Rows
-from fastxent._kernels.categorical.softmax cimport load_tile, sum_exp_tiles, sum_tile, TILED_CLASSES
+from fastxent._kernels.categorical.softmax cimport (
+    labels_of_rows, load_tile, sum_exp_tiles, sum_tile, TILED_CLASSES,
+)
 from fastxent._kernels.categorical.tile cimport softmax_of_tile, exp_of_tile, weigh_tile
 from fastxent._kernels.focal cimport class_grad_weights, grad_weights_of_sum_exp
 from fastxent._kernels.job cimport (
     ABSENT, CATEGORICAL_FOCAL, is_index, Job, Operand, ROWS, TILE_CLASSES,
 )
-from fastxent._kernels.numeric.generic cimport log1p_all
+from fastxent._kernels.numeric.generic cimport exp_scale_inverse, log1p_all
 from fastxent._kernels.types cimport real
 
 
@@ -61,16 +63,19 @@ cdef inline SoftScale soft_scale(
     return soft
 
 
-cdef inline bint row_scale(
-    const Job* job, const Rows* rows, Py_ssize_t i, double sum_exp, double grad_weight, double* scale
+cdef inline double row_scale(
+    const Job* job, const Rows* rows, Py_ssize_t i, double sum_exp, double grad_weight
 ) noexcept nogil:
-    """What the exponentials of a row are multiplied by; False if a float might not hold it."""
-    scale[0] = rows.factor[i] * grad_weight * job.grad_scale / (1.0 + sum_exp)
-    if not (is_index(job) or -INFINITY < rows.linear[i] < INFINITY):
-        return False
-    if job.hess.dtype != ABSENT and not sum_exp < 1e8:  # 1 - p of another class may be too small
-        return False
-    return sum_exp < INFINITY and (1e-30 < scale[0] < 1e30 or rows.factor[i] == 0.0)
+    """What the exponentials of a row are multiplied by; NaN if a float might not hold it."""
+    # With a Hessian, 1 - p of another class may be too small.
+    cdef double limit = INFINITY if job.hess.dtype == ABSENT else 1e8
+    cdef double linear = 0.0 if is_index(job) else rows.linear[i]
+    cdef double scale = rows.factor[i] * grad_weight * job.grad_scale / (1.0 + sum_exp)
+    cdef double small = 0.0 if rows.factor[i] == 0.0 else NAN
+    scale = scale if scale > 1e-30 else small
+    scale = scale if scale < 1e30 else NAN
+    scale = scale if sum_exp < limit else NAN
+    return scale + (linear - linear)
 
 
 cdef inline void store_grad_tile(
@@ -112,7 +117,7 @@ cdef inline double hessian(const Job* job, double p, double one_minus_p, double 
 
 
 cdef inline void hessians_of_tile(
-    const Job* job, const Rows* rows, const double* sum_exp, const double* exp_factor,
+    const Job* job, const Rows* rows, const double* sum_exp, double exp_factor,
     const real* exps, real* hess
 ) noexcept nogil:
     """The diagonals of the Hessians. p is a float, but 1 - p has the digits of float64."""
@@ -124,7 +129,7 @@ cdef inline void hessians_of_tile(
         unit[i] = 0.0
         weight[i] = 0.0
         if i < rows.n and rows.valid[i]:
-            unit[i] = exp_factor[i] / (1.0 + sum_exp[i])
+            unit[i] = exp_factor / (1.0 + sum_exp[i])
             weight[i] = rows.factor[i] * job.grad_scale
             if not is_index(job):
                 weight[i] *= rows.label_sum[i]
@@ -139,7 +144,7 @@ cdef inline void hessians_of_tile(
 
 cdef inline void soft_tile_gradients(
     const Job* job, Py_ssize_t start, const Rows* rows, const double* sum_exp,
-    const double* exp_factor, const double* scale, real* exps
+    double exp_factor, const double* scale, real* exps
 ) noexcept nogil:
     """Turn the exponentials of a tile into the gradients of soft labels."""
     cdef real labels[TILE_CLASSES * ROWS]
@@ -157,7 +162,7 @@ cdef inline void soft_tile_gradients(
     for i in range(rows.n):
         if rows.valid[i]:
             soft = soft_scale(job, start, rows, i)
-            factor[i] = <real>(scale[i] * soft.label_sum * exp_factor[i])
+            factor[i] = <real>(scale[i] * soft.label_sum * exp_factor)
             kept[i] = <real>soft.kept
             spread[i] = <real>soft.spread
             target_grad[i] = <real>(soft.target - sum_exp[i] * scale[i] * soft.label_sum)
@@ -189,35 +194,39 @@ cdef inline void tile_gradients(
     cdef real target_grad[ROWS]
     cdef real factor[ROWS]
     cdef double sum_exp[ROWS]
-    cdef double exp_factor[ROWS]
+    cdef double exp_factor = exp_scale_inverse(exps)
     cdef double grad_weight[ROWS]
     cdef double scale[ROWS]
     cdef real k_real, share
     cdef Py_ssize_t i, k
     cdef int n = rows.n, classes = <int>job.classes, all_done = 1
-    sum_exp_tiles(job, start, n, rows.target, True, exps, exp_factor, sum_exp)
+    sum_exp_tiles(job, start, n, rows.target, True, exps, sum_exp)
     memcpy(rows.loss, sum_exp, n * sizeof(double))
     grad_weights(job, sum_exp, n, grad_weight)
     clear_rows(rows, classes, exps)
-    for i in range(ROWS):
+    for i in range(n):
+        scale[i] = row_scale(job, rows, i, sum_exp[i], grad_weight[i])
+    for i in range(n, ROWS):
         scale[i] = 0.0
-        label[i] = <real>rows.target[i] if i < n else 0
-        if i < n and rows.valid[i]:
-            done[i] = row_scale(job, rows, i, sum_exp[i], grad_weight[i], &scale[i])
-            all_done &= done[i]
-        elif i < n:
-            sum_exp[i] = 0.0
-            done[i] = rows.absent[i] == 0.0
-            all_done &= done[i]
-        factor[i] = <real>(scale[i] * exp_factor[i]) if scale[i] != 0.0 else 0
+    if rows.weighted:
+        for i in range(n):
+            if not rows.valid[i]:
+                sum_exp[i] = 0.0
+                scale[i] = 0.0 if rows.absent[i] == 0.0 else NAN
+    for i in range(n):
+        done[i] = scale[i] == scale[i]
+        all_done &= done[i]
+    for i in range(ROWS):
+        factor[i] = <real>(scale[i] * exp_factor)
         target_grad[i] = <real>(-sum_exp[i] * scale[i])
     if job.hess.dtype != ABSENT:
         hessians_of_tile(job, rows, sum_exp, exp_factor, exps, hess)
     if not is_index(job):
         soft_tile_gradients(job, start, rows, sum_exp, exp_factor, scale, exps)
     else:
+        labels_of_rows(rows.target, n, label)
         for k in range(classes):
-            k_real = <real>k
+            k_real = <real><int32_t>k
             for i in range(ROWS):
                 share = exps[k * ROWS + i] * factor[i]
                 exps[k * ROWS + i] = target_grad[i] if label[i] == k_real else share

@@ -8,9 +8,8 @@
 # Few classes: ROWS rows at a time, SIMD over the rows. Many classes: SIMD over the classes. The number
 # of classes alone decides, never the layout: every layout gives the same bits.
 
-cimport cython
 from libc.math cimport INFINITY
-from libc.stdint cimport int64_t, uint16_t
+from libc.stdint cimport int32_t, int64_t, uint16_t
 from libc.string cimport memcpy
 
 from fastxent._kernels.arrays.load cimport (
@@ -19,10 +18,8 @@ from fastxent._kernels.arrays.load cimport (
 from fastxent._kernels.arrays.prefetch cimport AHEAD, prefetch_lanes
 from fastxent._kernels.arrays.transpose cimport tile_of_rows
 from fastxent._kernels.job cimport BLOCK, is_half, Job, LANES, Operand, ROWS, TILE_CLASSES
-from fastxent._kernels.numeric.elementary cimport (
-    exp_shifted_f32, shift_f32, shift_factor_f64,
-)
-from fastxent._kernels.numeric.generic cimport difference, exp_scaled
+from fastxent._kernels.numeric.elementary cimport base_f32, exp_of_difference_f32
+from fastxent._kernels.numeric.generic cimport difference, exp_scale_inverse, exp_scaled
 from fastxent._kernels.numeric.sums cimport add, sum_lanes
 from fastxent._kernels.types cimport real
 
@@ -38,44 +35,6 @@ cdef inline real exp_difference(real x, real maximum) noexcept nogil:
     cdef real err
     cdef real d = difference(x, maximum, &err)
     return exp_scaled(d, err)
-
-
-# In float32 a row's target is a shift of the exponents, and divides the sum (elementary.pxd); in float64
-# it is the number that is subtracted.
-
-
-cdef inline real row_shift(real target_logit) noexcept nogil:
-    """The `shift` of `exp_of_row`; NaN if float32 is not enough."""
-    if real is float:
-        return shift_f32(target_logit)
-    else:
-        return target_logit
-
-
-cdef inline real exp_of_row(real x, real shift) noexcept nogil:
-    """e^(x - target) over `row_factor`."""
-    if real is float:
-        return exp_shifted_f32(x, shift)
-    else:
-        return exp_difference(x, shift)
-
-
-@cython.cdivision(True)
-cdef inline double row_factor(
-    const Job* job, real target_logit, real shift, real exp_of_target, double total
-) noexcept nogil:
-    """What the results of `exp_of_row`, of sum `total`, are multiplied by; NaN for a target that is.
-
-    A class that equals the target is to give exactly 1: there the target's own exponential divides,
-    rounding errors and all.
-    """
-    cdef double precise, rough = 1.0 / <double>exp_of_target + <double>(shift - shift)
-    cdef double limit = INFINITY if job.want_losses else 0.5
-    if real is float:
-        precise = shift_factor_f64(target_logit, shift)
-        return precise if total * precise < limit else rough    # without a branch
-    else:
-        return rough
 
 
 cdef inline void prefetch_classes(const Job* job, const char* place, Py_ssize_t i) noexcept nogil:
@@ -102,15 +61,17 @@ cdef inline void exp_shifted(
 
 
 cdef inline void exp_of_classes(
-    const Job* job, const char* place, const real* x, Py_ssize_t n, real shift, real* exps
+    const Job* job, const char* place, const real* x, Py_ssize_t n, real target_logit, real* exps
 ) noexcept nogil:
-    """`exp_of_row` of n classes of a row."""
+    """e^(x - target) over `exp_scale_inverse` of n classes of a row."""
+    cdef float lowest, highest, shift, rest
     cdef Py_ssize_t i
     if real is double:
-        exp_shifted(job, place, x, n, shift, exps)
+        exp_shifted(job, place, x, n, target_logit, exps)
     else:
+        base_f32(target_logit, &lowest, &highest, &shift, &rest)
         for i in range(n):
-            exps[i] = exp_of_row(x[i], shift)
+            exps[i] = exp_of_difference_f32(x[i], target_logit, lowest, highest, shift, rest)
 
 
 # ---- few classes: SIMD over the rows ---------------------------------------------------------
@@ -204,15 +165,32 @@ cdef inline void sum_tile(const real* tile, Py_ssize_t classes, double* total) n
             total[first + j] += sums[j] + err[j]
 
 
-cdef inline void exp_tile(
-    const real* shift, Py_ssize_t classes, const char* next_rows, int itemsize, real* tile
+cdef inline void sum_exp_tile(
+    const real* target_logit, Py_ssize_t classes, const char* next_rows, int itemsize, real* tile,
+    double* total
 ) noexcept nogil:
-    """Exponentials of a tile, in place, class by class. The next rows are prefetched meanwhile."""
+    """Exponentials of a tile of ROWS rows, in place, and their sums added to total.
+
+    They are e^(x - target) over `exp_scale_inverse`. The next rows are prefetched meanwhile.
+    """
+    cdef float lowest[ROWS]
+    cdef float highest[ROWS]
+    cdef float shift[ROWS]
+    cdef float rest[ROWS]
     cdef Py_ssize_t i, k
+    if real is float:
+        for i in range(ROWS):
+            base_f32(target_logit[i], &lowest[i], &highest[i], &shift[i], &rest[i])
     for k in range(classes):
         prefetch_lanes(next_rows + k * ROWS * itemsize, ROWS // LANES * itemsize)
         for i in range(ROWS):
-            tile[k * ROWS + i] = exp_of_row(tile[k * ROWS + i], shift[i])
+            if real is float:
+                tile[k * ROWS + i] = exp_of_difference_f32(
+                    tile[k * ROWS + i], target_logit[i], lowest[i], highest[i], shift[i], rest[i]
+                )
+            else:
+                tile[k * ROWS + i] = exp_difference(tile[k * ROWS + i], target_logit[i])
+    sum_tile(tile, classes, total)
 
 
 cdef inline bint is_tiled(const Job* job, const real* tag) noexcept nogil:
@@ -223,40 +201,20 @@ cdef inline bint is_tiled(const Job* job, const real* tag) noexcept nogil:
         return job.classes <= TILED_CLASSES // 2
 
 
-cdef inline void row_factors(
-    const Job* job, const real* target_logit, const real* shift, const real* exp_of_target,
-    double* factor, double* sum_exp
-) noexcept nogil:
-    """The factors of ROWS rows, by which their sums are multiplied."""
-    cdef Py_ssize_t i
-    for i in range(ROWS):
-        factor[i] = row_factor(job, target_logit[i], shift[i], exp_of_target[i], sum_exp[i])
-    for i in range(ROWS):
-        sum_exp[i] *= factor[i]
-
-
 cdef inline void sum_exp_wide_tiles(
     const Job* job, Py_ssize_t start, int n, const int64_t* target, bint keep, real* exps,
-    double* factor, double* sum_exp
+    real* target_logit, double* sum_exp
 ) noexcept nogil:
     """`sum_exp_tiles` of more than TILE_CLASSES classes: several tiles of one size."""
-    cdef real target_logit[ROWS]
-    cdef real exp_of_target[ROWS]
-    cdef real shift[ROWS]
-    cdef Py_ssize_t place[ROWS]
+    cdef real minus_infinity = -INFINITY
     cdef real* tile
     cdef const char* next_rows
     cdef Py_ssize_t first, i, k, m
     cdef Py_ssize_t tiles = (job.classes + TILE_CLASSES - 1) // TILE_CLASSES
     cdef Py_ssize_t width = (job.classes + tiles - 1) // tiles
+    target_scores(job, start, n, target, target_logit)
     for i in range(n, ROWS):
         target_logit[i] = 0
-        place[i] = i
-    target_scores(job, start, n, target, target_logit)
-    for i in range(ROWS):
-        shift[i] = row_shift(target_logit[i])
-    for i in range(ROWS):
-        exp_of_target[i] = exp_of_row(target_logit[i], shift[i])
     for first from 0 <= first < job.classes by width:
         m = min(width, job.classes - first)
         tile = exps + (first * ROWS if keep else 0)
@@ -264,62 +222,91 @@ cdef inline void sum_exp_wide_tiles(
         for i in range(n):
             # A target of another tile is written to the spare class, without a branch.
             k = target[i] - first
-            place[i] = (k if 0 <= k < m else m) * ROWS + i
+            tile[(k if 0 <= k < m else m) * ROWS + i] = minus_infinity
         next_rows = job.scores.data + (start + 2 * ROWS) * job.scores.stride[0]
         next_rows += first * ROWS * job.scores.itemsize
-        exp_tile(shift, m, next_rows, job.scores.itemsize, tile)
+        sum_exp_tile(target_logit, m, next_rows, job.scores.itemsize, tile, sum_exp)
+
+
+cdef inline void labels_of_rows(const int64_t* target, int n, real* label) noexcept nogil:
+    """The targets of ROWS rows in the tile's type; 0 where there is no row."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        label[i] = <real><int32_t>target[i]
+    for i in range(n, ROWS):
+        label[i] = 0
+
+
+cdef inline void take_targets(
+    const real* label, Py_ssize_t classes, real* tile, real* target_logit
+) noexcept nogil:
+    """Take the target logits out of a tile. The last class takes their place."""
+    cdef const real* last = tile + (classes - 1) * ROWS
+    cdef real k_real, x
+    cdef Py_ssize_t i, k
+    for i in range(ROWS):
+        target_logit[i] = last[i]
+    for k in range(classes - 1):
+        k_real = <real><int32_t>k
         for i in range(ROWS):
-            tile[place[i]] = 0
-        sum_tile(tile, m, sum_exp)
-    row_factors(job, target_logit, shift, exp_of_target, factor, sum_exp)
+            x = tile[k * ROWS + i]
+            target_logit[i] = x if label[i] == k_real else target_logit[i]
+            tile[k * ROWS + i] = last[i] if label[i] == k_real else x
+
+
+cdef inline void restore_last(const real* label, Py_ssize_t classes, real* tile) noexcept nogil:
+    """Bring the last class back from where `take_targets` has put it."""
+    cdef real* last = tile + (classes - 1) * ROWS
+    cdef real k_real
+    cdef Py_ssize_t i, k
+    for k in range(classes - 1):
+        k_real = <real><int32_t>k
+        for i in range(ROWS):
+            last[i] = tile[k * ROWS + i] if label[i] == k_real else last[i]
 
 
 cdef inline void sum_exp_tiles(
     const Job* job, Py_ssize_t start, int n, const int64_t* target, bint keep, real* exps,
-    double* factor, double* sum_exp
+    double* sum_exp
 ) noexcept nogil:
-    """Exponentials of up to ROWS rows over their factors, 0 for the targets.
+    """Exponentials of up to ROWS rows over `exp_scale_inverse`; at the targets stands any number.
 
-    sum_exp is the sum of each row times its factor: of e^(x_j - x_target) over j != target.
-    exps has room for one class more than there are, or than in a tile if they are not kept.
+    sum_exp is the sum of each row, of e^(x_j - x_target) over j != target. exps has room for one class
+    more than there are, or than in a tile if they are not kept.
     """
     cdef real target_logit[ROWS]
-    cdef real exp_of_target[ROWS]
-    cdef real shift[ROWS]
-    cdef Py_ssize_t place[ROWS]     # index of the target in the tile
+    cdef real label[ROWS]
+    cdef double scale = exp_scale_inverse(exps)
     cdef Py_ssize_t i
     # Two blocks ahead. Exact if the rows are contiguous, harmless if not.
     cdef const char* next_rows = job.scores.data + (start + 2 * ROWS) * job.scores.stride[0]
     for i in range(ROWS):
         sum_exp[i] = 0.0
     if job.classes > TILE_CLASSES:
-        sum_exp_wide_tiles(job, start, n, target, keep, exps, factor, sum_exp)
+        sum_exp_wide_tiles(job, start, n, target, keep, exps, target_logit, sum_exp)
     else:
+        labels_of_rows(target, n, label)
         load_tile(job, &job.scores, start, n, 0, job.classes, exps)
-        for i in range(n):
-            place[i] = target[i] * ROWS + i
-        for i in range(n, ROWS):
-            place[i] = i
-        for i in range(ROWS):
-            target_logit[i] = exps[place[i]]
-        for i in range(ROWS):
-            shift[i] = row_shift(target_logit[i])
-        exp_tile(shift, job.classes, next_rows, job.scores.itemsize, exps)
-        for i in range(ROWS):
-            exp_of_target[i] = exps[place[i]]
-            exps[place[i]] = 0
-        sum_tile(exps, job.classes, sum_exp)
-        row_factors(job, target_logit, shift, exp_of_target, factor, sum_exp)
+        take_targets(label, job.classes, exps, target_logit)
+        # One exponential less than there are classes
+        sum_exp_tile(
+            target_logit, job.classes - 1, next_rows, job.scores.itemsize, exps, sum_exp
+        )
+        if keep:
+            restore_last(label, job.classes, exps)
+    for i in range(ROWS):
+        # NaN for a target that is not finite: it may be the only class
+        sum_exp[i] = sum_exp[i] * scale + <double>(target_logit[i] - target_logit[i])
 
 
 # ---- many classes: SIMD over the classes -----------------------------------------------------
 
 
 cdef inline double sum_exp_block(
-    const Job* job, const char* row, Py_ssize_t target, real shift, Py_ssize_t first, int m,
+    const Job* job, const char* row, Py_ssize_t target, real target_logit, Py_ssize_t first, int m,
     void* scratch, real* exps
 ) noexcept nogil:
-    """Exponentials of m classes of a row over its factor, 0 for the target, and their sum.
+    """Exponentials of m classes of a row over `exp_scale_inverse`, 0 for the target, and their sum.
 
     exps has room up to the next multiple of LANES.
     """
@@ -328,7 +315,7 @@ cdef inline double sum_exp_block(
     cdef const real* x = view_classes(&job.scores, row, first, m, scratch, staged)
     cdef const char* place = row + first * job.scores.class_stride
     cdef Py_ssize_t i, j, padded = (m + LANES - 1) // LANES * LANES
-    exp_of_classes(job, place, x, m, shift, exps)
+    exp_of_classes(job, place, x, m, target_logit, exps)
     for i in range(m, padded):
         exps[i] = 0
     if first <= target < first + m:
@@ -348,12 +335,10 @@ cdef inline double sum_exp_row(
 ) noexcept nogil:
     """sum of e^(x_j - x_target) over j != target of one row; NaN if the target is not finite."""
     cdef real exps[BLOCK]
-    cdef real shift = row_shift(target_logit)
     cdef double hi = 0.0, lo = 0.0
     cdef Py_ssize_t first
     cdef int m
     for first from 0 <= first < job.classes by BLOCK:
         m = <int>min(<Py_ssize_t>BLOCK, job.classes - first)
-        add(sum_exp_block(job, row, target, shift, first, m, scratch, exps), &hi, &lo)
-    hi += lo
-    return hi * row_factor(job, target_logit, shift, exp_of_row(target_logit, shift), hi)
+        add(sum_exp_block(job, row, target, target_logit, first, m, scratch, exps), &hi, &lo)
+    return (hi + lo) * exp_scale_inverse(exps) + <double>(target_logit - target_logit)

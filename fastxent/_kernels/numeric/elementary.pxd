@@ -3,7 +3,7 @@
 Each function is a scalar; a loop over it becomes SIMD, and gives the same bits at every level.
 *_f64 works in float64, *_f32 in float32, where a vector holds twice as many lanes.
 
-- exp_shifted_f32 is e^(x - t) for many x and one t, up to a factor; shift_f32 is what t is to it.
+- exp_of_difference_f32 is e^(x - t) for many x and one t; base_f32 is what it takes for t.
 - exp_nonpos_*(x) is e^x for x <= 0. exp_scaled_*(x) is e^x times a power of two, for most of a float's
   range.
 - log_*(x) takes every x; logn_*(x) only a finite x > 0 that is not subnormal, and is cheaper.
@@ -109,63 +109,58 @@ cdef inline float exp_nonpos_f32(float x) noexcept nogil:
     """e^x for x <= 0; 0 for NaN."""
     cdef float minimum = -104.0, per_ln2 = 1.4426950216293335, down = 5.421010862427522e-20
     cdef float shift = 12582976.0  # 1.5 * 2^23 + 64
-    x = x if x > minimum else minimum   # e^-104 rounds to 0
+    cdef float zero = 0.0
     cdef float shifted = x * per_ln2 + shift
     cdef float y = _exp_f32(x, -0.0, shifted - shift)
-    return f32_from_bits(bits_of_f32(y) + (bits_of_f32(shifted) << 23)) * down
+    y = f32_from_bits(bits_of_f32(y) + (bits_of_f32(shifted) << 23)) * down
+    return y if x > minimum else zero   # last: compilers clip each product of an x that is clipped first
 
 
 # ---- exp of differences to one number --------------------------------------------------------
-# e^(x - t) = 2^(n - m) 2^g 2^(m - t / ln 2), where n is the integer nearest to x / ln 2, g the rest, and
-# m the integer nearest to t / ln 2. The last factor is the same for all x, and multiplies their sum. No
-# difference x - t is rounded, so no error of it is compensated. 1 / ln 2 has two parts. With the first
-# one, float64 holds x / ln 2 - n exactly.
+# With P + L = 1 / ln 2 in two parts, m the integer nearest to t / ln 2, and n the one nearest to
+# (x - t) / ln 2,
 #
-# Sums divide by what x = t gives, so that equal numbers give exactly 1. Single losses take the factor in
-# float64: the errors of two exponentials, 9.0e-8 each at most, could be more than 2 ulp together.
+#     (x - t) / ln 2 = n + g,   g = (x P - (n + m)) - (t P - m) + (x - t) L.
+#
+# Both brackets are fused multiply-adds, so it does not matter that x - t is rounded. Equal numbers give
+# g = 0 and exactly 1. What t needs is computed once for many x. x is clamped to where 2^n is 0 and where
+# it is infinite.
 #
 # Operations for each x: 24 (of 4 float32 in the baseline, 8, 16) where x - t with its error and
 # exp_scaled_f32 take 33. The baseline emulates two fused multiply-adds of any numbers, and takes 5
-# times as long as for those; each more would gain 3 % with AVX2, and take 2 ns.
+# times as long as for those.
 
-cdef inline float shift_f32(float t) noexcept nogil:
-    """1.5 * 2^23 + 24 - m; NaN if |t| is 2^21 or more."""
-    cdef float shift = 12582912.0, scaled_shift = 12582936.0, per_ln2 = 1.4426950216293335
-    cdef float bound = 2097152.0, nan = NAN
-    cdef float m = (t * per_ln2 + shift) - shift
-    return scaled_shift - m if -bound < t and t < bound else nan
-
-
-cdef inline double shift_factor_f64(float t, float shift) noexcept nogil:
-    """2^-24 e^(m ln 2 - t), to 2e-10: e^(x - t) is this times exp_shifted_f32(x, shift).
-
-    The exponent is at most ln 2 / 2 in size: Taylor's polynomial of degree 8 is enough.
-    """
-    cdef float scaled_shift = 12582936.0
-    cdef double m = <double>(scaled_shift - shift)
-    cdef double r = m * 0.6931471805599453 - <double>t
-    cdef double rr = r * r
-    cdef double p = rr * (1.0 / 40320) + (r * (1.0 / 5040) + 1.0 / 720)
-    p = p * rr + (r * (1.0 / 120) + 1.0 / 24)
-    p = p * rr + (r * (1.0 / 6) + 0.5)
-    return (p * rr + (1.0 + r)) * 5.9604644775390625e-08
+cdef inline void base_f32(
+    float t, float* lowest, float* highest, float* shift, float* rest
+) noexcept nogil:
+    """What `exp_of_difference_f32` takes for t; NaN if |t| is 2^21 or more."""
+    cdef float magic = 12583063.0   # 1.5 * 2^23 + 127 + 24
+    cdef float per_ln2 = 1.4426950216293335, bound = 2097152.0, nan = NAN
+    cdef float below = 104.66502285003662, above = 72.08730697631836    # 151 ln 2, 104 ln 2
+    cdef float m = (t * per_ln2 + magic) - magic
+    lowest[0] = t - below
+    highest[0] = t + above
+    shift[0] = magic - m
+    rest[0] = fma_wide_f32(t, per_ln2, -m) if -bound < t and t < bound else nan
 
 
-cdef inline float exp_shifted_f32(float x, float shift) noexcept nogil:
-    """2^24 2^(x / ln 2 - m): 0 below 2^-123, infinite above 2^125 and for NaN."""
-    cdef float minimum = 12582789.0, maximum = 12583037.0   # 1.5 * 2^23 - 123 and + 125
+cdef inline float exp_of_difference_f32(
+    float x, float t, float lowest, float highest, float shift, float rest
+) noexcept nogil:
+    """2^24 e^(x - t): 0 below 2^-150, infinite from 2^104 on, and NaN for NaN."""
+    cdef float magic = 12583063.0
     cdef float per_ln2 = 1.4426950216293335, per_ln2_low = 1.925963033500011e-08
     cdef float c1 = 0.6931471824645996, c2 = 0.24022647738456726, c3 = 0.05550367012619972
     cdef float c4 = 0.009618555195629597, c5 = 0.0013387654908001423, c6 = 0.0001530460431240499
-    cdef float zero = 0.0, infinity = INFINITY, one = 1.0
-    cdef float shifted = x * per_ln2 + shift
-    cdef float g = fma_wide_f32(x, per_ln2, shift - shifted) + x * per_ln2_low
+    cdef float one = 1.0
+    x = lowest if lowest > x else x     # NaN stays
+    x = highest if highest < x else x
+    cdef float d = x - t
+    cdef float shifted = d * per_ln2 + magic
+    cdef float g = fma_f32(x, per_ln2, shift - shifted) + (d * per_ln2_low - rest)
     cdef float gg = g * g
-    cdef float p = fma_f32((c6 * g + c5) * gg + (c4 * g + c3), g, c2)
-    cdef float y = one + fma_f32(c1, g, p * gg)
-    y = f32_from_bits(bits_of_f32(y) + (bits_of_f32(shifted) << 23))
-    y = y if shifted <= maximum else infinity
-    return zero if shifted < minimum else y
+    cdef float p = ((c6 * g + c5) * gg + (c4 * g + c3)) * g + c2
+    return (one + fma_f32(c1, g, p * gg)) * f32_from_bits(bits_of_f32(shifted) << 23)
 
 
 # ---- log -----------------------------------------------------------------------------------
