@@ -158,11 +158,12 @@ class StreamGroupKeys:
 
     def block_groups(self, cut: tuple[slice, ...]) -> BlockGroups:
         """The groups of one block."""
-        return BlockGroups(self._numbers[self._places[cut]], 0, len(self))
+        places = self._places[cut].astype(np.intp, copy=False)  # as an index twice as fast as int32
+        return BlockGroups(self._numbers[places], 0, len(self))
 
     def used(self, counts: Array) -> tuple[Array, list[Any]]:
         """The numbers of the groups with at least one loss that counts, and their keys."""
-        return np.flatnonzero(counts), list(compress(self._codes, counts.tolist()))
+        return np.flatnonzero(counts), list(compress(self._codes, (counts > 0).data))
 
 
 def _range(keys: Array) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -212,6 +213,8 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; return its exit status."""
     _check(options)
     try:
+        # pyarrow's own pool keeps 60 MiB that it has freed; its threads ask this at its first import.
+        os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
         _check_modules(options)
         return int(importlib.import_module("fastxent._cli.scoring").run(options))
     except InputError as error:

@@ -53,7 +53,6 @@ FACTS = {
 
 def run(options: argparse.Namespace) -> int:
     """Read, score and print; return the exit status."""
-    pa.set_memory_pool(pa.system_memory_pool())  # the default one keeps 60 MiB that it has freed
     with _interrupts() as stop:
         result = score(options, stop)
     if stop:
@@ -250,14 +249,14 @@ class Scorer:
             return None
         clipped = self.checks.clipped if self.checks else [0] * len(self.roles.models)
         pa.default_memory_pool().release_unused()  # of malloc, too, if it is the system's
-        by_group = self._results.result(self._taken_keys())
+        groups = self._results.groups(self._taken_keys())
         models = [",".join(names) for names in self.roles.models]
         worst = None if self._worst is None else self._worst.result()
         overall: Any = (
             self._results.combined().result(GroupKeys(None, ()))[None] if self._whole else None
         )
         return report.Result(
-            self.loss, self._reduction, self.roles.by, models, clipped, progress, by_group, worst,
+            self.loss, self._reduction, self.roles.by, models, clipped, progress, groups, worst,
             self.checks.warnings() if self.checks else [], overall,
             None if self._calibration is None else self._calibration.result(overall.mean),
         )  # fmt: skip
@@ -275,7 +274,7 @@ class Scorer:
             return [panel("all rows")._replace(parts=result.calibration, curve=curve)]
         if not counts.by_group:
             return [panel(f"all rows, of more than {MAX_GROUPS:,} groups")]
-        keys = result.by_group.columns["group"]
+        keys = result.groups.keys
         places = result.largest_groups(PANELS)
         more = len(keys) - len(places)
         first = (
@@ -284,7 +283,7 @@ class Scorer:
             else "all rows"
         )
         names = {i: ", ".join(f"{k} = {v}" for k, v in result.keys(i).items()) for i in places}
-        return [panel(first), *(panel(names[i], self._results.numbers[i]) for i in places)]
+        return [panel(first), *(panel(names[i], result.groups.numbers[i]) for i in places)]
 
     def _taken_keys(self) -> GroupKeys | StreamGroupKeys:
         """The groups, which are no longer held here."""
