@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fastxent._cli.chunks import Chunk, checked, columns, slices
+from fastxent._cli.chunks import Chunk, check_codes, checked, columns, slices
 from fastxent._cli.filters import expression
 from fastxent._cli.selection import ColumnSelection
 from fastxent._cli.sources import Source
@@ -51,6 +51,7 @@ def read_parquet(source: Source, selection: ColumnSelection) -> Iterator[Chunk]:
             for first, groups in _row_groups(source, metadata, schema, selection):
                 row = first
                 for batch in parquet.iter_batches(rows, row_groups=groups, columns=names):
+                    check_codes(batch)
                     yield Chunk((row + batch.num_rows) / total, columns(batch, selection), row)
                     row += batch.num_rows
 
