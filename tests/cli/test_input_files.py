@@ -298,21 +298,6 @@ def test_a_dictionary_that_has_a_value_twice(tmp_path, capsys):
     assert len(counts) == 502 and (counts["a"], counts["b"], counts["key 7"]) == (3, 1, 1)
 
 
-def test_a_code_beyond_the_dictionary_of_a_column(tmp_path, capsys):
-    path, n = tmp_path / "a.parquet", 304
-    keys = pa.array(["a", "b", "c"]).take(pa.array(np.arange(n) % 3))
-    table = pa.table({"y": np.ones(n, np.int8), "p": np.full(n, 0.5), "key": keys})
-    pq.write_table(table, path, compression="none")
-    column = pq.read_metadata(path).row_group(0).column(2)
-    data = bytearray(path.read_bytes())
-    # Four codes of two bits each: there is no value 3.
-    data[column.dictionary_page_offset + column.total_compressed_size - 1] = 0xFF
-    path.write_bytes(data)
-    assert record(capsys, path, *COMMAND)["rows"] == n
-    for more in (["--by", "key"], ["--only", "key=a"], ["--cluster", "key"]):
-        assert "out of bounds: 3" in fault(capsys, path, *COMMAND, *more)
-
-
 def test_many_keys_in_any_order(tmp_path, capsys):
     n = 100_000  # so many that a writer gives its dictionary up
     key = RNG.permutation(np.repeat(np.arange(n // 2), 2))
