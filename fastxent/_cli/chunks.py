@@ -34,8 +34,8 @@ def check_codes(batch: Any) -> None:
     """Raise if codes are outside their dictionary: the reader of Parquet does not look."""
     for column in batch.columns:
         if pa.types.is_dictionary(column.type):
-            codes = column.indices
-            values = np.frombuffer(codes.buffers()[1], np.uint32, len(codes), 4 * codes.offset)
+            codes, size = column.indices, column.indices.type.bit_width // 8
+            values = np.frombuffer(codes.buffers()[1], f"u{size}", len(codes), size * codes.offset)
             if values.max(initial=0) >= len(column.dictionary):
                 column.validate(full=True)  # raises, unless it is the code of a null
 
