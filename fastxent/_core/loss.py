@@ -13,6 +13,7 @@ BINARY_OPTIONS = (*COMMON_OPTIONS, "label_smoothing")
 ROW_OPTIONS = (*COMMON_OPTIONS, "axis")
 CATEGORICAL_OPTIONS = (*ROW_OPTIONS, "class_weight", "ignore_index", "label_smoothing")
 FOCAL_OPTIONS = ("alpha", "gamma")
+LOGIT_OPTIONS = ("softcap", "z_loss")
 
 
 class Formula(Kernel):

@@ -15,12 +15,11 @@ from fastxent._core.options import OPTIONS
 Array = np.ndarray[Any, Any]
 Found = tuple[float, float, float, float, int]
 
+#: Options that are arguments of their own on the way to the kernels.
+_APART = {"axis", "eps", "nan_policy", "reduction", "out", "workers"}
+
 #: The options that `given` may hold, with the values that change nothing.
-_NEUTRAL = {
-    name: option.neutral
-    for name, option in OPTIONS.items()
-    if option.gather or option.neutral is not None
-}
+_NEUTRAL = {name: option.neutral for name, option in OPTIONS.items() if name not in _APART}
 
 #: The value that the kernels take, from the caller's and the operands, for each option.
 _OPERAND = {name: option.operand for name, option in OPTIONS.items()}

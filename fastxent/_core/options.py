@@ -10,7 +10,7 @@ import numpy as np
 
 from fastxent._core import validation
 from fastxent._core.dispatch import NAN_POLICIES
-from fastxent._core.scalars import NON_NEGATIVE, UNIT, as_bool
+from fastxent._core.scalars import MODERATE, NON_NEGATIVE, UNIT, as_bool
 from fastxent._core.validation import REDUCTIONS
 
 
@@ -76,6 +76,16 @@ def as_gamma(gamma: Any) -> float:
 def as_label_smoothing(label_smoothing: Any) -> float:
     """A share of a label."""
     return UNIT.checked(label_smoothing, "label_smoothing")
+
+
+def as_softcap(softcap: Any) -> float | None:
+    """The bound of logits."""
+    return None if softcap is None else MODERATE.checked(softcap, "softcap")
+
+
+def as_z_loss(z_loss: Any) -> float:
+    """The factor of the squared log-sum-exp."""
+    return NON_NEGATIVE.checked(z_loss, "z_loss")
 
 
 def _choices(values: tuple[str, ...]) -> str:
@@ -187,6 +197,21 @@ OPTIONS = {
         From 0 to 1: that share of every label is spread evenly over all classes, the target
         included.
         """,
+    ),
+    "softcap": Option(
+        None,
+        "float, optional",
+        "From 1e-30 to 1e30: the logits become ``softcap * tanh(logits / softcap)`` first.",
+        check=as_softcap,
+    ),
+    "z_loss": Option(
+        0.0,
+        "float, default {default}",
+        """
+        At least 0: adds ``z_loss * (log Σ exp(z)) ** 2`` to each loss before its weight.
+        """,
+        neutral=0.0,
+        check=as_z_loss,
     ),
     "eps": Option(
         "auto",

@@ -77,6 +77,7 @@ UNIT = Interval(0.0, 1.0)
 REAL = Interval(-math.inf, math.inf)
 NON_NEGATIVE = Interval(0.0, math.inf, open_upper=True)
 POSITIVE = Interval(0.0, math.inf, open_lower=True, open_upper=True)
+MODERATE = Interval(1e-30, 1e30)  # float32 holds it and its inverse
 
 
 def two_sum(a: float, b: float) -> tuple[float, float]:

@@ -5,6 +5,7 @@ from fastxent._kernels.binary.chunk cimport run_positions
 from fastxent._kernels.binary.logistic cimport run_logistic
 from fastxent._kernels.categorical.chunk cimport run_rows
 from fastxent._kernels.categorical.logit_rows cimport run_logit_rows
+from fastxent._kernels.categorical.softcap cimport load_capped, store_capped
 from fastxent._kernels.categorical.temperature cimport run_temperature
 from fastxent._kernels.gradient cimport run_rows_with_gradients
 from fastxent._kernels.job cimport (
@@ -17,12 +18,26 @@ from fastxent._kernels.types cimport real
 cdef inline void run_range(
     const Job* job, Py_ssize_t start, Py_ssize_t stop, Partial* partial, real* tag
 ) noexcept nogil:
+    cdef Job capped
+    cdef bint has_cap = job.softcap != 0.0 and not job.weights_only
+    cdef const Job* rows = job
+    cdef Py_ssize_t n = stop - start
     if not has_rows(job):
         run_positions(job, start, stop, partial, tag)
-    elif job.grad.dtype != ABSENT:
-        run_rows_with_gradients(job, start, stop, partial, tag)
-    else:
-        run_rows(job, start, stop, partial, tag)
+        return
+    if has_cap:
+        capped, rows, n = job[0], &capped, job.staged_rows
+    while start < stop and partial.error == NO_ERROR:
+        n = min(n, stop - start)
+        if has_cap:
+            load_capped(job, start, n, &capped, <real*>partial.staged)
+        if job.grad.dtype != ABSENT:
+            run_rows_with_gradients(rows, start, start + n, partial, tag)
+        else:
+            run_rows(rows, start, start + n, partial, tag)
+        if has_cap and job.grad.dtype != ABSENT:
+            store_capped(job, start, n, <real*>partial.staged)
+        start += n
 
 
 cdef inline void run_moments(

@@ -13,7 +13,7 @@ from fastxent._kernels.job cimport (
     ABSENT, BFLOAT16, BOOL, Bounds, CATEGORICAL, DType, ERROR_CODE_NAMES, FLOAT16, FLOAT32, FLOAT64,
     FmaKind, has_rows, INT16, INT32, INT64, INT8, Job, KernelTable, Loss, LOSS_NAMES, MOMENTS,
     N_ERROR_CODES, N_LOSSES, N_NAN_POLICIES, NAN_POLICY_NAMES, NanPolicy, NO_ERROR, Operand, Partial,
-    UINT16, UINT32, UINT64, UINT8,
+    ROWS, UINT16, UINT32, UINT64, UINT8,
 )
 from fastxent._kernels.numeric.elementary cimport log1p_f64, log_f64
 from fastxent._kernels.numeric.sums cimport add
@@ -38,6 +38,7 @@ cdef enum:
     CHUNK = 65536           # positions, or elements of rows, per partial sum
     MAX_CHUNKS = 4096      # chunks grow beyond this, so that the partial sums take constant memory
     OPERANDS = 8
+    STAGED = 32768          # capped logits at a time, or one row
     STREAMED = 1 << 25      # an output of this many bytes leaves every cache
 
 cdef KernelTable* table = NULL
@@ -78,6 +79,17 @@ def set_kernels(capsule) -> None:
     """Use the kernels of a level from now on."""
     global table
     table = <KernelTable*>PyCapsule_GetPointer(capsule, NULL)
+
+
+def cap_logits(cnp.ndarray array not None, double softcap) -> None:
+    """Turn each logit of a contiguous array into softcap tanh(logit / softcap)."""
+    cdef void* data = cnp.PyArray_DATA(array)
+    cdef Py_ssize_t size = cnp.PyArray_SIZE(array)
+    cdef DType dtype = dtype_of(array)
+    if not cnp.PyArray_IS_C_CONTIGUOUS(array) or dtype not in (FLOAT32, FLOAT64):
+        raise TypeError("the array must be contiguous, of float32 or float64")
+    with nogil:
+        table.cap_logits(dtype, softcap, data, size)
 
 
 def fma_arrays(capsule, int kind, *arrays) -> None:
@@ -293,6 +305,10 @@ cdef class Task:
                 job.class_weight = self.numbers(value)
             elif name == "ignore_index":
                 job.has_ignore, job.ignore_index = True, value
+            elif name == "softcap":
+                job.softcap = value
+            elif name == "z_loss":
+                job.z_loss = value
             elif name == "gamma":
                 job.gamma = value
             elif name == "alpha" and isinstance(value, float):
@@ -357,6 +373,7 @@ cdef class Task:
         coalesce(job, self.ops, self.n_ops)
         job.nontemporal = self.has_large_output and not self.is_in_place()
         job.chunk = chunk_length(job)
+        job.staged_rows = max(1, min(<Py_ssize_t>ROWS, STAGED // max(1, job.classes)))
         self.n_chunks = (job.positions + job.chunk - 1) // job.chunk
         self.partials = <Partial*>malloc(max(1, self.n_chunks) * sizeof(Partial))
         if self.partials == NULL:
@@ -404,13 +421,21 @@ cdef class Task:
         """Run the chunks first .. last - 1; a chunk with an error is the last."""
         cdef Py_ssize_t number
         cdef KernelTable* functions = table
+        cdef void* staged = NULL
         if self.partials == NULL or last > self.n_chunks:
             raise IndexError(f"{self.n_chunks} chunks, but {last} are to run")
+        if self.job.softcap != 0.0:
+            # of logits and gradients
+            staged = malloc(2 * self.job.staged_rows * max(1, self.job.classes) * sizeof(double))
+            if staged == NULL:
+                raise MemoryError
         with nogil:
             for number in range(first, last):
+                self.partials[number].staged = staged
                 functions.run_chunk(&self.job, number, &self.partials[number])
                 if self.partials[number].error != NO_ERROR:
                     break
+            free(staged)
 
     def moments(self, Py_ssize_t step) -> tuple:
         """The sums of derivatives over every `step`-th chunk, for a task whose `sums` has no error."""

@@ -123,6 +123,8 @@ cdef struct Job:        # one call
     double log_eps
     double log_one_minus_eps
     double label_smoothing
+    double softcap      # of the logits; 0: none
+    double z_loss
     double gamma        # of a focal loss
     double alpha        # of a label 1, and 1 - alpha of a 0; below 0: none
     double beta         # logits are multiplied by it, and
@@ -136,6 +138,7 @@ cdef struct Job:        # one call
     Py_ssize_t positions
     Py_ssize_t classes
     Py_ssize_t chunk    # positions per partial sum
+    Py_ssize_t staged_rows  # rows of capped logits at a time
     Operand scores
     Operand labels
     Operand weight
@@ -156,17 +159,21 @@ cdef struct Partial:    # of one chunk; the sums are unevaluated pairs hi + lo
     double moments_lo[MOMENTS]
     double* deferred        # LANES factors whose log1p is not added yet
     int n_deferred          # blocks in them
+    void* staged            # room for `staged_rows`
     ErrorCode error
     Py_ssize_t position
     Py_ssize_t index    # the class of the error, or -1
 
 ctypedef void (*chunk_function)(const Job*, Py_ssize_t, Partial*) noexcept nogil
 
+ctypedef void (*cap_function)(DType, double, void*, Py_ssize_t) noexcept nogil
+
 ctypedef void (*fma_function)(
     FmaKind, DType, const void*, const void*, const void*, Py_ssize_t, void*) noexcept nogil
 
 cdef struct KernelTable:      # what a level offers
     chunk_function run_chunk
+    cap_function cap_logits
     fma_function fma_arrays     # for tests
 
 

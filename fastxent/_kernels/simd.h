@@ -230,7 +230,7 @@ static void fastxent_narrow(int to_float16, const float* source, int n, uint16_t
         return;
     }
 #if defined(__F16C__)
-    for (; i + 8 <= n; i += 8)
+    for (const Py_ssize_t whole = n - n % 8; i < whole; i += 8)
         _mm_storeu_si128((__m128i*)(target + i),
                          _mm256_cvtps_ph(_mm256_loadu_ps(source + i), _MM_FROUND_TO_NEAREST_INT));
 #endif

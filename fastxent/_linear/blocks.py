@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastxent._core.derivatives import GradientOutputs
+from fastxent._core.dispatch import cap_logits
 from fastxent._core.evaluate import evaluate_sums
 from fastxent._core.validation import output_dtype
 from fastxent._linear.operands import LinearOperands
@@ -21,7 +22,7 @@ from fastxent._losses.statistics import logsumexp_of
 
 Array = np.ndarray[Any, Any]
 
-_PART = 1 << 18  # logits that are capped at a time: they stay in the cache
+_PART = 1 << 18  # gradients by capped logits at a time: they stay in the cache
 
 
 class Gradients:
@@ -68,13 +69,8 @@ class RowBlock:
         """The capped logits of a block of words; those of the last one are still there."""
         if self.logits is None or len(self.words) > 1:
             z = logits(self.hidden, self.weights, self.operands.bias, words, self.buffer)
-            cap = self.operands.softcap
-            if cap is not None:
-                for rows in cuts(0, z.shape[0], _PART // z.shape[1]):
-                    part = z[rows]
-                    part /= cap
-                    np.tanh(part, out=part)
-                    part *= cap
+            if self.operands.softcap is not None:
+                cap_logits(z, self.operands.softcap)
             self.logits = z
         return self.logits
 

@@ -11,12 +11,22 @@ from numpy.typing import ArrayLike
 
 from fastxent._core import validation
 from fastxent._core.evaluate import checked_weight_sum
+from fastxent._core.loss import Loss
 from fastxent._core.types import Array, ClassWeight, NanPolicy, Reduction, Value
 from fastxent._linear.blocks import Gradients, RowBlock
-from fastxent._linear.operands import LinearOperands, raise_undefined
+from fastxent._linear.operands import LinearOperands, LinearOptions, raise_undefined
 from fastxent._linear.products import Weights, cuts, plan
+from fastxent._losses.categorical import CATEGORICAL_LOGITS
+from fastxent._losses.docstrings import documented
+
+LINEAR = Loss(
+    "linear_cross_entropy", CATEGORICAL_LOGITS.formula, "y_true", "hidden",
+    (*(name for name in CATEGORICAL_LOGITS.options if name not in ("axis", "out")),),
+    per_row=True,
+)  # fmt: skip
 
 
+@documented(LINEAR)
 def linear_cross_entropy(
     y_true: ArrayLike,
     hidden: ArrayLike,
@@ -42,61 +52,6 @@ def linear_cross_entropy(
         log Σ exp(z[c]) - z[t]
         Σ q[c] (log Σ exp(z[k]) - z[c])
 
-    Parameters
-    ----------
-    y_true : array-like
-        Class indices from 0, as integers of any width, in the shape of `hidden` without its last
-        axis; or a distribution over the classes for each row.
-    hidden : array-like of float16, bfloat16, float32 or float64
-        Hidden states, of shape (..., features).
-    weight : array-like of float16, bfloat16, float32 or float64
-        The weights of the last layer, of shape (classes, features).
-    bias : array-like, optional
-        One number for each class.
-    class_weight : array-like or dict, optional
-        A weight per class. It multiplies the class's term in the loss and, with the label's share
-        of that class, the weight in the mean. Classes that a dict does not name have weight 1.
-    ignore_index : int, optional
-        A label that counts neither in the sum nor in the weight; class indices only.
-    sample_weight : array-like, optional
-        A weight for each loss, or for each leading index of the losses; 0 or more.
-    where : array-like of bool, optional
-        Boolean mask of the losses, in their shape or broadcast to it. Rows where it is False are
-        not even multiplied: they may be NaN or bad labels.
-    label_smoothing : float, default 0.0
-        From 0 to 1: that share of every label is spread evenly over all classes, the target
-        included.
-    softcap : float, optional
-        Above 0: the logits become ``softcap * tanh(z / softcap)`` first.
-    z_loss : float, default 0.0
-        At least 0: adds ``z_loss * (log Σ exp(z)) ** 2`` to each loss before its weight.
-    nan_policy : {"raise", "propagate", "omit"}, default "raise"
-        What to do with NaN: raise a ValueError that says where it is, return nan, or count the
-        row neither in the sum nor in the weight.
-    reduction : {"mean", "sum", "none"}, default "mean"
-        The mean weighted by `sample_weight`, the weighted sum, or the weighted losses themselves,
-        with 0 for those that do not count.
-    workers : int, default 1
-        Number of threads for what follows the product; -1 uses every CPU available to the process.
-
-    Returns
-    -------
-    float or ndarray
-        The mean (nan if no element counts) or the sum (0.0 then), summed in float64. With
-        ``reduction="none"`` an array in the dtype of the logits.
-
-    Raises
-    ------
-    ValueError
-        Invalid value, shape or option; for a bad element an `ElementError`. The message says which
-        argument, what is wrong, where, and what to do.
-    TypeError
-        Unsupported dtype: longdouble, complex, objects, strings.
-
-    See Also
-    --------
-    linear_cross_entropy_value_and_grad : The same with the gradients of all three arrays.
-
     Notes
     -----
     Beyond the inputs it takes at most 64 MiB. The logits are float64 where one of the arrays is,
@@ -104,8 +59,8 @@ def linear_cross_entropy(
 
     The product is that of NumPy's BLAS, on as many threads as that takes (``OPENBLAS_NUM_THREADS``,
     or the package threadpoolctl). It takes turns with the `workers`, so neither disturbs the other.
-    Another BLAS, or another number of its threads, may round a logit otherwise, and so may NumPy's
-    tanh of a `softcap`: only what follows them has the same bits everywhere.
+    Another BLAS, or another number of its threads, may round a logit otherwise: only what follows
+    has the same bits everywhere.
 
     The shift of a language model is one slice of each: ``y_true[:, 1:]`` and ``hidden[:, :-1]``.
 
@@ -120,11 +75,9 @@ def linear_cross_entropy(
     >>> round(fastxent.categorical_cross_entropy_with_logits([0, 1, 1], logits), 6)
     0.314383
     """
-    options = {
-        "class_weight": class_weight, "ignore_index": ignore_index,
-        "sample_weight": sample_weight, "where": where, "label_smoothing": label_smoothing,
-        "softcap": softcap, "z_loss": z_loss,
-    }  # fmt: skip
+    options = LinearOptions(
+        class_weight, ignore_index, sample_weight, where, label_smoothing, softcap, z_loss
+    )
     call = LinearCall(y_true, hidden, weight, bias, options)
     call.check(nan_policy, reduction, workers)
     call.find_losses()
@@ -132,6 +85,7 @@ def linear_cross_entropy(
     return value
 
 
+@documented(LINEAR, "linear_value_and_grad")
 def linear_cross_entropy_value_and_grad(
     y_true: ArrayLike,
     hidden: ArrayLike,
@@ -155,29 +109,11 @@ def linear_cross_entropy_value_and_grad(
 
         g @ weight      g.T @ hidden      g summed over the rows
 
-    Parameters
-    ----------
-    y_true, hidden, weight, bias
-        As for `linear_cross_entropy`.
-    class_weight, ignore_index, sample_weight, where, label_smoothing, softcap, z_loss
-        As for `linear_cross_entropy`.
-    nan_policy, reduction, workers
-        As for `linear_cross_entropy`. With ``reduction="none"`` the gradients are those of the sum.
-
-    Returns
-    -------
-    value : float or ndarray
-        The value of `linear_cross_entropy`.
-    gradients : tuple of three
-        By `hidden`, `weight` and `bias`, in their shapes and dtypes, float32 for half precision;
-        None for a bias that is None. Rows that do not count have a gradient of 0.
-
-    See Also
-    --------
-    linear_cross_entropy : All about the arguments, and the same notes.
-
     Notes
     -----
+    Rows that do not count have a gradient of 0. With ``reduction="none"`` the gradients are those of
+    the sum.
+
     Beyond the inputs and the gradients it takes at most 64 MiB. Where too few whole rows of logits
     fit into that, or the weights have half precision, the logits are computed twice.
 
@@ -193,11 +129,9 @@ def linear_cross_entropy_value_and_grad(
     (0.314383, array([[-0.0608,  0.0158,  0.1667],
            [ 0.0608, -0.0158, -0.1667]]), None)
     """
-    options = {
-        "class_weight": class_weight, "ignore_index": ignore_index,
-        "sample_weight": sample_weight, "where": where, "label_smoothing": label_smoothing,
-        "softcap": softcap, "z_loss": z_loss,
-    }  # fmt: skip
+    options = LinearOptions(
+        class_weight, ignore_index, sample_weight, where, label_smoothing, softcap, z_loss
+    )
     call = LinearCall(y_true, hidden, weight, bias, options)
     call.check(nan_policy, reduction, workers)
     if nan_policy == "omit":
@@ -212,12 +146,11 @@ class LinearCall:
     Parameters
     ----------
     y_true, hidden, weight, bias : array_like
-    options : dict
-        Of `linear_cross_entropy`.
+    options : LinearOptions
     """
 
     def __init__(
-        self, y_true: Any, hidden: Any, weight: Any, bias: Any, options: dict[str, Any]
+        self, y_true: Any, hidden: Any, weight: Any, bias: Any, options: LinearOptions
     ) -> None:
         self.operands = LinearOperands(y_true, hidden, weight, bias, options)
         self.losses = self.weights = np.empty(0)

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastxent._aggregate.elementwise import broadcast_leading
 from fastxent._core import validation
 from fastxent._core.errors import ElementError, ErrorKind
-from fastxent._core.options import as_label_smoothing
-from fastxent._core.scalars import NON_NEGATIVE, POSITIVE
+from fastxent._core.options import as_label_smoothing, as_softcap, as_z_loss
 
 Array = np.ndarray[Any, Any]
+
+
+class LinearOptions(NamedTuple):
+    """The options of one call that belong to its operands, as the caller gave them."""
+
+    class_weight: Any = None
+    ignore_index: Any = None
+    sample_weight: Any = None
+    where: Any = None
+    label_smoothing: Any = 0.0
+    softcap: Any = None
+    z_loss: Any = 0.0
 
 
 class LinearOperands:
@@ -21,8 +32,7 @@ class LinearOperands:
     Parameters
     ----------
     y_true, hidden, weight, bias : array_like
-    options : dict
-        The options as the caller gave them.
+    options : LinearOptions
 
     Attributes
     ----------
@@ -40,7 +50,7 @@ class LinearOperands:
     """
 
     def __init__(
-        self, y_true: Any, hidden: Any, weight: Any, bias: Any, options: dict[str, Any]
+        self, y_true: Any, hidden: Any, weight: Any, bias: Any, options: LinearOptions
     ) -> None:
         self.hidden = validation.as_scores(hidden, "hidden")
         self.weight = validation.as_scores(weight, "weight")
@@ -51,19 +61,17 @@ class LinearOperands:
         arrays = [a for a in (self.hidden, self.weight, self.bias) if a is not None]
         wide = any(validation.output_dtype(a).itemsize == 8 for a in arrays)
         self.dtype = np.dtype(np.float64 if wide else np.float32)
-        self.softcap = None
-        if options["softcap"] is not None:
-            self.softcap = POSITIVE.checked(options["softcap"], "softcap")
-        self.z_loss = NON_NEGATIVE.checked(options["z_loss"], "z_loss")
-        self.label_smoothing = as_label_smoothing(options["label_smoothing"])
+        self.softcap = as_softcap(options.softcap)
+        self.z_loss = as_z_loss(options.z_loss)
+        self.label_smoothing = as_label_smoothing(options.label_smoothing)
         self.class_weight = None
-        if options["class_weight"] is not None:
-            self.class_weight = validation.as_class_weight(options["class_weight"], self.classes)
-        self.rows = self._rows(options["where"], options["ignore_index"])
+        if options.class_weight is not None:
+            self.class_weight = validation.as_class_weight(options.class_weight, self.classes)
+        self.rows = self._rows(options.where, options.ignore_index)
         self._check_labels()
         self.sample_weight = None
-        if options["sample_weight"] is not None:
-            self.sample_weight = self._sample_weight(options["sample_weight"])
+        if options.sample_weight is not None:
+            self.sample_weight = self._sample_weight(options.sample_weight)
 
     @property
     def classes(self) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, SupportsIndex
 
 from fastxent._core.derivatives import grad_hess, value_and_grad
 from fastxent._core.evaluate import evaluate
-from fastxent._core.loss import CATEGORICAL_OPTIONS, Formula, Loss
+from fastxent._core.loss import CATEGORICAL_OPTIONS, LOGIT_OPTIONS, Formula, Loss
 from fastxent._core.scalars import UNIT
 from fastxent._losses.docstrings import documented, objective
 
@@ -26,7 +26,7 @@ CATEGORICAL = Loss(
 )  # fmt: skip
 CATEGORICAL_LOGITS = Loss(
     "categorical_cross_entropy_with_logits", Formula("CATEGORICAL_LOGITS"),
-    "y_true", "logits", CATEGORICAL_OPTIONS, per_row=True,
+    "y_true", "logits", (*CATEGORICAL_OPTIONS, *LOGIT_OPTIONS), per_row=True,
 )  # fmt: skip
 
 
@@ -92,6 +92,8 @@ def categorical_cross_entropy_with_logits(
     sample_weight: ArrayLike | None = None,
     where: ArrayLike | None = None,
     label_smoothing: float = 0.0,
+    softcap: float | None = None,
+    z_loss: float = 0.0,
     nan_policy: NanPolicy = "raise",
     reduction: Reduction = "mean",
     out: Array | None = None,
@@ -111,6 +113,15 @@ def categorical_cross_entropy_with_logits(
     A row that has no finite maximum (all -inf, or more than one +inf) has an undefined loss, which
     `nan_policy` treats like NaN.
 
+    `softcap` is the rule of Gemma 2 [1]_, `z_loss` that of PaLM [2]_.
+
+    References
+    ----------
+    .. [1] Gemma Team, Gemma 2: Improving Open Language Models at a Practical Size, 2024,
+           arXiv:2408.00118, section 2.
+    .. [2] A. Chowdhery et al., PaLM: Scaling Language Modeling with Pathways, 2022,
+           arXiv:2204.02311, section 5.
+
     Examples
     --------
     >>> import fastxent
@@ -123,6 +134,7 @@ def categorical_cross_entropy_with_logits(
     options = {
         "axis": axis, "class_weight": class_weight, "ignore_index": ignore_index,
         "sample_weight": sample_weight, "where": where, "label_smoothing": label_smoothing,
+        "softcap": softcap, "z_loss": z_loss,
     }  # fmt: skip
     return evaluate(
         CATEGORICAL_LOGITS, y_true, logits, options, nan_policy, reduction, out, workers
@@ -140,6 +152,8 @@ def categorical_cross_entropy_value_and_grad(
     sample_weight: ArrayLike | None = None,
     where: ArrayLike | None = None,
     label_smoothing: float = 0.0,
+    softcap: float | None = None,
+    z_loss: float = 0.0,
     nan_policy: NanPolicy = "raise",
     reduction: Reduction = "mean",
     out: Array | None = None,
@@ -156,7 +170,8 @@ def categorical_cross_entropy_value_and_grad(
     Notes
     -----
     The target's own p - 1 is computed as minus the share of the other classes, so a row's gradient
-    sums to 0 as nearly as its numbers can.
+    sums to 0 as nearly as its numbers can. A `z_loss` adds ``2 * z_loss * log Σ exp(z) * p[c]``, and
+    a `softcap` multiplies all by its derivative, 1 - tanh².
 
     Examples
     --------
@@ -172,6 +187,7 @@ def categorical_cross_entropy_value_and_grad(
     options = {
         "axis": axis, "class_weight": class_weight, "ignore_index": ignore_index,
         "sample_weight": sample_weight, "where": where, "label_smoothing": label_smoothing,
+        "softcap": softcap, "z_loss": z_loss,
     }  # fmt: skip
     return value_and_grad(
         CATEGORICAL_LOGITS, y_true, logits, options, nan_policy, reduction, out, workers
@@ -201,7 +217,7 @@ def categorical_cross_entropy_grad_hess(
         p[c] - q[c]
         p[c] (1 - p[c])
 
-    The second is the diagonal of the Hessian.
+    The second is the diagonal of the Hessian. There is no `softcap` and no `z_loss`.
 
     Notes
     -----

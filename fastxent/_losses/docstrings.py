@@ -73,6 +73,22 @@ ARGUMENTS = {
         +inf every count costs inf.
         """,
     ),
+    "linear_cross_entropy.y_true": (
+        "array-like",
+        """
+        Class indices from 0, as integers of any width, in the shape of `hidden` without its last
+        axis; or a distribution over the classes for each row.
+        """,
+    ),
+    "hidden": (_FLOATS, "Hidden states, of shape (..., features)."),
+    "weight": (_FLOATS, "The weights of the last layer, of shape (classes, features)."),
+    "bias": ("array-like, optional", "One number for each class."),
+    "linear_cross_entropy.workers": (
+        "int, default {default}",
+        """
+        Number of threads for what follows the product; -1 uses every CPU available to the process.
+        """,
+    ),
     "mean": (_FLOATS, "The Gaussian's mean. Integers become float64."),
     "q": (
         "array-like",
@@ -147,6 +163,15 @@ RETURNS = {
         grad : ndarray
             In the scores' shape and dtype, float32 for half precision: the gradient of the value,
             or with ``reduction="none"`` of each loss. It is 0 where an element does not count.
+        """),
+    "linear_value_and_grad": textwrap.dedent("""
+        Returns
+        -------
+        value : float or ndarray
+            As the loss without its gradients returns it.
+        gradients : tuple of three
+            By `hidden`, `weight` and `bias`, in their shapes and dtypes, float32 for half precision;
+            None for a bias that is None.
         """),
     "grad_hess": textwrap.dedent("""
         Returns

@@ -9,6 +9,7 @@ import torch
 from torch.autograd.function import Function, once_differentiable
 
 from fastxent._linear.linear import LinearCall
+from fastxent._linear.operands import LinearOptions
 from fastxent.torch._calls import operand
 from fastxent.torch._rules import REDUCTIONS
 
@@ -107,11 +108,11 @@ class _Call:
         self.gradients: Any = None
 
     def linear(self, hidden: Any, weight: Any, bias: Any, target: Any, classes: Any) -> LinearCall:
-        options = {
-            "class_weight": None if classes is None else operand(classes),
-            "ignore_index": self.ignore_index, "sample_weight": None, "where": None,
-            "label_smoothing": self.smoothing, "softcap": None, "z_loss": 0.0,
-        }  # fmt: skip
+        options = LinearOptions(
+            class_weight=None if classes is None else operand(classes),
+            ignore_index=self.ignore_index,
+            label_smoothing=self.smoothing,
+        )
         wide = None if bias is None else operand(bias)
         call = LinearCall(operand(target), operand(hidden), operand(weight), wide, options)
         # A mean over probabilities is divided by their number, which is not fastxent's rule.

@@ -182,6 +182,12 @@ class Fuzzer:
     def _alpha(self, _: Any, classes: int) -> Any:
         return self.pick([0.25, 1.0, -0.5, np.nan, self.array("f8", (classes,), 0.0, 1.0)])
 
+    def _softcap(self, *_: Any) -> Any:
+        return self.pick([None, 30.0, 0.5, 1e-30, 1e30, 0.0, -1.0, np.inf, np.nan])
+
+    def _z_loss(self, *_: Any) -> Any:
+        return self.pick([0.0, 1e-4, 2.0, 1e300, -1.0, np.inf, np.nan])
+
     def _eps(self, *_: Any) -> Any:
         return self.pick([0, 1e-7, 0.3, 1e-320, 0.5, "auto", np.nan])
 

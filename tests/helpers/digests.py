@@ -27,6 +27,7 @@ MANY = 2_000_003
 MANY_ROWS = [(300_007, 3), (30_011, 33), (9, 130_003)]
 LABELS = ["bool", "uint8", "int16", "uint32", "int64", "float16", "float32", "float64"]
 FEW = ["bool", "int64", "float32"]
+CAPPED = ("categorical_cross_entropy_with_logits", "categorical_cross_entropy_value_and_grad")
 FOCAL = [
     [f"{kind}_focal_loss{end}" for end in ("", "_value_and_grad", "_grad_hess")]
     for kind in ("binary", "categorical")
@@ -155,6 +156,9 @@ def categorical(rng: Any) -> Iterator[str]:
             digest += same(name, variants(index, scores, [], where=mask), label_smoothing=0.1)
             digest += same(name, variants(soft, scores, [], where=mask))
             yield f"{name} {n}x{classes} {dtype.name} {digest}"
+        for name, labels in itertools.product(CAPPED, (index, soft)):
+            calls = variants(labels, z.astype(dtype), [], where=mask)
+            yield f"{name} {n}x{classes} {dtype.name} {same(name, calls, softcap=9.0, z_loss=0.1)}"
         for name in FOCAL[1]:
             calls = variants(index, z.astype(dtype), [], sample_weight=w)
             digest = same(name, calls, gamma=2.7, alpha=weights)

@@ -331,8 +331,16 @@ def categorical_cross_entropy(
     return reduce(position, Reduction(**reduction))
 
 
-def log_softmax_cost(z: Array) -> tuple[Array, Array]:
-    """-log softmax, keeping the relative accuracy of tiny costs, and where there is none."""
+def soft_capped(z: Array, softcap: float | None) -> tuple[Array, Array | float]:
+    """The capped logits, and their derivative."""
+    if softcap is None:
+        return z, 1.0
+    e = np.exp(-2 * abs(z / LD(softcap)))
+    return softcap * np.tanh(z / LD(softcap)), 4 * e / (1 + e) ** 2
+
+
+def log_softmax_cost(z: Array) -> tuple[Array, Array, Array]:
+    """-log softmax, keeping the relative accuracy of tiny costs; where there is none; log-sum-exp."""
     top = z.max(-1, keepdims=True)
     infinite = (z == np.inf).sum(-1, keepdims=True)
     with np.errstate(invalid="ignore"):
@@ -341,7 +349,7 @@ def log_softmax_cost(z: Array) -> tuple[Array, Array]:
     rest = np.where(first, 0, np.exp(-below)).sum(-1, keepdims=True)
     cost = below + np.log1p(rest)
     undefined = (infinite > 1) & (z == np.inf) | (top == -np.inf)
-    return cost, undefined
+    return cost, undefined, (top + np.log1p(rest))[..., 0]
 
 
 class Categorical(NamedTuple):
@@ -350,6 +358,8 @@ class Categorical(NamedTuple):
     p: Array
     rest: Array  # 1 - p
     axis: int
+    slope: Array | float  # of the capped logits by the logits
+    z_weight: Array  # p times this is the gradient of z_loss
 
 
 def categorical_logits(
@@ -361,18 +371,27 @@ def categorical_logits(
     ignore_index: int | None = None,
     where: ArrayLike | None = None,
     label_smoothing: float = 0.0,
+    softcap: float | None = None,
+    z_loss: float = 0.0,
     **reduction: Any,
 ) -> tuple[Categorical, Reduction]:
+    refuse(softcap is not None and not 1e-30 <= softcap <= 1e30)
+    refuse(not 0 <= z_loss < np.inf)
     z, dtype = np.moveaxis(wide(logits), axis, -1), score_dtype(logits)
     labels = class_labels(y_true, z.shape, axis, mask(where, z.shape[:-1]), ignore_index)
     nan = np.isnan(z).any(-1)
-    z = np.where((labels.keep & ~nan)[..., None], z, 0)
-    cost, undefined = log_softmax_cost(z)
+    z, slope = soft_capped(np.where((labels.keep & ~nan)[..., None], z, 0), softcap)
+    cost, undefined, lse = log_softmax_cost(z)
     position, q = categorical(labels, cost, nan, dtype, class_weight, label_smoothing)
+    share = position.share * LD(z_loss)
     position = position._replace(
-        nan=position.nan | (undefined & ((q > 0) | (z == -np.inf))).any(-1)
+        loss=position.loss + times(share, lse**2),
+        nan=position.nan | (undefined & ((q > 0) | (z == -np.inf))).any(-1),
     )
-    return Categorical(position, q, np.exp(-cost), -np.expm1(-cost), axis), Reduction(**reduction)
+    found = Categorical(
+        position, q, np.exp(-cost), -np.expm1(-cost), axis, slope, times(2 * share, lse)[..., None]
+    )
+    return found, Reduction(**reduction)
 
 
 def categorical_cross_entropy_with_logits(*args: ArrayLike, **options: Any) -> float | Array:
@@ -384,6 +403,7 @@ def row_grads(c: Categorical, reduction: Reduction) -> Array:
     """p·Σq - q; where a class holds all of Σq, as -(1-p)·q: nothing cancels."""
     total = c.q.sum(-1, keepdims=True)
     grad = np.where(c.q == total, -c.rest * c.q, c.p * total - c.q)
+    grad = times(grad + times(c.p, c.z_weight), c.slope)
     return np.moveaxis(scale(c.position, reduction, grad), -1, c.axis)
 
 

@@ -119,6 +119,8 @@ def categorical_case(
         y = np.ascontiguousarray(np.moveaxis(y, -1, axis))
     if axis != len(shape) or draw(st.booleans()):
         options["axis"] = draw(st.sampled_from([axis, axis - len(shape) - 1]))
+    if loss == "categorical_cross_entropy_with_logits":
+        options |= draw(logit_options())
     if loss not in LOGITS:
         options |= draw(epsilons())
         z = np.exp(z - z.max(-1, keepdims=True))
@@ -310,6 +312,21 @@ def class_weights(rng: Any, classes: int) -> st.SearchStrategy[Options]:
     return st.fixed_dictionaries(
         {}, optional={"class_weight": st.sampled_from([w, w.tolist(), some, zero])}
     )
+
+
+def logit_options() -> st.SearchStrategy[Options]:
+    return st.fixed_dictionaries(
+        {},
+        optional={
+            "softcap": st.sampled_from([30.0, 2, 0.5, 1e6]),
+            "z_loss": st.sampled_from([0.0, 1e-4, 0.5, 3]),
+        },
+    )
+
+
+def rounding_of_cap(case: Case) -> float:
+    """How much larger an error may be: a capped logit is rounded, which a small loss shows."""
+    return 100.0 if "softcap" in case.options else 1.0
 
 
 def epsilons() -> st.SearchStrategy[Options]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from helpers import reference
 from helpers.agreement import outcomes
 from helpers.losses import BINARY, CATEGORICAL, LOGITS, LOSSES, PROBABILITIES, bfloat16, loss
-from helpers.strategies import cases
+from helpers.strategies import cases, rounding_of_cap
 
 RNG = np.random.default_rng(20)
 Z = RNG.normal(0, 3, (6, 4))
@@ -36,6 +36,7 @@ def assert_agrees(case):
     if found:
         got, want = found
         rtol = 1e-13 if case.scores.dtype == np.float64 else 3e-7
+        rtol *= rounding_of_cap(case)
         tiny = np.finfo(want.dtype).tiny if case.options["reduction"] == "none" else 0
         np.testing.assert_allclose(got, want, rtol=rtol, atol=tiny, err_msg=repr(case))
 

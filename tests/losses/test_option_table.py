@@ -27,6 +27,8 @@ CHANGES = {
     "sample_weight": np.arange(6.0),
     "where": np.arange(30).reshape(6, 5) % 3 > 0,
     "label_smoothing": 0.2,
+    "softcap": 2.0,
+    "z_loss": 0.5,
     "eps": 0.1,
     "nan_policy": "omit",
     "reduction": "sum",
@@ -48,7 +50,7 @@ def example(entry, option):
         return HARD, SPREAD if entry.scores_name == "logits" else ROWS[..., 0]
     if entry.name == "kl_divergence_with_logits":
         return SPREAD[..., None] * np.arange(4.0), np.log(ROWS)
-    rows = np.log(ROWS) if entry.scores_name == "logits" else ROWS
+    rows = np.log(ROWS) + 1.0 if entry.scores_name == "logits" else ROWS
     if entry.name == "entropy":
         return (rows,)
     return ROWS[::-1] if entry.name == "kl_divergence" or option == "axis" else INDEX, rows

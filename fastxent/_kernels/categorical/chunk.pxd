@@ -20,9 +20,9 @@ from fastxent._kernels.categorical.distribution cimport (
 from fastxent._kernels.categorical.rows cimport in_range, Rows, apply_nan_policy, load_rows
 from fastxent._kernels.categorical.soft_labels cimport (
     distribution_error, distribution_from_logits, distribution_from_probabilities,
-    focal_from_logits, soft_row, SoftRow,
+    focal_from_logits, logsumexp_of_row, soft_row, SoftRow,
 )
-from fastxent._kernels.categorical.soft_logits cimport has_soft_path, soft_terms
+from fastxent._kernels.categorical.soft_logits cimport has_soft_path, set_logsumexp, soft_terms
 from fastxent._kernels.categorical.softmax cimport is_tiled, sum_exp_row, sum_exp_tiles, target_scores
 from fastxent._kernels.categorical.tile cimport soft_tile_losses
 from fastxent._kernels.focal cimport focal_of_sum_exp
@@ -38,7 +38,7 @@ from fastxent._kernels.likelihood cimport (
 from fastxent._kernels.numeric.clipped_log cimport minus_log
 from fastxent._kernels.numeric.elementary cimport exp_nonpos_f64, log_f64
 from fastxent._kernels.numeric.generic cimport log1p_all
-from fastxent._kernels.numeric.sums cimport add, add_losses, apply_weights, sum_lanes
+from fastxent._kernels.numeric.sums cimport add, add_losses, apply_weights, mul_zero_inf, sum_lanes
 from fastxent._kernels.types cimport real
 
 
@@ -169,6 +169,8 @@ cdef inline bint recompute_rows(
         return True
     for i in range(rows.n):
         if rows.valid[i] and not rows.loss[i] < INFINITY:
+            if job.z_loss != 0.0:
+                rows.logsumexp[i] = logsumexp_of_row(job, start + i, rows.scratch)
             if not is_index(job):
                 if not general_distribution(job, start, rows, <int>i, partial, <double*>NULL):
                     return False
@@ -220,12 +222,24 @@ cdef inline bint distribution_losses(
     elif has_row_logits(job) and job.classes <= TILE_CLASSES:
         soft_tile_losses(job, start, rows.n, rows.target, rows.loss, label_weight, done)
     for i in range(rows.n):
+        if job.z_loss != 0.0:
+            rows.logsumexp[i] = logsumexp_of_row(job, start + i, rows.scratch)
         if done[i]:
             if not job.index_labels and job.class_weight != NULL:
                 rows.weight[i] *= label_weight[i]
         elif rows.valid[i] and not general_distribution(job, start, rows, <int>i, partial, tag):
             return False
     return True
+
+
+cdef inline void add_z_loss(const Job* job, Rows* rows) noexcept nogil:
+    """Add z_loss logsumexp^2, weighted as in the denominator of the mean."""
+    cdef Py_ssize_t i
+    for i in range(rows.n):
+        if rows.valid[i]:
+            rows.loss[i] += job.z_loss * mul_zero_inf(
+                rows.weight[i], rows.logsumexp[i] * rows.logsumexp[i]
+            )
 
 
 cdef inline void add_rows(
@@ -243,6 +257,8 @@ cdef inline void add_rows(
                 rows.factor[i] = 0.0
                 rows.weight[i] = 0.0
         apply_weights(rows.loss, rows.factor, rows.n)
+    if job.z_loss != 0.0:
+        add_z_loss(job, rows)
     if job.want_losses:
         store(job, &job.out, start, rows.n, rows.loss)
     add_losses(rows.loss, rows.weight if rows.weighted else NULL, rows.n, partial)
@@ -285,17 +301,19 @@ cdef inline bint add_log1p_product(const Job* job, Rows* rows, Partial* partial)
 
 
 cdef inline bint add_log1p_rows(
-    const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
+    const Job* job, Py_ssize_t start, Rows* rows, Partial* partial, real* tag
 ) noexcept nogil:
     """Turn the sums of exponentials in `loss` into losses and add them up; False on an error."""
     cdef Py_ssize_t i
     cdef bint by_product = (
         rows.n == ROWS and rows.masked and not job.want_losses
-        and job.loss == CATEGORICAL_LOGITS and job.index_labels
+        and job.loss == CATEGORICAL_LOGITS and job.index_labels and job.z_loss == 0.0
     )
     if by_product and add_log1p_product(job, rows, partial):
         return True
     losses_of_sum_exp(job, rows.loss, rows.n)
+    if job.z_loss != 0.0 and job.grad.dtype == ABSENT:  # else it is set, and the logits may be gone
+        set_logsumexp(job, start, rows, rows.loss, tag)
     if not is_index(job):
         for i in range(rows.n):
             rows.loss[i] = rows.label_sum[i] * rows.loss[i] + rows.linear[i]
@@ -323,7 +341,7 @@ cdef inline bint row_block(
         if not is_index(job):
             soft_terms(job, start, &rows, tag)
         sum_exp_rows(job, start, &rows, rows.loss, tag)
-        return add_log1p_rows(job, start, &rows, partial)
+        return add_log1p_rows(job, start, &rows, partial, tag)
     elif is_index(job):
         ok = index_losses(job, start, &rows, partial)
     else:

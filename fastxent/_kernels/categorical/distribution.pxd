@@ -249,6 +249,7 @@ cdef inline void fill_terms(
     cdef Py_ssize_t i, n = rows * m
     cdef real high = 1
     if job.eps > 0.0:
+        clipped_buffer[0] = 0   # gcc cannot know that there is at least one class
         high = clip_run(job, p, n, clipped_buffer)
         inside = clipped_buffer
     if job.label_smoothing != 0.0:

@@ -24,8 +24,9 @@ from fastxent._kernels.job cimport (
     ABSENT, BLOCK, CATEGORICAL_FOCAL, CATEGORICAL_LOGITS, is_index, Job, NAN_OMIT, NAN_RAISE,
     NO_ERROR, Partial, ROWS, TILE_CLASSES,
 )
+from fastxent._kernels.numeric.elementary cimport log1p_f64
 from fastxent._kernels.numeric.generic cimport exp_scale_inverse
-from fastxent._kernels.numeric.sums cimport add, lane_sum
+from fastxent._kernels.numeric.sums cimport add, lane_sum, mul_zero_inf
 from fastxent._kernels.types cimport real
 
 cdef enum:
@@ -102,6 +103,7 @@ cdef inline bint long_row_gradients(
         add(block_sum, &hi, &lo)
     sum_exp = (hi + lo) * exp_factor + <double>(target_logit - target_logit)
     rows.loss[i] = sum_exp
+    rows.logsumexp[i] = log1p_f64(sum_exp) + <double>target_logit if job.z_loss != 0.0 else 0.0
     grad_weights(job, &sum_exp, 1, &grad_weight)
     scale = row_scale(job, rows, i, sum_exp, grad_weight)
     if scale != scale:
@@ -251,6 +253,23 @@ cdef inline void block_gradients(
         ) * factor
 
 
+cdef inline double z_loss_weight(
+    const Job* job, const Rows* rows, Py_ssize_t i, const SoftRow* row
+) noexcept nogil:
+    """What the softmax is multiplied by in the gradient of z_loss logsumexp^2."""
+    cdef double weight = rows.weight[i] * job.grad_scale
+    if not job.index_labels and job.class_weight != NULL:
+        weight *= row.label_weight
+    return 2.0 * job.z_loss * mul_zero_inf(weight, row.maximum + log1p_f64(row.sum_exp_rest))
+
+
+cdef inline void add_z_loss_gradients(double weight, int m, ClassBlock* block) noexcept nogil:
+    """Add the gradient of z_loss logsumexp^2 to block.x."""
+    cdef Py_ssize_t j
+    for j in range(m):
+        block.x[j] += mul_zero_inf(block.p[j], weight)
+
+
 cdef inline void block_hessians(
     const Job* job, const RowSums* sums, int m, double factor, ClassBlock* block
 ) noexcept nogil:
@@ -269,7 +288,7 @@ cdef inline void block_hessians(
 
 
 cdef inline void general_row_gradients(
-    const Job* job, Py_ssize_t position, Py_ssize_t target, double factor, void* scratch
+    const Job* job, Py_ssize_t position, Rows* rows, Py_ssize_t i
 ) noexcept nogil:
     """p_j sum(a) - a_j of one row and its derivative, where a_j is the gradient weight of class j.
 
@@ -279,7 +298,8 @@ cdef inline void general_row_gradients(
     """
     cdef ClassBlock block
     cdef RowSums sums
-    cdef SoftRow row = soft_row(job, position, target, scratch)
+    cdef SoftRow row = soft_row(job, position, rows.target[i], rows.scratch)
+    cdef double z_weight = 0.0, factor = rows.factor[i] * job.grad_scale
     cdef Py_ssize_t first
     cdef int m
     sum_exp_below_maximum(job, &row)
@@ -289,12 +309,17 @@ cdef inline void general_row_gradients(
     ) and has_undefined_gradient(job, &row):
         fill_row(job, position, 0.0 if job.nan_policy == NAN_OMIT else NAN)
         return
+    row.label_weight = 0.0  # the labels may have been read before
     sums = sum_grad_weights(job, &row, &block)
+    if job.z_loss != 0.0:
+        z_weight = z_loss_weight(job, rows, i, &row)
     for first from 0 <= first < job.classes by BLOCK:
         m = <int>min(<Py_ssize_t>BLOCK, job.classes - first)
         if job.classes > BLOCK:     # else the block still holds them
             load_grad_weights(job, &row, first, m, &block)
         block_gradients(&row, &sums, first, m, factor, &block)
+        if job.z_loss != 0.0:
+            add_z_loss_gradients(z_weight, m, &block)
         store_grad_classes(
             job, &job.grad, element_ptr(job, &job.grad, position), first, m, block.x
         )
@@ -316,9 +341,7 @@ cdef inline void write_rows(
         if not rows.valid[i]:
             fill_row(job, start + i, rows.absent[i])
         else:
-            general_row_gradients(
-                job, start + i, rows.target[i], rows.factor[i] * job.grad_scale, rows.scratch
-            )
+            general_row_gradients(job, start + i, rows, i)
 
 
 cdef inline bint run_row_block(
@@ -345,7 +368,7 @@ cdef inline bint run_row_block(
     if not load_rows(job, start, &rows, partial):
         return False
     if not fast_path:
-        if job.classes <= TILE_CLASSES:
+        if job.classes <= TILE_CLASSES and job.z_loss == 0.0:
             general_tile_gradients(job, start, &rows, done)
         write_rows(job, start, &rows, done)
         return True
@@ -359,7 +382,7 @@ cdef inline bint run_row_block(
             rows.loss[i] = 0.0
             if rows.valid[i]:
                 done[i] = long_row_gradients(job, start, &rows, i, target[i])
-    if not add_log1p_rows(job, start, &rows, partial):
+    if not add_log1p_rows(job, start, &rows, partial, tag):
         return False
     write_rows(job, start, &rows, done)
     return True

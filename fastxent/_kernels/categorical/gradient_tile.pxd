@@ -9,6 +9,7 @@ from fastxent._kernels.arrays.load cimport element_ptr, load_one
 from fastxent._kernels.arrays.store cimport store_grad_class, store_grad_classes, write_run
 from fastxent._kernels.arrays.transpose cimport rows_of_tile
 from fastxent._kernels.categorical.rows cimport Rows
+from fastxent._kernels.categorical.soft_logits cimport set_logsumexp
 from fastxent._kernels.categorical.softmax cimport (
     labels_of_rows, load_tile, sum_exp_tiles, sum_tile, TILED_CLASSES,
 )
@@ -40,17 +41,13 @@ cdef struct SoftScale:      # of a row: gradients are exps * factor - (label * k
     double target       # what the gradient of `target` has besides the other exponentials
 
 
-cdef inline SoftScale soft_scale(
-    const Job* job, Py_ssize_t start, const Rows* rows, Py_ssize_t i
+cdef inline void set_soft_labels(
+    const Job* job, Py_ssize_t start, const Rows* rows, Py_ssize_t i, SoftScale* soft
 ) noexcept nogil:
-    """What the labels of row i add to its gradient."""
-    cdef SoftScale soft
+    """What soft labels of row i are in its gradient."""
     cdef double weight = rows.factor[i] * job.grad_scale
     cdef double smoothing = job.label_smoothing
     cdef const char* labels
-    soft.label_sum, soft.kept, soft.spread, soft.target = 1.0, 0.0, 0.0, 0.0
-    if is_index(job):
-        return soft
     soft.label_sum = rows.label_sum[i]
     soft.kept = (1.0 - smoothing) * weight
     soft.spread = smoothing / <double>job.classes * weight
@@ -60,6 +57,21 @@ cdef inline SoftScale soft_scale(
         soft.target = weight * soft.label_sum - (
             soft.kept * load_one(&job.labels, labels) + soft.spread
         )
+
+
+cdef inline SoftScale soft_scale(
+    const Job* job, Py_ssize_t start, const Rows* rows, Py_ssize_t i
+) noexcept nogil:
+    """What the labels and the z_loss of row i add to its gradient."""
+    cdef SoftScale soft
+    cdef double share
+    soft.label_sum, soft.kept, soft.spread, soft.target = 1.0, 0.0, 0.0, 0.0
+    if not is_index(job):
+        set_soft_labels(job, start, rows, i, &soft)
+    if job.z_loss != 0.0:   # its gradient is the softmax times this
+        share = 2.0 * job.z_loss * rows.logsumexp[i]
+        soft.label_sum += share
+        soft.target += share * (rows.factor[i] * job.grad_scale)
     return soft
 
 
@@ -203,6 +215,10 @@ cdef inline void tile_gradients(
     sum_exp_tiles(job, start, n, rows.target, True, exps, sum_exp)
     memcpy(rows.loss, sum_exp, n * sizeof(double))
     grad_weights(job, sum_exp, n, grad_weight)
+    if job.z_loss != 0.0:
+        memcpy(scale, sum_exp, sizeof(scale))
+        log1p_all(scale, ROWS)
+        set_logsumexp(job, start, rows, scale, tag)
     clear_rows(rows, classes, exps)
     for i in range(n):
         scale[i] = row_scale(job, rows, i, sum_exp[i], grad_weight[i])
@@ -221,7 +237,7 @@ cdef inline void tile_gradients(
         target_grad[i] = <real>(-sum_exp[i] * scale[i])
     if job.hess.dtype != ABSENT:
         hessians_of_tile(job, rows, sum_exp, exp_factor, exps, hess)
-    if not is_index(job):
+    if not is_index(job) or job.z_loss != 0.0:
         soft_tile_gradients(job, start, rows, sum_exp, exp_factor, scale, exps)
     else:
         labels_of_rows(rows.target, n, label)

@@ -20,6 +20,7 @@ cdef struct Rows:
     double label_sum[ROWS]
     double linear[ROWS]
     double spread[ROWS]
+    double logsumexp[ROWS]  # of the logits, where there is a z_loss
     double scratch[BLOCK]
     int n
     bint weighted           # whether any factor, weight or `valid` may differ from 1

@@ -289,6 +289,15 @@ cdef inline void sum_exp_below_maximum(const Job* job, SoftRow* row) noexcept no
     row.sum_exp_rest = hi + lo
 
 
+cdef inline double logsumexp_of_row(
+    const Job* job, Py_ssize_t position, void* scratch
+) noexcept nogil:
+    """log of the sum of all exponentials of a row, by the general path."""
+    cdef SoftRow row = soft_row(job, position, 0, scratch)
+    sum_exp_below_maximum(job, &row)
+    return row.maximum + log1p_f64(row.sum_exp_rest)
+
+
 cdef inline double focal_from_logits(const Job* job, SoftRow* row) noexcept nogil:
     """-sum q_j (1 - p_j)^gamma log p_j of one row, relative to its maximum."""
     cdef double x[BLOCK]

@@ -191,6 +191,20 @@ cdef inline void soft_terms_of_row(
     rows.spread[row_number] = sums[4] + sums[5]
 
 
+# ---- z_loss ----------------------------------------------------------------------------------
+
+
+cdef inline void set_logsumexp(
+    const Job* job, Py_ssize_t start, Rows* rows, const double* loss, real* tag
+) noexcept nogil:
+    """Set `logsumexp` from what log1p of the sums gives, the losses against `target`."""
+    cdef real base[ROWS]
+    cdef Py_ssize_t i
+    target_scores(job, start, rows.n, rows.target, base)
+    for i in range(rows.n):
+        rows.logsumexp[i] = loss[i] + <double>base[i]
+
+
 # ---- both ------------------------------------------------------------------------------------
 
 

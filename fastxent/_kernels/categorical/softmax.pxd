@@ -241,17 +241,20 @@ cdef inline void take_targets(
     const real* label, Py_ssize_t classes, real* tile, real* target_logit
 ) noexcept nogil:
     """Take the target logits out of a tile. The last class takes their place."""
-    cdef const real* last = tile + (classes - 1) * ROWS
-    cdef real k_real, x
+    # Of one loop gcc makes branches and conditional stores. Copies may be loaded whether they are needed or not.
+    cdef real last[ROWS]
+    cdef real x[ROWS]
+    cdef real k_real
     cdef Py_ssize_t i, k
-    for i in range(ROWS):
-        target_logit[i] = last[i]
+    memcpy(last, tile + (classes - 1) * ROWS, sizeof(last))
+    memcpy(target_logit, last, sizeof(last))
     for k in range(classes - 1):
         k_real = <real><int32_t>k
+        memcpy(x, tile + k * ROWS, sizeof(x))
         for i in range(ROWS):
-            x = tile[k * ROWS + i]
-            target_logit[i] = x if label[i] == k_real else target_logit[i]
-            tile[k * ROWS + i] = last[i] if label[i] == k_real else x
+            target_logit[i] = x[i] if label[i] == k_real else target_logit[i]
+        for i in range(ROWS):
+            tile[k * ROWS + i] = last[i] if label[i] == k_real else x[i]
 
 
 cdef inline void restore_last(const real* label, Py_ssize_t classes, real* tile) noexcept nogil:

@@ -2,6 +2,7 @@
 
 from cpython.pycapsule cimport PyCapsule_New
 
+from fastxent._kernels.categorical.softcap cimport cap_run
 from fastxent._kernels.chunk cimport run_chunk
 from fastxent._kernels.job cimport APART, DType, FLOAT64, FmaKind, FUSED, Job, KernelTable, Partial
 from fastxent._kernels.types cimport fma_bounded_f64, fma_f32, fma_f64
@@ -9,6 +10,13 @@ from fastxent._kernels.types cimport fma_bounded_f64, fma_f32, fma_f64
 
 cdef void chunk_of_level(const Job* job, Py_ssize_t number, Partial* partial) noexcept nogil:
     run_chunk(job, number, partial)
+
+
+cdef void cap_of_level(DType dtype, double softcap, void* x, Py_ssize_t n) noexcept nogil:
+    if dtype == FLOAT64:
+        cap_run(softcap, <const char*>x, 8, <const double*>x, n, <double*>x)
+    else:
+        cap_run(softcap, <const char*>x, 4, <const float*>x, n, <float*>x)
 
 
 cdef void fma_f32_arrays(
@@ -49,5 +57,6 @@ cdef void fma_of_level(
 
 cdef KernelTable functions
 functions.run_chunk = chunk_of_level
+functions.cap_logits = cap_of_level
 functions.fma_arrays = fma_of_level
 table = PyCapsule_New(&functions, NULL, NULL)

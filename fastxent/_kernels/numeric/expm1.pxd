@@ -1,4 +1,4 @@
-# e^x - 1 and e^x - 1 - x for moderate x, to the last digits of the result however small it is.
+# e^x - 1 and e^x - 1 - x for moderate x, and tanh x, to the last digits of the result however small it is.
 #
 # With x = k ln 2 + r and q = e^r - 1 - r, which is r^2 times a polynomial:
 #
@@ -54,6 +54,25 @@ cdef inline real expm1_moderate(real x) noexcept nogil:
     cdef real r, power, k, one = 1
     cdef real q = _parts(x, &r, &power, &k)
     return power * (r + q) + (power - one)
+
+
+@cython.cdivision(True)
+cdef inline real tanh_of(real x) noexcept nogil:
+    """tanh x = -m / (m + 2) with the sign of x, where m = e^(-2|x|) - 1 (fdlibm, s_tanh.c).
+
+    m keeps its digits where x is small. From |x| = 20 on the result is 1. 0 may become -0.
+    """
+    cdef real m, y, least = -40, two = 2
+    if real is float:
+        y = two * f32_from_bits(bits_of_f32(x) | <uint32_t>0x80000000)
+    else:
+        y = two * f64_from_bits(bits_of_f64(x) | <uint64_t>0x8000000000000000)
+    m = expm1_moderate(least if y < least else y)
+    y = -m / (m + two)
+    if real is float:
+        return f32_from_bits(bits_of_f32(y) | (bits_of_f32(x) & <uint32_t>0x80000000))
+    else:
+        return f64_from_bits(bits_of_f64(y) | (bits_of_f64(x) & <uint64_t>0x8000000000000000))
 
 
 @cython.cdivision(True)
