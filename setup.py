@@ -68,7 +68,8 @@ COMPILE += "-ffp-contract=off -fno-math-errno -fno-trapping-math".split()
 if is_gcc():
     # It stops inlining in long functions, and where a module has grown enough: a call in a loop
     # cannot be vectorised. Small functions are inlined first, whatever the size of the module.
-    # What it guesses to be cold keeps its accumulators in memory, and it has taken whole kernels for that.
+    # What it guesses to be cold keeps its accumulators in memory, and it has taken whole kernels
+    # for that.
     COMPILE += [
         "--param=large-function-insns=50000",
         "--param=large-stack-frame=200000",

@@ -91,7 +91,8 @@ def reliability_diagram(
         _draw(ax, labels, scores, _label(name, y_true, p), bins, confidence)
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     ax.set(xlabel="predicted probability", ylabel="observed frequency")
-    ax.legend(loc="upper left", frameon=False, fontsize="small")
+    # Above the axes, where there is no data; narrow, so that a small figure keeps its axes.
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, frameon=False, fontsize="small")
     return ax
 
 
@@ -108,7 +109,7 @@ def _checked(y_true: Any, y_proba: Any) -> tuple[Array, Array]:
 def _label(name: str, y_true: Any, y_proba: Any) -> str:
     parts = decompose(y_true, y_proba)
     numbers = f"loss {parts.loss:.4f}, miscalibration {parts.miscalibration:.4f}"
-    return f"{name}: {numbers}" if name else numbers
+    return f"{name}\n{numbers}" if name else numbers
 
 
 def _draw(ax: Any, labels: Array, scores: Array, label: str, bins: int, confidence: float) -> None:

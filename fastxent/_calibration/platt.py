@@ -28,6 +28,8 @@ _PLATT = Loss(
 _LAST_CHANGE = 1e-7
 #: Elements, about, to which the line is fitted first.
 _SAMPLE = 1 << 16
+#: A step that changes the typical logit by more than this starts far from the minimum.
+_FAR = 0.5
 #: Labels that overlap take fewer passes than the first; it ends in any case.
 _PASSES_OF_OVERLAP, _MOST_PASSES = 12, 200
 
@@ -117,10 +119,13 @@ def fit_platt(
     before = passes.at(1.0, 0.0)
     if math.isnan(before.loss):
         raise ValueError("y_true, logits: no element counts, so there is nothing to fit")
-    start = _first_step(passes.at(0.0, 0.0))
-    start = _fit_sample(passes.operands, start)
+    start, is_whole = _fit_sample(passes.operands, _first_step(passes.at(0.0, 0.0)))
     here = passes.at(*start)
-    (slope, intercept), here = _minimise(passes, start, here)
+    if not is_whole:
+        if _change(here, *_step(here)) > _FAR:
+            start, here = _fit_boundary(passes, start, here)
+        start, here = _minimise(passes, start, here)
+    slope, intercept = start
     (aa, ab, bb), weight = _inverse(here), before.weight
     covariance = ((aa / weight, ab / weight), (ab / weight, bb / weight))
     return PlattFit(slope, intercept, covariance, before.loss, here.loss, passes.count)
@@ -136,39 +141,62 @@ def _first_step(here: Moments) -> Pair:
             f"{'higher' if share > 0.5 else 'lower'} intercept and has no minimum: pass both labels"
         )
     if not h * hzz - hz * hz > 1e-14 * h * hzz:
-        raise ValueError("logits: all that count are equal, so every slope is as good as any other")
+        raise ValueError(
+            "logits: all that count are equal to 7 digits, so every slope is about as good as any "
+            "other: subtract their mean"
+        )
     return _step(here)
 
 
-def _fit_sample(operands: Operands, start: Pair) -> Pair:
-    """The line that fits every so-manieth element; `start` where these have none."""
+def _fit_sample(operands: Operands, start: Pair) -> tuple[Pair, bool]:
+    """The line that fits every so-manieth element, or `start`; and whether these are all elements."""
     scores = operands.scores
     step = max(1, scores.size // _SAMPLE)
     if not scores.ndim or len(scores) < step:
-        return start
+        return start, False
     options = {name: array[::step] for name, array in operands.given.items()}
     some = Operands(_PLATT, operands.labels[::step], scores[::step], options)
     labels, logits, weights = valid_elements(some)
     if not len(labels) or (weights is not None and not weights.any()):
-        return start
-    logits = logits.astype(np.float64)
-    middle = float(
-        np.average(logits, weights=weights)
-    )  # far from 0 the two parameters hang together
-    options = {} if weights is None else {"sample_weight": weights}
-    if (
-        step > 1
-    ):  # a sample may be separable where the data are not: Platt's smoothing gives it a minimum
-        margin = 1.0 / (len(labels) + 2.0)
-        labels = margin + (1.0 - 2.0 * margin) * labels
-    sample = Passes(_PLATT, labels, logits - middle, {**options, "workers": 1})
+        return start, False
+    if step == 1:
+        return _fit_elements(labels, logits, weights), True
+    # A sample may be separable where the data are not: Platt's smoothing gives it a minimum.
+    margin = 1.0 / (len(labels) + 2.0)
     try:
-        first = _first_step(sample.at(0.0, 0.0))
-        slope, intercept = _minimise(sample, first, sample.at(*first))[0]
+        return _fit_elements(margin + (1.0 - 2.0 * margin) * labels, logits, weights), False
     except ValueError:
-        if step == 1:
-            raise
-        return start
+        return start, False
+
+
+def _fit_boundary(passes: Passes, start: Pair, here: Moments) -> tuple[Pair, Moments]:
+    """A better start where labels hardly overlap: the line that fits the least certain elements.
+
+    The steeper the line, the less the others count.
+    """
+    labels, logits, weights = valid_elements(passes.operands)
+    distance = np.abs(start[0] * logits.astype(np.float64) + start[1])
+    if len(labels) > _SAMPLE:
+        near = np.argpartition(distance, _SAMPLE)[:_SAMPLE]
+        labels, logits = labels[near], logits[near]
+        weights = None if weights is None else weights[near]
+    try:
+        better = _fit_elements(labels, logits, weights)
+    except ValueError:
+        return start, here
+    there = passes.at(*better)
+    return (better, there) if there.loss < here.loss else (start, here)
+
+
+def _fit_elements(labels: Any, logits: Any, weights: Any) -> Pair:
+    """The line that fits these elements; ValueError where none does."""
+    logits = logits.astype(np.float64)
+    # Far from 0 the two parameters hang together.
+    middle = float(np.average(logits, weights=weights))
+    options = {} if weights is None else {"sample_weight": weights}
+    passes = Passes(_PLATT, labels, logits - middle, {**options, "workers": 1})
+    first = _first_step(passes.at(0.0, 0.0))
+    slope, intercept = _minimise(passes, first, passes.at(*first))[0]
     return slope, intercept - slope * middle
 
 

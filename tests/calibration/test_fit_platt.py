@@ -91,6 +91,19 @@ def test_hard_data(n, steep, scale, shift):
     assert abs(rest.sum()) < 1e-9 and abs((rest * z).sum()) < 1e-9 * np.abs(rest * z).sum()
 
 
+@pytest.mark.parametrize("steep", [1e3, 5e4])
+def test_many_labels_that_hardly_overlap(steep):
+    """No sample of every so-manieth element has labels that overlap."""
+    rng = np.random.default_rng(18)
+    z = rng.standard_normal(300_000)
+    y = (rng.random(z.size) < 1 / (1 + np.exp(-np.clip(steep * z, -700, 700)))).astype(float)
+    fit = fit_platt(y, z)
+    assert fit.iterations <= 10
+    rest = 1 / (1 + np.exp(-np.clip(fit.slope * z + fit.intercept, -700, 700))) - y
+    assert abs(rest.sum()) < 1e-7 * np.abs(rest).sum()
+    assert abs((rest * z).sum()) < 1e-7 * np.abs(rest * z).sum()
+
+
 def test_many_rows():
     y, z = data(5_000_000)
     fit = fit_platt(y, z)

@@ -241,7 +241,7 @@ cdef inline void take_targets(
     const real* label, Py_ssize_t classes, real* tile, real* target_logit
 ) noexcept nogil:
     """Take the target logits out of a tile. The last class takes their place."""
-    # Of one loop gcc makes branches and conditional stores. Copies may be loaded whether they are needed or not.
+    # Of one loop gcc makes branches and conditional stores. Copies are loaded whether needed or not.
     cdef real last[ROWS]
     cdef real x[ROWS]
     cdef real k_real

@@ -1,4 +1,4 @@
-# e^x - 1 and e^x - 1 - x for moderate x, and tanh x, to the last digits of the result however small it is.
+# e^x - 1, e^x - 1 - x and tanh x of moderate x, to the last digits of the result however small it is.
 #
 # With x = k ln 2 + r and q = e^r - 1 - r, which is r^2 times a polynomial:
 #
