@@ -1,6 +1,7 @@
 """Sixty million rows of Parquet: fastxent score beside DuckDB, polars, pandas, and reading alone.
 
-A sixth of them as CSV and a twelfth as JSON lines are read beside pyarrow's own readers.
+A sixth of them as CSV and a twelfth as JSON lines are read beside pyarrow's own readers. Two models are
+compared by a million keys.
 
     python benchmarks/files.py [--rows N] [--rounds N] [--results DIR]
 
@@ -28,7 +29,9 @@ import numpy as np
 HERE = Path(__file__).parent
 STEP = 1_000_000
 GROUPS = 200
+KEYS, KEYED_ROWS = 1_000_000, 3_000_000
 MIB_ALLOWED, SHARE_OF_READING, ERROR_ALLOWED = 200, 0.8, 1e-13
+MIB_OF_KEYS = 400e6 / 2**20
 THREADS = 2  # of DuckDB
 
 READING = "pyarrow, reading alone"
@@ -60,6 +63,15 @@ loss = "-ln(greatest(case y when 1 then p else 1 - p end, 2.220446049250313e-16)
 query = f"select {key} avg({loss}) from read_parquet('{sys.argv[1]}') {group}"
 print(duckdb.sql(query).fetchall()[0][-1])
 """
+# What fastxent prints: the mean of each group with its standard error.
+DUCKDB_ERRORS = """
+import sys, duckdb
+duckdb.sql("set threads = {threads}")
+loss = "-ln(greatest(case y when 1 then p else 1 - p end, 2.220446049250313e-16)) as loss"
+rows = f"select country, {loss} from read_parquet('{sys.argv[1]}')"
+values = "country, avg(loss), stddev_samp(loss) / sqrt(count(*)), count(*)"
+print(duckdb.sql(f"select {values} from ({rows}) group by country").fetchall()[0][1])
+"""
 POLARS = """
 import sys, polars as pl
 p = pl.col("p")
@@ -87,6 +99,7 @@ CODE = {
     "by": {
         READING: READ.format(columns=BY),
         "DuckDB": DUCKDB.replace("{key}", "country,").replace("{group}", "group by country"),
+        "DuckDB, with standard errors": DUCKDB_ERRORS,
         "polars, streaming": POLARS.replace("{frame}", 'frame.group_by("country").agg(p=loss)'),
         "pandas": PANDAS.format(
             columns=BY, result="loss.groupby(frame.country, observed=True).mean().iloc[0]"
@@ -134,9 +147,12 @@ def main() -> None:
         }
         rounds = [{job: run(c) for job, c in jobs.items()} for _ in range(options.rounds)]
         size = path.stat().st_size
-    problems = list(missed(rounds, want))
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            pool.apply(make_keyed, (path,))
+        of_keys = run([*score(path), "--compare", "q", "--by", "key"])
+    problems = [*missed(rounds, want), *missed_by_key(of_keys)]
     options.results.mkdir(exist_ok=True, parents=True)
-    lines = [*page(rounds, options.rows, size, want)]
+    lines = [*page(rounds, options.rows, size, want), *page_by_key(of_keys)]
     (options.results / "files.md").write_text("\n".join(lines) + "\n", "utf-8")
     print("\n".join([*lines, *problems]))
     sys.exit(bool(problems))
@@ -164,6 +180,20 @@ def make(path: Path, rows: int) -> float:
     return fastxent.binary_cross_entropy(labels, scores)
 
 
+def make_keyed(path: Path) -> None:
+    """Write two models' probabilities, labels, and keys of which each comes at least once."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rng = np.random.default_rng(1)
+    n = KEYED_ROWS
+    key = rng.permutation(np.concatenate([np.arange(KEYS), rng.integers(0, KEYS, n - KEYS)]))
+    names = pa.array([f"user {i:07}" for i in range(KEYS)])
+    y = rng.integers(0, 2, n).astype(np.int8)
+    table = {"y": y, "p": rng.random(n), "q": rng.random(n), "key": names.take(pa.array(key))}
+    pq.write_table(pa.table(table), path)
+
+
 def convert(path: Path, others: dict[str, Path], rows: int) -> None:
     """The first rows as CSV and as JSON lines, by DuckDB: it is fast."""
     code = "import duckdb, sys; duckdb.sql(sys.argv[1])"
@@ -174,14 +204,15 @@ def convert(path: Path, others: dict[str, Path], rows: int) -> None:
 
 
 def commands(of: str, path: Path) -> Iterator[tuple[str, list[str]]]:
-    score = ["-m", "fastxent", "score", str(path), "--label", "y", "--proba", "p", "--json"]
-    yield (
-        "fastxent score",
-        [sys.executable, *score, *(["--by", "country"] if of.endswith("by") else [])],
-    )
+    yield "fastxent score", [*score(path), *(["--by", "country"] if of.endswith("by") else [])]
     for who, code in CODE[of].items():
         code = code.replace("{threads}", str(THREADS))
         yield who, [sys.executable, "-c", code, str(path)]
+
+
+def score(path: Path) -> list[str]:
+    command = ["-m", "fastxent", "score", str(path), "--label", "y", "--proba", "p", "--json"]
+    return [sys.executable, *command]
 
 
 def run(command: list[str]) -> Run:
@@ -232,6 +263,19 @@ def missed(rounds: Rounds, want: float) -> Iterator[str]:
             yield f"{of}: {share:.2f} of the speed of reading is less than {SHARE_OF_READING}"
     if ratio(rounds, "by", "DuckDB", "fastxent score") < 1.0:
         yield f"by: slower than DuckDB on {THREADS} threads"
+
+
+def missed_by_key(of_keys: Run) -> Iterator[str]:
+    if len(json.loads(of_keys.output)["groups"]) != KEYS:
+        yield f"not all of {KEYS:,} keys"
+    if of_keys.mib > MIB_OF_KEYS:
+        yield f"{KEYS:,} keys: {of_keys.mib:.0f} MiB are more than {MIB_OF_KEYS:.0f}"
+
+
+def page_by_key(of_keys: Run) -> Iterator[str]:
+    yield f"""
+{KEYED_ROWS:,} rows of {KEYS:,} different strings as keys, two models compared by key, all groups written
+as JSON: {of_keys.seconds:.0f} s and {of_keys.mib:.0f} MiB."""
 
 
 def page(rounds: Rounds, rows: int, size: int, want: float) -> Iterator[str]:

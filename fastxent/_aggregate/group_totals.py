@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import chain
 
 import numpy as np
 
@@ -24,15 +25,19 @@ def add_pairs(hi: Array, lo: Array, values: Array) -> None:
 
 def grown(rows: Array, n: int) -> Array:
     """The rows of sums, with zeros for at least n groups."""
-    missing = n - len(rows)
-    return np.pad(rows, [(0, max(missing, len(rows))), (0, 0)]) if missing > 0 else rows
+    if n <= len(rows):
+        return rows
+    longer = np.zeros((max(n, 2 * len(rows)), rows.shape[1]))
+    longer[: len(rows)] = rows
+    return longer
 
 
 def check_divisors(sums: Array, what: str = "weights") -> None:
     """Raise if there are sums of weights that float64 cannot divide by."""
-    some = sums[sums > 0.0]
-    for extreme in (some.min(), some.max()) if some.size else ():
-        checked_weight_sum(float(extreme), what)
+    some = sums > 0.0
+    if some.any():
+        for extreme in (sums.min(where=some, initial=np.inf), sums.max(where=some, initial=0.0)):
+            checked_weight_sum(float(extreme), what)
 
 
 def divided(a: Array, b: Array) -> Array:
@@ -109,6 +114,6 @@ class GroupTotals:
 
 
 def _combined(pairs: Array) -> tuple[float, float]:
-    values = pairs.ravel().tolist()
+    values = pairs.ravel().data  # gives one float at a time: there may be millions
     total = math.fsum(values)
-    return total, math.fsum([*values, -total]) if math.isfinite(total) else 0.0
+    return total, math.fsum(chain(values, [-total])) if math.isfinite(total) else 0.0

@@ -44,11 +44,9 @@ class ByGroup(Mapping[Any, Record], Generic[Record]):
     __slots__ = ("_place", "_record", "columns")
 
     def __init__(self, record: type[Record], keys: list[Any], *values: Array) -> None:
-        order = _order(keys)
         self._record = record
         names = record._fields  # type: ignore[attr-defined]
-        self.columns: dict[str, Any] = {"group": [keys[i] for i in order]}
-        self.columns.update(zip(names, (v[order] for v in values), strict=True))
+        self.columns: dict[str, Any] = {"group": keys, **dict(zip(names, values, strict=True))}
         self._place: KeyIndex | None = None  # made when it is needed: it takes much memory
 
     def __getitem__(self, key: Any) -> Record:
@@ -80,13 +78,15 @@ class ByGroup(Mapping[Any, Record], Generic[Record]):
         return "{" + ",\n ".join(shown) + "}"
 
 
-def _order(keys: list[Any]) -> list[int]:
-    """The order of the keys: sorted where that is possible, None and nan last."""
-    missing = [key is None or key != key for key in keys]  # noqa: PLR0124 - only nan differs
-    present = [i for i, no in enumerate(missing) if not no]
+def key_order(keys: list[Any]) -> list[int]:
+    """The order of the keys in a `ByGroup`."""
+    missing = [i for i, key in enumerate(keys) if key is None or key != key]  # noqa: PLR0124
+    present = list(range(len(keys)))
+    for i in reversed(missing):
+        del present[i]
     with contextlib.suppress(TypeError):
         present.sort(key=keys.__getitem__)
-    return present + [i for i, no in enumerate(missing) if no]
+    return present + missing
 
 
 class GroupSums(NamedTuple):
@@ -121,8 +121,11 @@ class GroupSums(NamedTuple):
         found, variance = self.totals, self.variance or RunningVariance(0)
         means, weights = found.means(), found.weights()
         error = variance.standard_error(means, weights)
-        columns = (means, found.totals(), weights, found.counts, error)
-        return ByGroup(GroupMean, self.keys, *columns, variance.degrees_of_freedom())
+        freedom = variance.degrees_of_freedom()
+        columns = (means, found.totals(), weights, found.counts, error, freedom)
+        order = key_order(self.keys)
+        keys = [self.keys[i] for i in order]
+        return ByGroup(GroupMean, keys, *(column[order] for column in columns))
 
 
 def group_sums(

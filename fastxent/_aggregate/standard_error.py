@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,8 +13,11 @@ from fastxent._aggregate.clusters import ClusterSums
 from fastxent._aggregate.elementwise import Array, Block, ElementwiseLosses
 from fastxent._aggregate.group_keys import GroupKeys, StreamGroupKeys
 from fastxent._aggregate.group_totals import GroupTotals, divided
-from fastxent._aggregate.groups import ByGroup
+from fastxent._aggregate.groups import ByGroup, key_order
 from fastxent._aggregate.running_variance import RunningVariance
+
+#: Groups whose records are computed at once.
+_PIECE = 1 << 14
 
 
 class Score(NamedTuple):
@@ -208,22 +211,77 @@ class MeanAndError:
 
     def result(self, keys: GroupKeys | StreamGroupKeys) -> ByGroup[Any]:
         """A Score for each group with a loss that counts, or a Comparison for two models."""
-        first, *other = self._totals
-        at, used = keys.used(first.counts)
-        columns = [totals.means() for totals in self._totals]
-        if other:
-            columns.append(divided(first.totals() - other[0].totals(), first.weights()))
-        error, freedom = self._error(columns[-1], first.weights())
-        columns += [error, first.weights(), first.counts, freedom]
-        record: Any = Comparison if other else Score
-        return ByGroup(record, used, *(column[at] for column in columns))
+        groups = self.groups(keys)
+        return ByGroup(groups.record, groups.keys, *groups.columns())
 
-    def _error(self, mean: Array, weight: Array) -> tuple[Array, Array]:
-        """The standard errors and their degrees of freedom; clusters of one loss are no clusters."""
-        if self._clusters is None or self._clusters.singletons:
-            error = self._variance.standard_error(mean, weight)
-            return error, self._variance.degrees_of_freedom()
-        return self._clusters.standard_error(mean, weight)
+    def groups(self, keys: GroupKeys | StreamGroupKeys) -> GroupResults:
+        """The same, computed as it is asked for: there may be millions of groups."""
+        at, used = keys.used(self._totals[0].rows[: len(keys), 4])
+        del keys  # where the caller keeps none, either: their index is large
+        order = key_order(used)
+        used, at = [used[i] for i in order], at[order]
+        if self._clusters is None or self._clusters.singletons:  # clusters of one loss are none
+            return GroupResults(used, at, self._totals, self._variance)
+        mean, weight = _means(self._totals)[-1], self._totals[0].weights()
+        return GroupResults(used, at, self._totals, self._clusters.standard_error(mean, weight))
+
+
+class GroupResults:
+    """The results of groups in their order; each is computed when it is asked for.
+
+    Parameters
+    ----------
+    keys : list
+    numbers : ndarray
+        Of the groups in what follows.
+    totals : sequence of GroupTotals
+        Of one model or two.
+    errors : RunningVariance or tuple of ndarray
+        What gives the standard errors, or these and their degrees of freedom.
+    """
+
+    def __init__(
+        self,
+        keys: list[Any],
+        numbers: Array,
+        totals: Sequence[GroupTotals],
+        errors: RunningVariance | tuple[Array, Array],
+    ) -> None:
+        self.keys, self.numbers = keys, numbers
+        self._totals, self._errors = totals, errors
+        self.record: Any = Score if len(totals) == 1 else Comparison
+
+    def weights(self) -> Array:
+        """The sums of the weights."""
+        return self._totals[0].weights()[self.numbers]
+
+    def columns(self, places: Any = slice(None)) -> list[Array]:
+        """The columns of the records at some places."""
+        at = self.numbers[places]
+        totals = [every.select(at) for every in self._totals]
+        means, weight = _means(totals), totals[0].weights()
+        if isinstance(self._errors, RunningVariance):
+            variance = self._errors.select(at)
+            error = variance.standard_error(means[-1], weight)
+            freedom = variance.degrees_of_freedom()
+        else:
+            error, freedom = (every[at] for every in self._errors)
+        return [*means, error, weight, totals[0].counts, freedom]
+
+    def records(self, places: Sequence[int]) -> Iterator[Any]:
+        """The records at some places."""
+        for start in range(0, len(places), _PIECE):
+            columns = self.columns(places[start : start + _PIECE])
+            yield from map(self.record._make, zip(*(c.tolist() for c in columns), strict=True))
+
+
+def _means(totals: Sequence[GroupTotals]) -> list[Array]:
+    """The mean of each model; of two models, also that of their difference."""
+    first, *other = totals
+    means = [every.means() for every in totals]
+    if other:
+        means.append(divided(first.totals() - other[0].totals(), first.weights()))
+    return means
 
 
 def _paired(a: Block, b: Block) -> tuple[Block, Block]:

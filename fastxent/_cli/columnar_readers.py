@@ -11,10 +11,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fastxent._cli.chunks import Chunk, checked, columns, slices
+from fastxent._cli.chunks import Chunk, check_codes, checked, columns, slices
 from fastxent._cli.filters import expression
 from fastxent._cli.selection import ColumnSelection
 from fastxent._cli.sources import Source
+
+#: Bytes of the largest dictionary that writers make by default.
+_DICTIONARY = 1 << 20
 
 # ---- Parquet -------------------------------------------------------------------------------------
 
@@ -48,19 +51,25 @@ def read_parquet(source: Source, selection: ColumnSelection) -> Iterator[Chunk]:
             for first, groups in _row_groups(source, metadata, schema, selection):
                 row = first
                 for batch in parquet.iter_batches(rows, row_groups=groups, columns=names):
+                    check_codes(batch)
                     yield Chunk((row + batch.num_rows) / total, columns(batch, selection), row)
                     row += batch.num_rows
 
 
 def _dictionaries(metadata: Any, schema: Any, selection: ColumnSelection) -> list[str]:
-    """The columns that can be read as dictionaries: pyarrow cannot so read those of deltas."""
+    """The columns that are read as dictionaries: those whose strings repeat.
+
+    Of many different strings a writer gives up its dictionary, and pyarrow would make one, as large
+    as a row group. It cannot so read those of deltas.
+    """
     names = set(selection.strings(schema))
     n = metadata.num_row_groups if names else 0
     for i in {0, n - 1} if n else ():  # a writer encodes the others like these
         group = metadata.row_group(i)
         for j in range(group.num_columns):
             column = group.column(j)
-            if column.path_in_schema in names and "DELTA_BYTE_ARRAY" in column.encodings:
+            plain = column.total_uncompressed_size > _DICTIONARY + 4 * column.num_values
+            if plain or "DELTA_BYTE_ARRAY" in column.encodings:
                 names.discard(column.path_in_schema)
     return sorted(names)
 

@@ -101,15 +101,15 @@ class BatchColumns:
         self, roles: ColumnRoles, scores: np.ndarray, names: LabelNames
     ) -> np.ndarray:
         codes, keys = _column_keys(self._batch, roles.label)
-        null = len(keys) - 1
         present = np.bincount(codes, minlength=len(keys)) > 0
-        if present[null]:
-            known = codes != null
+        if keys[-1] is None:
+            present[-1] = False
+            known = codes != len(keys) - 1
             if not self._keep_null:
                 text = "null: fill it in, or leave such rows out with --nan-policy omit"
                 self._fail(roles.label, text, int(np.argmin(known)))
             self._apply_mask(known)
-        used = np.flatnonzero(present[:null])
+        used = np.flatnonzero(present)
         table = np.zeros(len(keys), np.int64)
         n_classes = None if scores.ndim == 1 else scores.shape[1]
         try:
@@ -249,7 +249,7 @@ def _as_type(key: Any, wanted: type) -> Any:
 
 
 def _column_keys(batch: Batch, name: str) -> tuple[np.ndarray, list[Any]]:
-    """A column as codes, and the list of keys that they index; the last key is None."""
+    """A column as codes, and the list of keys that they index; the last is None if some are null."""
     column = batch.columns[name]
     if isinstance(column, np.ndarray):
         column = arrow_array(column)
@@ -261,5 +261,6 @@ def _column_keys(batch: Batch, name: str) -> tuple[np.ndarray, list[Any]]:
         names = column.dictionary.to_pylist()
     except UnicodeDecodeError as error:
         raise FileError(batch.path, f"cannot be read as text: {error}", column=name) from None
-    places = column.indices.fill_null(len(names)) if column.null_count else column.indices
-    return _as_numpy(places), [*names, None]
+    if not column.null_count:
+        return _as_numpy(column.indices), names
+    return _as_numpy(column.indices.fill_null(len(names))), [*names, None]

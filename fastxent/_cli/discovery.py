@@ -45,15 +45,15 @@ def _named(name: str) -> Iterator[Source]:
     try:
         if _URI.match(name):
             filesystem, path, shown = _remote(name)
-            yield from _at(filesystem, path, shown)
+            if "*" not in path or _is_there(filesystem, path):
+                yield from _at(filesystem, path, shown)
+            else:
+                yield from _matching(name, filesystem, _remote_matches(filesystem, path), shown)
         elif Path(name).exists() or not glob.has_magic(name):
             yield from _at(LOCAL, name, "")
         else:
-            matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 - absolute ones, too
-            if not matches:
-                raise FileError(name, "no file matches this pattern")
-            for match in matches:
-                yield from _at(LOCAL, match, "", whole=len(matches) == 1)
+            matches = glob.glob(name, recursive=True)  # noqa: PTH207 - absolute ones, too
+            yield from _matching(name, LOCAL, matches, "")
     except (OSError, pa.ArrowException, ImportError, ValueError) as error:
         clean = _without_secrets(name)
         reason = getattr(error, "strerror", None)
@@ -84,6 +84,27 @@ def _remote(uri: str) -> tuple[Any, str, str]:
             raise error from None
         filesystem = pa.fs.PyFileSystem(pa.fs.FSSpecHandler(known))
     return filesystem, path, "" if scheme == "file" else f"{scheme}://"
+
+
+def _is_there(filesystem: Any, path: str) -> bool:
+    return bool(filesystem.get_file_info(path).type != pa.fs.FileType.NotFound)
+
+
+def _remote_matches(filesystem: Any, pattern: str) -> list[str]:
+    """The paths that match, where * stands for any part of a name, and ** for any folders."""
+    parent = pattern.partition("*")[0].rpartition("/")[0]
+    wanted = re.escape(pattern).replace(r"\*\*/", "(?:.*/)?").replace(r"\*", "[^/]*")
+    selector = pa.fs.FileSelector(parent, recursive=True, allow_not_found=True)
+    paths = (str(info.path) for info in filesystem.get_file_info(selector))
+    return [path for path in paths if re.fullmatch(wanted, path)]
+
+
+def _matching(name: str, filesystem: Any, matches: list[str], scheme: str) -> Iterator[Source]:
+    """The files of a pattern."""
+    if not matches:
+        raise FileError(_without_secrets(name), "no file matches this pattern")
+    for match in sorted(matches):
+        yield from _at(filesystem, match, scheme, whole=len(matches) == 1)
 
 
 def _at(filesystem: Any, path: str, scheme: str, whole: bool = True) -> Iterator[Source]:

@@ -85,7 +85,7 @@ def read(source: Source, selection: ColumnSelection) -> Iterator[Batch]:
             batch = _batch(source, row[0], chunk, selection)
             row[0] = batch.first + batch.rows
             for one in selection.only:
-                batch = _filtered(batch, one.mask(source, batch.columns[one.column]))
+                batch = filtered(batch, one.mask(source, batch.columns[one.column]))
             if batch.rows:
                 yield batch
 
@@ -105,7 +105,7 @@ def _constant(value: str | None, rows: int) -> Any:
     return pa.DictionaryArray.from_arrays(places, pa.array([value], pa.string()))
 
 
-def _filtered(batch: Batch, mask: np.ndarray) -> Batch:
+def filtered(batch: Batch, mask: np.ndarray) -> Batch:
     """The rows of a batch that a mask keeps."""
     if mask.all():
         return batch

@@ -118,7 +118,7 @@ def _page(
     if result.by:
         yield f"<h2>By {text(', '.join(result.by))}</h2>"
         yield from _groups(result)
-        if 1 < len(panels) <= len(result.by_group):
+        if 1 < len(panels) <= len(result.groups.keys):
             yield f"<p>The {len(panels) - 1} groups of the largest weight:</p>"
         for i, panel in enumerate(panels[1:], 1):
             yield f"<h3>{text(panel.name)}</h3>"
@@ -189,7 +189,7 @@ def _pictures(result: report.Result, panel: Panel, i: int) -> Iterator[str]:
 
 
 def _groups(result: report.Result) -> Iterator[str]:
-    n, places = len(result.by_group), None
+    n, places = len(result.groups.keys), None
     if n > MAX_GROUPS:
         places = result.largest_groups(MAX_GROUPS)
         yield f"<p>The {MAX_GROUPS} groups of the largest weight, of {n:,}.</p>"

@@ -8,7 +8,7 @@ import math
 import re
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,8 +19,7 @@ import rich.table
 import rich.text
 
 from fastxent._aggregate import student_t
-from fastxent._aggregate.groups import ByGroup
-from fastxent._aggregate.standard_error import Comparison
+from fastxent._aggregate.standard_error import Comparison, GroupResults
 from fastxent._cli.errors import printable
 from fastxent._cli.progress import Progress
 
@@ -39,10 +38,10 @@ class Result(NamedTuple):
     models: list[str]  # the score columns of each
     clipped: list[int]  # rows of each model
     read: Progress
-    by_group: ByGroup[Any]
+    groups: GroupResults
     worst: list[dict[str, Any]] | None  # None: not asked for
     warnings: list[str]
-    overall: Any  # the Score or Comparison over all groups
+    overall: Any  # the Score or Comparison over all groups; None where it is not shown
     calibration: dict[str, float] | None = None  # of the only record; None: not asked for
 
     @property
@@ -57,16 +56,16 @@ class Result(NamedTuple):
             about["clipped"] = self.clipped if len(self.clipped) > 1 else self.clipped[0]
         return about
 
-    def records(self, places: Iterable[int] | None = None) -> Iterator[dict[str, Any]]:
+    def records(self, places: Sequence[int] | None = None) -> Iterator[dict[str, Any]]:
         """One record for each group, or for the given ones; without groups one record."""
-        keys = self.by_group.columns["group"]
-        for i in range(len(keys)) if places is None else places:
-            record = {**self._group(keys[i]), **self.values(self.by_group.record(i))}
-            yield {**record, **(self.calibration or {})}
+        keys = self.groups.keys
+        places = range(len(keys)) if places is None else places
+        for i, values in zip(places, self.groups.records(places), strict=True):
+            yield {**self._group(keys[i]), **self.values(values), **(self.calibration or {})}
 
     def largest_groups(self, n: int) -> list[int]:
         """The places of the groups of the largest weight."""
-        order = np.argsort(-self.by_group.columns["weight"], kind="stable")
+        order = np.argsort(-self.groups.weights(), kind="stable")
         places: list[int] = order[:n].tolist()
         return places
 
@@ -77,7 +76,7 @@ class Result(NamedTuple):
 
     def keys(self, place: int) -> dict[str, str]:
         """The key of a group as text, by the names of its columns."""
-        key = self.by_group.columns["group"][place]
+        key = self.groups.keys[place]
         keys = key if len(self.by) > 1 else (key,)
         return {name: key_text(k) for name, k in zip(self.by, keys, strict=True)}
 
@@ -134,14 +133,14 @@ def write(result: Result, as_json: bool) -> None:
 
 
 def _json(result: Result) -> Iterator[str]:
-    """The text in pieces: there may be millions of groups."""
+    """The text in pieces, a line for each group: there may be millions."""
     if not result.by:
         yield _json_text(result.as_dict()) + "\n"
         return
     yield _json_text(result.about).removesuffix("\n}") + ',\n  "groups": ['
     separator = "\n"
     for record in result.records():
-        yield separator + textwrap.indent(_json_text(record), "    ")
+        yield f"{separator}    {_json_text(record, indent=None)}"
         separator = ",\n"
     yield "\n  ]"
     if result.worst is not None:
@@ -150,8 +149,8 @@ def _json(result: Result) -> Iterator[str]:
     yield "\n}\n"
 
 
-def _json_text(value: Any) -> str:
-    text = json.dumps(_finite(value), indent=2, ensure_ascii=False, default=printable)
+def _json_text(value: Any, indent: int | None = 2) -> str:
+    text = json.dumps(_finite(value), indent=indent, ensure_ascii=False, default=printable)
     # What JSON leaves and a terminal obeys: DEL and the control characters beyond ASCII.
     return re.sub(r"[^\n -~]", _json_printable, text)
 
@@ -162,11 +161,11 @@ def _json_printable(found: re.Match[str]) -> str:
 
 def _finite(value: Any) -> Any:
     """None for nan and inf, which JSON does not have."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
     if isinstance(value, dict):
         return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_finite(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return [_finite(v) for v in value] if isinstance(value, list) else value
 
 
 # ---- tab-separated columns -----------------------------------------------------------------------
@@ -256,7 +255,8 @@ def _print_tables(result: Result) -> None:
             table.add_row(rich.text.Text(heading(result, key)), _long(value))
         console.print(table)
     else:
-        more = len(result.by_group) - FEW if len(result.by_group) > MANY else 0
+        n = len(result.groups.keys)
+        more = n - FEW if n > MANY else 0
         places = result.largest_groups(FEW) if more else None
         _add_groups(table, result, list(result.records(places)))
         console.print(table)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -166,7 +167,8 @@ def _add_output_options(p: argparse.ArgumentParser) -> None:
 def _add_input_options(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--truth", metavar="FILE",
-        help="the labels are in this file; so are weights and groups, where it has these columns",
+        help="the labels are in this file; so are the columns of weights, groups, clusters and --only "
+        "that it has",
     )  # fmt: skip
     p.add_argument(
         "--on", metavar="COL", help="the key that joins predictions and truth: once in each"
@@ -211,6 +213,8 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; return its exit status."""
     _check(options)
     try:
+        # pyarrow's own pool keeps 60 MiB that it has freed; its threads ask this at its first import.
+        os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
         _check_modules(options)
         return int(importlib.import_module("fastxent._cli.scoring").run(options))
     except InputError as error:
@@ -261,8 +265,6 @@ def _check(options: argparse.Namespace) -> None:
         options.error("--reduction none prints every loss: leave --worst out")
     if (options.truth is None) != (options.on is None):
         options.error("--truth and --on go together")
-    if options.truth and options.only:
-        options.error("--only leaves rows out, but each row of --truth needs a prediction")
     if options.report and options.reduction != "mean":
         options.error("--report shows means: leave --reduction out")
     if options.delimiter == options.decimal:

@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import pyarrow as pa
+
 from fastxent._aggregate.bound_loss import BoundLoss
 from fastxent._aggregate.elementwise import Array, Block
 from fastxent._aggregate.group_keys import GroupKeys, StreamGroupKeys
@@ -35,6 +37,8 @@ from fastxent._core.errors import ElementError, ErrorKind
 PANELS = 5
 #: The worst rows of a page, if --worst does not say how many.
 WORST = 10
+#: Groups whose sums are not moved as more are seen: memory is taken as it is used.
+ROOM = 1 << 20
 #: What is wrong with an element, after its value.
 FACTS = {
     ErrorKind.NAN: "NaN: fix it, or see --nan-policy",
@@ -179,10 +183,10 @@ class Scorer:
             self.checks = ProbabilityChecks(options.eps, self.roles.models)
         self._csv = _dialect(options)
         self._on = options.on
-        self._truth = (
-            Truth(options.truth, options.on, self.roles, self._csv) if options.truth else None
-        )
-        self._only = filters
+        self._truth, self._only = None, filters
+        if options.truth:
+            self._truth = Truth(options.truth, options.on, self.roles, self._csv, filters)
+            self._only = tuple(one for one in filters if one not in self._truth.filters)
         self._reduction = options.reduction
         self._counts = counts
         worst = options.worst or (WORST if options.report else 0)
@@ -193,7 +197,8 @@ class Scorer:
         self._cluster_column = GroupColumns([options.cluster]) if options.cluster else None
         self._clusters = StreamGroupKeys() if options.cluster else None
         self._calibration = Calibration() if options.calibration else None
-        self._results = MeanAndError(len(models), 1, bool(options.cluster))
+        self._whole = bool(options.calibration or options.report)
+        self._results = MeanAndError(len(models), ROOM if options.by else 1, bool(options.cluster))
 
     def batches(self, paths: list[Source]) -> Iterator[Batch]:
         """The batches of all files, read ahead by another thread."""
@@ -243,12 +248,15 @@ class Scorer:
         if not self._calls:
             return None
         clipped = self.checks.clipped if self.checks else [0] * len(self.roles.models)
-        by_group = self._results.result(self._keys())
+        pa.default_memory_pool().release_unused()  # of malloc, too, if it is the system's
+        groups = self._results.groups(self._taken_keys())
         models = [",".join(names) for names in self.roles.models]
         worst = None if self._worst is None else self._worst.result()
-        overall = self._results.combined().result(GroupKeys(None, ()))[None]
+        overall: Any = (
+            self._results.combined().result(GroupKeys(None, ()))[None] if self._whole else None
+        )
         return report.Result(
-            self.loss, self._reduction, self.roles.by, models, clipped, progress, by_group, worst,
+            self.loss, self._reduction, self.roles.by, models, clipped, progress, groups, worst,
             self.checks.warnings() if self.checks else [], overall,
             None if self._calibration is None else self._calibration.result(overall.mean),
         )  # fmt: skip
@@ -261,12 +269,12 @@ class Scorer:
         def panel(name: str, number: int | None = None) -> Panel:
             return Panel(name, list(zip(result.models, counts.series(number), strict=True)))
 
-        if self._groups is None:
+        if not self.roles.by:
             curve = None if self._calibration is None else self._calibration.curve()
             return [panel("all rows")._replace(parts=result.calibration, curve=curve)]
         if not counts.by_group:
             return [panel(f"all rows, of more than {MAX_GROUPS:,} groups")]
-        keys = result.by_group.columns["group"]
+        keys = result.groups.keys
         places = result.largest_groups(PANELS)
         more = len(keys) - len(places)
         first = (
@@ -275,7 +283,12 @@ class Scorer:
             else "all rows"
         )
         names = {i: ", ".join(f"{k} = {v}" for k, v in result.keys(i).items()) for i in places}
-        return [panel(first), *(panel(names[i], self._groups.find(keys[i])) for i in places)]
+        return [panel(first), *(panel(names[i], result.groups.numbers[i]) for i in places)]
+
+    def _taken_keys(self) -> GroupKeys | StreamGroupKeys:
+        """The groups, which are no longer held here."""
+        keys, self._groups = self._keys(), None
+        return keys
 
     def _keys(self) -> GroupKeys | StreamGroupKeys:
         return GroupKeys(None, ()) if self._groups is None else self._groups

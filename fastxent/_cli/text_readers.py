@@ -139,8 +139,8 @@ def _json_errors(source: Source, first: list[int]) -> Iterator[None]:
 def _json(text: Any, schema: Any = None) -> Any:
     return pa.json.open_json(
         text,
-        # One thread: the blocks come one after the other, so an error is in the next one.
-        pa.json.ReadOptions(block_size=_BLOCK, use_threads=False),
+        # Several threads, too, give one block after the other: an error is in the next one.
+        pa.json.ReadOptions(block_size=_BLOCK),
         pa.json.ParseOptions(
             explicit_schema=schema,
             unexpected_field_behavior="infer" if schema is None else "ignore",

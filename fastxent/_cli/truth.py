@@ -14,7 +14,7 @@ from fastxent._cli import discovery, files
 from fastxent._cli.columns import ColumnRoles
 from fastxent._cli.errors import FileError, InputError
 from fastxent._cli.files import Batch
-from fastxent._cli.filters import arrow_array
+from fastxent._cli.filters import RowFilter, arrow_array
 from fastxent._cli.selection import ColumnSelection, CsvDialect
 
 
@@ -72,25 +72,47 @@ class Truth:
         The column of the key, here and in the predictions.
     roles : ColumnRoles
     dialect : CsvDialect
+    filters : tuple of RowFilter
+        Of the columns here and of those of the predictions.
 
     Attributes
     ----------
     columns : list of str
         The columns that come from here.
+    filters : tuple of RowFilter
+        Of the columns here.
     """
 
-    def __init__(self, name: str, on: str, roles: ColumnRoles, dialect: CsvDialect) -> None:
+    def __init__(
+        self,
+        name: str,
+        on: str,
+        roles: ColumnRoles,
+        dialect: CsvDialect,
+        filters: tuple[RowFilter, ...] = (),
+    ) -> None:
         self._name, self._on = name, on
         sources = discovery.find([name])
         present = files.column_names(sources[0], ColumnSelection((), csv=dialect))
-        others = {n for n in (roles.weight, *roles.by) if n is not None and n in present}
+        self.filters = tuple(one for one in filters if one.column in present)
+        self._whole = len(self.filters) == len(filters)
+        keys = {*roles.by, *([roles.cluster] if roles.cluster else [])}
+        others = {n for n in (roles.weight, *keys) if n is not None and n in present}
         self.columns = sorted({roles.label, *others} - {on})
-        keys = frozenset([on, *(column for column in self.columns if column in roles.by)])
-        numeric = frozenset(self.columns) - keys
-        names = tuple(dict.fromkeys([on, *self.columns]))
-        selection = ColumnSelection(names, numeric, keys, frozenset([roles.label]) - keys, dialect)
+        names = dict.fromkeys([on, *self.columns, *(one.column for one in self.filters)])
+        numeric = {n for n in self.columns if n in (roles.label, roles.weight) and n not in keys}
+        selection = ColumnSelection(
+            tuple(names),
+            frozenset(numeric),
+            frozenset(names) - numeric,
+            frozenset([roles.label]) & numeric,
+            dialect,
+        )
         self._table = _table([b for source in sources for b in files.read(source, selection)], name)
         key = self._table[on]
+        self._wanted = np.ones(len(key), bool)
+        for one in self.filters:
+            self._wanted &= one.mask(sources[0], self._table[one.column])
         _check_null(name, on, key)
         self._places = KeyPlaces(key)
         repeated, first = self._places.first_repeated()
@@ -111,7 +133,8 @@ class Truth:
         Raises
         ------
         InputError
-            At the end, unless each key of the truth came once, and no other.
+            At the end, unless each key of the truth came once, and no other. Where a filter of the
+            predictions leaves some out, not every key has to come.
         """
         for batch in batches:
             keys = _arrow(batch.columns[self._on])
@@ -120,7 +143,10 @@ class Truth:
             self._count(batch, keys, places)
             if not (self._missing or self._repeated):
                 taken = {name: self._table[name].take(pa.array(places)) for name in self.columns}
-                yield batch._replace(columns={**batch.columns, **taken})
+                joined = batch._replace(columns={**batch.columns, **taken})
+                joined = files.filtered(joined, self._wanted[places])
+                if joined.rows:
+                    yield joined
         self._check()
 
     def _count(self, batch: Batch, keys: Any, places: np.ndarray) -> None:
@@ -155,9 +181,10 @@ class Truth:
                 f"{self._repeated:,} predictions have the key of an earlier one "
                 f"(the first: {self._first_repeated})"
             )
-        n = int(np.count_nonzero(~self._seen))
-        if n and self._rows:
-            first = self._table[self._on][int(np.argmin(self._seen))].as_py()
+        without = np.flatnonzero(self._wanted & ~self._seen)
+        n = len(without)
+        if n and self._rows and self._whole:
+            first = self._table[self._on][int(without[0])].as_py()
             found.append(
                 f"{n:,} of {len(self._seen):,} rows of {self._name} have no prediction "
                 f"(the first: {first!r})"

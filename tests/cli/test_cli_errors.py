@@ -242,3 +242,17 @@ def test_rows_and_commas_of_csv_files(tmp_path, capsys):
     assert fault(capsys, path, *COMMAND).endswith("a decimal comma? Then use --decimal ,")
     path.write_text("1,0.5\n0,0.5,1\n")
     assert fault(capsys, *command).startswith(f"{path}, row 2: Expected 2 columns, got 3")
+
+
+def test_a_code_beyond_the_dictionary_of_a_column(tmp_path, capsys):
+    path, n = tmp_path / "a.parquet", 304
+    keys = pa.array(["a", "b", "c"]).take(pa.array(np.arange(n) % 3))
+    table = pa.table({"y": np.ones(n, np.int8), "p": np.full(n, 0.5), "key": keys})
+    pq.write_table(table, path, compression="none")
+    column = pq.read_metadata(path).row_group(0).column(2)
+    data = bytearray(path.read_bytes())
+    # Four codes of two bits each: there is no value 3.
+    data[column.dictionary_page_offset + column.total_compressed_size - 1] = 0xFF
+    path.write_bytes(data)
+    for more in (["--by", "key"], ["--only", "key=a"], ["--cluster", "key"]):
+        assert "out of bounds: 3" in fault(capsys, path, *COMMAND, *more)

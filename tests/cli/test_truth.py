@@ -132,12 +132,42 @@ def test_a_wrong_label_in_the_truth(tmp_path, capsys):
     assert fault(capsys, path, *command).startswith(f"{path}, row 1, column y: 3 is not a valid")
 
 
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_only_some_rows(tmp_path, capsys, ending):
+    ids, half, fold = IDS["integers"], np.arange(N) < N // 2, np.arange(N) % 3
+    predictions = pa.table({"id": ids, "p": P, "fold": fold})
+    path = written(predictions, tmp_path / f"a.{ending}")
+    truth = pa.table({"id": ids, "y": Y, "country": COUNTRY, "user": W}).take(ORDER)
+    truth_path = written(truth, tmp_path / f"t.{ending}")
+    options = {"label": "y", "proba": "p", "truth": truth_path, "on": "id"}
+    for only, rows in (
+        ("fold=0,2", fold != 1),  # of the predictions: the truth has more rows than are needed
+        ("country=at", COUNTRY == "at"),  # of the truth
+        ("y=1", Y == 1),
+    ):
+        got = fastxent.score_files(path, only=only, **options)
+        assert got["rows"] == rows.sum()
+        assert got["mean"] == pytest.approx(
+            fastxent.binary_cross_entropy(Y[rows], P[rows]), rel=1e-13
+        )
+    got = fastxent.score_files(path, only=["fold=1", "country=ch"], cluster="user", **options)
+    assert got["rows"] == np.sum((fold == 1) & (COUNTRY == "ch"))
+    some = written(predictions.filter(pa.array(half)), tmp_path / f"half.{ending}")
+    command = ("--label", "y", "--proba", "p", "--on", "id", "--truth", truth_path, "--only")
+    without = np.sum(~half & (COUNTRY == "at"))
+    text = f"{without:,} of {N:,} rows of {truth_path} have no prediction"
+    assert text in fault(capsys, some, *command, "country=at")
+    text = "'x' is not a value of a column"
+    if ending == "parquet":
+        assert text in fault(capsys, some, *command, "y=x")
+    assert "no rows with country=fr" in fault(capsys, path, *command, "country=fr")
+
+
 @pytest.mark.parametrize(
     "more, text",
     [
         (["--on", "id"], "--truth and --on go together"),
         (["--truth", "t.csv"], "--truth and --on go together"),
-        (["--truth", "t.csv", "--on", "id", "--only", "a=b"], "--only leaves rows out"),
     ],
 )
 def test_options(capsys, more, text):

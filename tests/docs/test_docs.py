@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import doctest
 import importlib
@@ -19,6 +20,7 @@ import pytest
 
 import fastxent
 from fastxent import _losses
+from fastxent._cli import score as score_command
 from fastxent._core import types
 from fastxent._core.dispatch import NAN_POLICIES
 from fastxent._core.options import DEFAULTS, OPTIONS
@@ -280,6 +282,16 @@ def test_every_option_is_described():
 def test_types_are_the_options():
     assert get_args(types.Reduction) == REDUCTIONS
     assert get_args(types.NanPolicy) == tuple(NAN_POLICIES)
+
+
+def test_the_page_of_the_command_has_all_options():
+    path = ROOT / "docs" / "guide" / "command_line.rst"
+    if not path.exists():
+        pytest.skip("no docs: the tests run apart from the sources")
+    commands = argparse.ArgumentParser().add_subparsers()
+    options = re.findall(r"--[a-z][a-z-]*", score_command.add_parser(commands).format_help())
+    page = set(re.findall(r"--[a-z][a-z-]*", path.read_text("utf-8")))
+    assert not set(options) - page
 
 
 # -------------------------------------------------------------------------------------- types
