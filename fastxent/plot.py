@@ -92,7 +92,9 @@ def reliability_diagram(
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     ax.set(xlabel="predicted probability", ylabel="observed frequency")
     # Above the axes, where there is no data; narrow, so that a small figure keeps its axes.
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, frameon=False, fontsize="small")
+    ax.legend(
+        loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, frameon=False, fontsize="small"
+    )
     return ax
 
 
