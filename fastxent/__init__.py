@@ -19,7 +19,6 @@ except ModuleNotFoundError as _error:
 
 from fastxent._core.dispatch import show_config, simd_level
 from fastxent._core.errors import ElementError
-from fastxent._log_loss.log_loss import d2_log_loss_score, log_loss
 from fastxent._losses import (
     binary_cross_entropy,
     binary_cross_entropy_grad_hess,
@@ -45,7 +44,6 @@ from fastxent._losses import (
     poisson_nll_grad_hess,
     poisson_nll_value_and_grad,
 )
-from fastxent.files import score_files
 
 if TYPE_CHECKING:
     from fastxent._aggregate import (
@@ -58,9 +56,17 @@ if TYPE_CHECKING:
     )
     from fastxent._calibration import decompose, fit_platt, fit_temperature
     from fastxent._linear import linear_cross_entropy, linear_cross_entropy_value_and_grad
+    from fastxent._log_loss.log_loss import d2_log_loss_score, log_loss
+    from fastxent.files import score_files
 
 #: Imported when one of their names is first used: the losses alone are most programs' need.
-_LATER = ("fastxent._aggregate", "fastxent._calibration", "fastxent._linear")
+_LATER = (
+    "fastxent._log_loss.log_loss",
+    "fastxent._aggregate",
+    "fastxent._calibration",
+    "fastxent._linear",
+    "fastxent.files",
+)
 
 __all__ = [
     "ElementError",
