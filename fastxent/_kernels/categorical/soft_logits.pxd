@@ -82,7 +82,13 @@ cdef inline void soft_terms_of_tiles(
     cdef real argmax[ROWS]
     cdef real minus_infinity = -INFINITY
     cdef Py_ssize_t first, i, m
-    if job.index_labels:
+    cdef bint one_tile = job.classes <= TILE_CLASSES    # which is loaded once
+    if one_tile:
+        load_tile(job, &job.scores, start, rows.n, 0, job.classes, tile)
+    if job.index_labels and one_tile:
+        for i in range(ROWS):
+            base[i] = tile[rows.target[i] * ROWS + i] if i < rows.n else 0
+    elif job.index_labels:
         target_scores(job, start, rows.n, rows.target, base)
         for i in range(rows.n, ROWS):
             base[i] = 0
@@ -92,13 +98,14 @@ cdef inline void soft_terms_of_tiles(
             argmax[i] = 0
         for first from 0 <= first < job.classes by TILE_CLASSES:
             m = min(<Py_ssize_t>TILE_CLASSES, job.classes - first)
-            load_tile(job, &job.scores, start, rows.n, first, m, tile)
+            if not one_tile:
+                load_tile(job, &job.scores, start, rows.n, first, m, tile)
             largest_of_tile(tile, first, m, base, argmax)
         for i in range(rows.n):
             rows.target[i] = <int64_t>argmax[i]
     for first from 0 <= first < job.classes by TILE_CLASSES:
         m = min(<Py_ssize_t>TILE_CLASSES, job.classes - first)
-        if job.index_labels or job.classes > TILE_CLASSES:      # else the tile still holds them
+        if not one_tile:
             load_tile(job, &job.scores, start, rows.n, first, m, tile)
         soft_terms_of_tile(job, start, rows, first, m, base, tile)
 
