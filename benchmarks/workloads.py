@@ -11,7 +11,7 @@ import numpy as np
 import fastxent
 
 Array = np.ndarray[Any, Any]
-READ = ("sample_weight", "where", "var")  # options that may be arrays
+READ = ("sample_weight", "where", "var", "groups", "scores_b")  # options that may be arrays
 
 
 class Inputs(NamedTuple):
@@ -36,6 +36,7 @@ class Work(NamedTuple):
     classes: int = 1
     dtypes: tuple[str, ...] = ("float16", "bfloat16", "float32", "float64")
     least: int = 1  # scores below which there is no such call
+    loss: str | None = None  # of a function that takes one
 
     def inputs(self, size: int, dtype: str) -> Inputs:
         """Inputs with about as many scores."""
@@ -44,6 +45,8 @@ class Work(NamedTuple):
     def call(self, inputs: Inputs, **more: Any) -> Callable[[], Any]:
         """The call itself, ready to be timed."""
         function = getattr(fastxent, self.function)
+        if self.loss is not None:
+            function = functools.partial(function, self.loss)
         y, scores, options = inputs.y, inputs.scores, {**inputs.options, **more}
         if self.function == "entropy":
             return lambda: function(scores, **options)
@@ -104,6 +107,10 @@ def binary(labels: str | None = None, *, of_logits: bool = False, **options: Any
             more["out"] = np.empty(size, np.float64 if dtype == np.float64 else np.float32)
         if options.get("masked"):
             more["where"] = rng.random(size, dtype=np.float32) < 0.8
+        if options.get("groups"):
+            more["groups"] = rng.integers(options["groups"], size=size)
+        if options.get("compared"):
+            more["scores_b"] = p[::-1].astype(dtype)
         scores = (z if of_logits else p).astype(dtype)
         if options.get("holes"):
             scores[rng.integers(size, size=size // 1000)] = np.nan
@@ -240,6 +247,13 @@ WORKLOADS = {
     "BCE, bool labels, NaN omitted": Work(BCE, binary("bool", holes=True), dtypes=REAL),
     "BCE, bool labels, label_smoothing": Work(
         BCE, binary("bool", given={"label_smoothing": 0.1}), dtypes=REAL
+    ),
+    "score of BCE, bool labels": Work("score", binary("bool"), dtypes=REAL, loss=BCE),
+    "compare of BCE, bool labels": Work(
+        "compare", binary("bool", compared=True), dtypes=REAL, loss=BCE
+    ),
+    "grouped BCE, bool labels, 200 groups": Work(
+        "grouped", binary("bool", groups=200), dtypes=REAL, loss=BCE
     ),
     "BCE of logits": Work(BCE_Z, binary(of_logits=True)),
     "BCE of logits, bool labels": Work(BCE_Z, binary("bool", of_logits=True)),

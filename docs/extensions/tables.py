@@ -62,7 +62,7 @@ class Accuracy(Table):
 
 
 class Speed(Table):
-    """Times against memory bandwidth, float32 ("half precision") or other libraries ("others")."""
+    """Times against "memory" bandwidth, float32 ("half precision"), "plain" calls or "others"."""
 
     required_arguments = 1
     final_argument_whitespace = True
@@ -85,6 +85,8 @@ class Speed(Table):
 def table_of(row: Row) -> str:
     if row["against"] == "float32":
         return "half precision"
+    if row["against"] == "the plain call" or row["against"].startswith("BCE"):
+        return "plain"
     return "memory" if row["slower"] else "others"
 
 
