@@ -12,7 +12,6 @@ import argparse
 import importlib.util
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import report
+from machine import machine
 
 from fastxent._kernels.engine import build_flags
 
@@ -77,30 +77,6 @@ def figures(of: str, arguments: list[str], **env: str) -> Iterator[dict[str, Any
         }
 
 
-def machine() -> dict[str, str]:
-    """What the figures depend on, without the machine's name."""
-    code = "import fastxent, numpy; print(fastxent.simd_level(), numpy.__version__)"
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=True)
-    level, numpy = done.stdout.split()
-    return {
-        "cpu": cpu_name(),
-        "cpus": str(os.cpu_count()),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "numpy": numpy,
-        "level": level,
-        "mode": os.environ.get("BENCH", "short"),
-    }
-
-
-def cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text("utf-8").splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
 def main() -> None:
     """Run all, and write all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -124,7 +100,8 @@ def main() -> None:
         if done.returncode:
             sys.exit(f"{script}.py failed")
     one_a_line = ",\n".join(map(json.dumps, records))
-    found = f'{{"machine": {json.dumps(machine())},\n"figures": [\n{one_a_line}\n]}}\n'
+    about = {**machine(), "mode": os.environ.get("BENCH", "short")}
+    found = f'{{"machine": {json.dumps(about)},\n"figures": [\n{one_a_line}\n]}}\n'
     (options.results / "figures.json").write_text(found, "utf-8")
     report.write(options.results)
 

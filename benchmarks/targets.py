@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from machine import machine
 from scaling import gains, sentence
 from timing import CLOCKS, Call, Clock, interleaved, reading
 from workloads import WORKLOADS, Inputs
@@ -341,7 +342,7 @@ def main() -> int:
         print(f"\n{sentence(scaling)}")
     if options.json:
         table = {
-            "level": fastxent.simd_level(),
+            "machine": machine(),
             "clock": options.clock,
             "scaling": scaling,
             "rows": [as_json(r) for r in results],

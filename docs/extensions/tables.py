@@ -68,11 +68,11 @@ class Speed(Table):
     final_argument_whitespace = True
 
     def title(self):
-        machine, clock = self.read("figures")["machine"], self.read("targets")["clock"]
+        found = self.read("targets")
         text = (
             "One thread of {cpu} ({level}), Python {python}, NumPy {numpy}, {clock} time, float32"
         )
-        return text.format(**machine, clock=clock)
+        return text.format(**found["machine"], clock=found["clock"])
 
     def rows(self):
         title = self.arguments[0]
