@@ -255,8 +255,8 @@ cdef inline void take_targets(
     memcpy(target_logit, last, sizeof(last))
     for k in range(classes - 1):
         k_real = <real><int32_t>k
-        memcpy(x, tile + k * ROWS, sizeof(x))
         for i in range(ROWS):
+            x[i] = tile[k * ROWS + i]
             target_logit[i] = x[i] if label[i] == k_real else target_logit[i]
         for i in range(ROWS):
             tile[k * ROWS + i] = last[i] if label[i] == k_real else x[i]
