@@ -21,7 +21,7 @@ from fastxent._losses.docstrings import documented
 
 LINEAR = Loss(
     "linear_cross_entropy", CATEGORICAL_LOGITS.formula, "y_true", "hidden",
-    (*(name for name in CATEGORICAL_LOGITS.options if name not in ("axis", "out")),),
+    tuple(name for name in CATEGORICAL_LOGITS.options if name not in ("axis", "out")),
     per_row=True,
 )  # fmt: skip
 
