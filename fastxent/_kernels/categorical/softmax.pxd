@@ -18,7 +18,7 @@ from fastxent._kernels.arrays.load cimport (
 from fastxent._kernels.arrays.prefetch cimport AHEAD, AHEAD_BYTES, prefetch_lanes, prefetch_line
 from fastxent._kernels.arrays.transpose cimport tile_of_rows
 from fastxent._kernels.job cimport BLOCK, is_half, Job, LANES, Operand, ROWS, TILE_CLASSES
-from fastxent._kernels.numeric.elementary cimport base_f32, exp_of_difference_f32
+from fastxent._kernels.numeric.elementary cimport base_f32, exp2_f32, reduced_difference_f32
 from fastxent._kernels.numeric.generic cimport difference, exp_scale_inverse, exp_scaled
 from fastxent._kernels.numeric.sums cimport add, sum_lanes
 from fastxent._kernels.types cimport real
@@ -63,7 +63,8 @@ cdef inline void exp_shifted(
 cdef inline void exp_of_classes(
     const Job* job, const char* place, const real* x, Py_ssize_t n, real target_logit, real* exps
 ) noexcept nogil:
-    """e^(x - target) over `exp_scale_inverse` of n classes of a row."""
+    """e^(x - target) over `exp_scale_inverse` of n <= BLOCK classes of a row."""
+    cdef float power[BLOCK]
     cdef float lowest, highest, shift, rest
     cdef Py_ssize_t i
     if real is double:
@@ -71,7 +72,11 @@ cdef inline void exp_of_classes(
     else:
         base_f32(target_logit, &lowest, &highest, &shift, &rest)
         for i in range(n):
-            exps[i] = exp_of_difference_f32(x[i], target_logit, lowest, highest, shift, rest)
+            exps[i] = reduced_difference_f32(
+                x[i], target_logit, lowest, highest, shift, rest, &power[i]
+            )
+        for i in range(n):
+            exps[i] = exp2_f32(exps[i], power[i])
 
 
 # ---- few classes: SIMD over the rows ---------------------------------------------------------
@@ -182,19 +187,25 @@ cdef inline void sum_exp_tile(
     cdef float highest[ROWS]
     cdef float shift[ROWS]
     cdef float rest[ROWS]
+    cdef float power[ROWS]
+    cdef real* row
     cdef Py_ssize_t i, k
     if real is float:
         for i in range(ROWS):
             base_f32(target_logit[i], &lowest[i], &highest[i], &shift[i], &rest[i])
     for k in range(classes):
         prefetch_lanes(next_rows + k * ROWS * itemsize, ROWS // LANES * itemsize)
-        for i in range(ROWS):
-            if real is float:
-                tile[k * ROWS + i] = exp_of_difference_f32(
-                    tile[k * ROWS + i], target_logit[i], lowest[i], highest[i], shift[i], rest[i]
+        row = tile + k * ROWS
+        if real is float:
+            for i in range(ROWS):
+                row[i] = reduced_difference_f32(
+                    row[i], target_logit[i], lowest[i], highest[i], shift[i], rest[i], &power[i]
                 )
-            else:
-                tile[k * ROWS + i] = exp_difference(tile[k * ROWS + i], target_logit[i])
+            for i in range(ROWS):
+                row[i] = exp2_f32(row[i], power[i])
+        else:
+            for i in range(ROWS):
+                row[i] = exp_difference(row[i], target_logit[i])
     sum_tile(tile, classes, total)
 
 
