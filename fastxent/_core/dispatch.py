@@ -7,6 +7,7 @@ import os
 
 import numpy as np
 
+from fastxent._kernels import engine, group_sums
 from fastxent._kernels.engine import (
     ERROR_CODES,
     NAN_POLICIES,
@@ -16,7 +17,6 @@ from fastxent._kernels.engine import (
     cap_logits,
     changed,
     compiler,
-    set_kernels,
     supported_levels,
     version,
 )
@@ -67,7 +67,9 @@ def _choose() -> str:
 # The import comes after the choice: a module's own start may use its instructions. A level that
 # was built but is missing means a broken installation, and raises.
 _LEVEL = _choose()
-set_kernels(importlib.import_module(f"fastxent._kernels.levels.{_LEVEL}").table)
+_TABLE = importlib.import_module(f"fastxent._kernels.levels.{_LEVEL}").table
+engine.set_kernels(_TABLE)
+group_sums.set_kernels(_TABLE)
 
 
 def simd_level() -> str:

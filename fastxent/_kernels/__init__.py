@@ -8,7 +8,7 @@ and allocate nothing. Each chunk gives one `Partial`: sums as unevaluated pairs,
 The bits of a chunk depend on the job alone. `engine` adds the chunks in their order.
 
 engine          the binding: ndarrays and options become a job, and partial sums one result
-group_sums      sums of single losses and of their squares by group; a module of its own
+group_sums      the binding of groups: sums of single losses and of their squares, by group
 isotonic        pools of scores with a common frequency of label 1; a module of its own
 job             the structs, and the constants that fix the order of every sum
 types           the fused float types, and the bits of a number
@@ -26,6 +26,7 @@ categorical/    losses of one row per position: chunk, rows (labels, weights, ma
                 exponentials), tile (few classes in float64), soft_labels (one row against a
                 distribution), temperature (derivatives by a factor of the logits), gradient,
                 gradient_tile
+groups          sums of single losses and of their squares about a mean, by group
 focal           the factor of focal losses, and its derivatives
 gradient        derivatives, written after the losses of a block
 """

@@ -3,7 +3,7 @@
 # A *position* is one loss: an element of a binary batch, or a row of a categorical one. Positions are
 # numbered in C order over the (coalesced) shape of the losses, whatever the layout of the arrays.
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
 
 cdef extern from "simd.h":
     pass
@@ -164,6 +164,28 @@ cdef struct Partial:    # of one chunk; the sums are unevaluated pairs hi + lo
     Py_ssize_t position
     Py_ssize_t index    # the class of the error, or -1
 
+cdef struct GroupBlock:     # what belongs to a block of losses, which have been multiplied by their weights
+    const double* weight    # NULL: all are 1
+    const uint8_t* valid    # NULL: all count
+    const int64_t* code     # the group of each, from `low` on; NULL: all are of one
+    int64_t low
+    Py_ssize_t n
+    Py_ssize_t groups
+
+cdef struct GroupSums:      # the sums are unevaluated pairs
+    double total
+    double total_lo
+    double weight
+    double weight_lo
+    double count
+
+cdef struct GroupSquares:   # of e = loss - centre * weight
+    double ee
+    double ew
+    double ww
+    double n                # how many weights are not 0
+    double centre
+
 ctypedef void (*chunk_function)(const Job*, Py_ssize_t, Partial*) noexcept nogil
 
 ctypedef void (*cap_function)(DType, double, void*, Py_ssize_t) noexcept nogil
@@ -171,9 +193,17 @@ ctypedef void (*cap_function)(DType, double, void*, Py_ssize_t) noexcept nogil
 ctypedef void (*fma_function)(
     FmaKind, DType, const void*, const void*, const void*, Py_ssize_t, void*) noexcept nogil
 
+ctypedef void (*sums_function)(
+    DType, const void*, const GroupBlock*, GroupSums*) noexcept nogil
+
+ctypedef void (*squares_function)(
+    DType, const void*, const void*, const GroupBlock*, GroupSquares*) noexcept nogil
+
 cdef struct KernelTable:      # what a level offers
     chunk_function run_chunk
     cap_function cap_logits
+    sums_function add_sums
+    squares_function add_squares
     fma_function fma_arrays     # for tests
 
 

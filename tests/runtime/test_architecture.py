@@ -41,7 +41,7 @@ NATIVE_LAYERS = [
     {"job"},
     {"numeric"},
     {"arrays"},
-    {"likelihood", "focal"},
+    {"likelihood", "focal", "groups"},
     {"binary", "categorical"},
     {"gradient"},
     {"chunk"},

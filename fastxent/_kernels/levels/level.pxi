@@ -4,7 +4,11 @@ from cpython.pycapsule cimport PyCapsule_New
 
 from fastxent._kernels.categorical.softcap cimport cap_run
 from fastxent._kernels.chunk cimport run_chunk
-from fastxent._kernels.job cimport APART, DType, FLOAT64, FmaKind, FUSED, Job, KernelTable, Partial
+from fastxent._kernels.groups cimport add_losses_by_group, add_squares_by_group
+from fastxent._kernels.job cimport (
+    APART, DType, FLOAT64, FmaKind, FUSED, GroupBlock, GroupSquares, GroupSums, Job, KernelTable,
+    Partial,
+)
 from fastxent._kernels.types cimport fma_bounded_f64, fma_f32, fma_f64
 
 
@@ -17,6 +21,25 @@ cdef void cap_of_level(DType dtype, double softcap, void* x, Py_ssize_t n) noexc
         cap_run(softcap, <const char*>x, 8, <const double*>x, n, <double*>x)
     else:
         cap_run(softcap, <const char*>x, 4, <const float*>x, n, <float*>x)
+
+
+cdef void sums_of_level(
+    DType dtype, const void* losses, const GroupBlock* block, GroupSums* sums
+) noexcept nogil:
+    if dtype == FLOAT64:
+        add_losses_by_group(<const double*>losses, block, sums)
+    else:
+        add_losses_by_group(<const float*>losses, block, sums)
+
+
+cdef void squares_of_level(
+    DType dtype, const void* losses, const void* other, const GroupBlock* block,
+    GroupSquares* squares
+) noexcept nogil:
+    if dtype == FLOAT64:
+        add_squares_by_group(<const double*>losses, <const double*>other, block, squares)
+    else:
+        add_squares_by_group(<const float*>losses, <const float*>other, block, squares)
 
 
 cdef void fma_f32_arrays(
@@ -58,5 +81,7 @@ cdef void fma_of_level(
 cdef KernelTable functions
 functions.run_chunk = chunk_of_level
 functions.cap_logits = cap_of_level
+functions.add_sums = sums_of_level
+functions.add_squares = squares_of_level
 functions.fma_arrays = fma_of_level
 table = PyCapsule_New(&functions, NULL, NULL)
