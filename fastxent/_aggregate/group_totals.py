@@ -9,7 +9,7 @@ import numpy as np
 
 from fastxent._aggregate.elementwise import Array, Block
 from fastxent._aggregate.group_keys import BlockGroups
-from fastxent._core.dispatch import add_sums
+from fastxent._core.dispatch import add_losses
 from fastxent._core.evaluate import Sums, checked_weight_sum
 
 
@@ -77,7 +77,7 @@ class GroupTotals:
         """Add one block."""
         self.rows = grown(self.rows, groups.n)
         losses, weights, valid = block[1:]
-        add_sums(losses, weights, valid, groups.codes, groups.low, self.rows)
+        add_losses(losses, weights, valid, groups.codes, groups.low, self.rows, None)
 
     def select(self, at: Array) -> GroupTotals:
         """The totals of some groups."""

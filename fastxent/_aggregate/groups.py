@@ -138,9 +138,10 @@ def group_sums(
     variance = RunningVariance(len(keys)) if name == "groups" else None
     for block in elements.blocks():
         numbers = keys.block_groups(block.index)
-        totals.add(block, numbers)
-        if variance is not None:
-            variance.add([block], numbers, [totals])
+        if variance is None:
+            totals.add(block, numbers)
+        else:
+            variance.add(block, numbers, totals)
     at, used = keys.used(totals.counts)
     return GroupSums(used, totals.select(at), variance and variance.select(at))
 

@@ -13,7 +13,7 @@ import numpy as np
 from fastxent._aggregate.elementwise import Array, Block
 from fastxent._aggregate.group_keys import BlockGroups
 from fastxent._aggregate.group_totals import GroupTotals, check_divisors, divided, grown
-from fastxent._core.dispatch import add_squares, follow_means, shift_centres
+from fastxent._core.dispatch import add_differences, add_losses, shift_centres
 
 
 class RunningVariance:
@@ -28,16 +28,21 @@ class RunningVariance:
     def __init__(self, n: int) -> None:
         self.rows = np.zeros((n, 5))
 
-    def add(
+    def add(self, block: Block, groups: BlockGroups, totals: GroupTotals) -> None:
+        """Add one block of a model, to its totals as well."""
+        self.rows, totals.rows = grown(self.rows, groups.n), grown(totals.rows, groups.n)
+        losses, weights, valid = block[1:]
+        add_losses(losses, weights, valid, groups.codes, groups.low, totals.rows, self.rows)
+
+    def add_differences(
         self, blocks: Sequence[Block], groups: BlockGroups, totals: Sequence[GroupTotals]
     ) -> None:
-        """Add one block of each model, which the totals include."""
+        """Add one block of each of two models, which their totals include."""
         self.rows = grown(self.rows, groups.n)
-        codes, low = groups.codes, groups.low
-        sums, other = totals[0].rows, totals[1].rows if len(totals) == 2 else None
-        follow_means(self.rows, sums, other, groups.n, codes, low)
-        losses, second = blocks[0].losses, blocks[1].losses if len(blocks) == 2 else None
-        add_squares(losses, second, blocks[0].weights, codes, low, self.rows)
+        add_differences(
+            blocks[0].losses, blocks[1].losses, blocks[0].weights, groups.codes, groups.low,
+            totals[0].rows, totals[1].rows, self.rows,
+        )  # fmt: skip
 
     def select(self, at: Array) -> RunningVariance:
         """The squares of some groups."""

@@ -11,7 +11,7 @@ import numpy as np
 from fastxent._aggregate import student_t
 from fastxent._aggregate.clusters import ClusterSums
 from fastxent._aggregate.elementwise import Array, Block, ElementwiseLosses
-from fastxent._aggregate.group_keys import GroupKeys, StreamGroupKeys
+from fastxent._aggregate.group_keys import BlockGroups, GroupKeys, StreamGroupKeys
 from fastxent._aggregate.group_totals import GroupTotals, divided
 from fastxent._aggregate.groups import ByGroup, key_order
 from fastxent._aggregate.running_variance import RunningVariance
@@ -187,15 +187,22 @@ class MeanAndError:
         for blocks in zip(*(e.blocks() for e in elements), strict=True):
             paired = blocks if len(blocks) == 1 else _paired(*blocks)
             groups = keys.block_groups(paired[0].index)
-            for totals, block in zip(self._totals, paired, strict=True):
-                totals.add(block, groups)
-            if each is not None:
-                each(*paired)
             if self._clusters is not None and clusters is not None:
                 self._clusters.add(paired, clusters.block_groups(paired[0].index), groups)
-                if not self._clusters.singletons:
-                    continue  # the variance of single losses is not asked for any more
-            self._variance.add(paired, groups, self._totals)
+            self._add_block(paired, groups)
+            if each is not None:
+                each(*paired)
+
+    def _add_block(self, paired: Sequence[Block], groups: BlockGroups) -> None:
+        # Where losses share clusters, the variance of single losses is not asked for.
+        single = self._clusters is None or self._clusters.singletons
+        if single and len(paired) == 1:
+            self._variance.add(paired[0], groups, self._totals[0])
+            return
+        for totals, block in zip(self._totals, paired, strict=True):
+            totals.add(block, groups)
+        if single:
+            self._variance.add_differences(paired, groups, self._totals)
 
     def combined(self) -> MeanAndError:
         """All groups as one."""

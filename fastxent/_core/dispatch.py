@@ -20,7 +20,7 @@ from fastxent._kernels.engine import (
     supported_levels,
     version,
 )
-from fastxent._kernels.group_sums import add_squares, add_sums, follow_means, shift_centres
+from fastxent._kernels.group_sums import add_differences, add_losses, shift_centres
 from fastxent._kernels.isotonic import (
     choose_buckets,
     count_labels,
@@ -34,13 +34,12 @@ __all__ = [
     "NAN_POLICIES",
     "Kernel",
     "Task",
-    "add_squares",
-    "add_sums",
+    "add_differences",
+    "add_losses",
     "cap_logits",
     "changed",
     "choose_buckets",
     "count_labels",
-    "follow_means",
     "gather_keys",
     "pool_buckets",
     "pool_sums",

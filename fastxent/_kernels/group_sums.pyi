@@ -1,28 +1,23 @@
 import numpy as np
 
 def set_kernels(capsule: object) -> None: ...
-def add_sums(
+def add_losses(
     losses: np.ndarray,
     weight: np.ndarray | None,
     valid: np.ndarray | None,
     code: np.ndarray | None,
     low: int,
     sums: np.ndarray,
+    squares: np.ndarray | None,
 ) -> None: ...
-def add_squares(
+def add_differences(
     losses: np.ndarray,
-    other: np.ndarray | None,
+    other: np.ndarray,
     weight: np.ndarray | None,
     code: np.ndarray | None,
     low: int,
-    squares: np.ndarray,
-) -> None: ...
-def follow_means(
-    squares: np.ndarray,
     sums: np.ndarray,
-    other: np.ndarray | None,
-    groups: int,
-    code: np.ndarray | None,
-    low: int,
+    other_sums: np.ndarray,
+    squares: np.ndarray,
 ) -> None: ...
 def shift_centres(centres: np.ndarray, squares: np.ndarray) -> None: ...

@@ -6,9 +6,11 @@ The arrays are contiguous and have been checked by the caller.
 cimport numpy as cnp
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport int64_t, uint8_t
+from libc.stdlib cimport free, malloc
 
+from fastxent._kernels.groups cimport shift
 from fastxent._kernels.job cimport (
-    DType, FLOAT32, FLOAT64, GroupBlock, GroupSquares, GroupSums, KernelTable,
+    DType, FLOAT32, FLOAT64, GroupBlock, GroupDeltas, GroupSquares, GroupSums, KernelTable,
 )
 
 cnp.import_array()
@@ -31,26 +33,25 @@ cdef inline DType dtype_of(cnp.ndarray losses) noexcept:
     return FLOAT32 if cnp.PyArray_ITEMSIZE(losses) == 4 else FLOAT64
 
 
-cdef inline GroupBlock block_of(
+cdef GroupBlock block_of(
     cnp.ndarray losses, weight, valid, code, int64_t low, cnp.ndarray rows
 ) noexcept:
     return GroupBlock(
         <const double*>data_of(weight), <const uint8_t*>data_of(valid),
-        <const int64_t*>data_of(code), low, cnp.PyArray_SIZE(losses), cnp.PyArray_DIM(rows, 0),
+        <const int64_t*>data_of(code), low, cnp.PyArray_SIZE(losses), cnp.PyArray_DIM(rows, 0), NULL,
     )
 
 
-cdef void shift(GroupSquares* row, double centre) noexcept nogil:
-    """Move the centre of a group."""
-    cdef double by = centre - row.centre
-    if by != 0.0:
-        row.ee -= by * (2.0 * row.ew - by * row.ww)
-        row.ew -= by * row.ww
-        row.centre = centre
+cdef bint has_deltas(DType dtype, const GroupBlock* block) noexcept:
+    """Whether the sums and squares of a block are to be taken in one pass."""
+    return (
+        dtype == FLOAT32 and block.code != NULL and block.weight == NULL and block.valid == NULL
+        and block.groups <= block.n
+    )
 
 
-def add_sums(
-    cnp.ndarray losses not None, weight, valid, code, int64_t low, cnp.ndarray sums not None
+def add_losses(
+    cnp.ndarray losses not None, weight, valid, code, int64_t low, cnp.ndarray sums not None, squares
 ) -> None:
     """Add the losses of a block, times their weights, to the sums of their groups.
 
@@ -64,50 +65,45 @@ def add_sums(
     low : int
     sums : ndarray of float64, of shape (groups, 5)
         total, its low part, weight, its low part, count.
+    squares : ndarray of float64, of shape (groups, 5), or None
+        The sums of e², e w and w² of e = loss - centre w; how many weights are not 0; the centre,
+        which follows the mean.
     """
+    cdef DType dtype = dtype_of(losses)
     cdef GroupBlock block = block_of(losses, weight, valid, code, low, sums)
     cdef const void* data = cnp.PyArray_DATA(losses)
     cdef GroupSums* rows = <GroupSums*>cnp.PyArray_DATA(sums)
-    cdef DType dtype = dtype_of(losses)
+    cdef GroupSquares* second = <GroupSquares*>data_of(squares)
+    if second != NULL and has_deltas(dtype, &block):
+        block.deltas = <GroupDeltas*>malloc(block.groups * sizeof(GroupDeltas))
+        if block.deltas == NULL:
+            raise MemoryError
     with nogil:
-        table.add_sums(dtype, data, &block, rows)
+        table.add_losses(dtype, data, &block, rows, second)
+        free(block.deltas)
 
 
-cdef inline void follow(GroupSquares* row, const GroupSums* first, const GroupSums* second) noexcept nogil:
-    """Move the centre of a group to its mean, less that of the other model unless NULL."""
-    cdef double weight = first.weight + first.weight_lo
-    cdef double total = first.total + first.total_lo
-    if second != NULL:
-        total -= second.total + second.total_lo
-    if weight != 0.0:
-        shift(row, total / weight)
-
-
-def follow_means(
-    cnp.ndarray squares not None, cnp.ndarray sums not None, other, Py_ssize_t groups,
-    cnp.ndarray code, int64_t low,
+def add_differences(
+    cnp.ndarray losses not None, cnp.ndarray other not None, weight, code, int64_t low,
+    cnp.ndarray sums not None, cnp.ndarray other_sums not None, cnp.ndarray squares not None
 ) -> None:
-    """Move the centres of the groups of a block to their means.
+    """Add the squares of the differences of two models' losses, which their sums include already.
 
     Parameters
     ----------
-    squares, sums, code, low
-        As for `add_squares` and `add_sums`.
-    other : ndarray or None
-        The sums of another model: then the means are those of the differences.
-    groups : int
-        How many there are.
+    losses, other, weight, code, low, sums, other_sums, squares
+        As for `add_losses`; the arrays of both models have one dtype, and their weights are equal.
     """
-    cdef GroupSquares* rows = <GroupSquares*>cnp.PyArray_DATA(squares)
-    cdef const GroupSums* first = <const GroupSums*>cnp.PyArray_DATA(sums)
-    cdef const GroupSums* second = <const GroupSums*>data_of(other)
-    cdef const int64_t* codes = <const int64_t*>data_of(code)
-    cdef Py_ssize_t i, g, n = 0 if code is None else cnp.PyArray_SIZE(code)
-    cdef bint all_ = codes == NULL or groups <= n
+    cdef DType dtype = dtype_of(losses)
+    cdef GroupBlock block = block_of(losses, weight, None, code, low, sums)
+    cdef const void* data[2]
+    cdef const GroupSums* rows[2]
+    cdef GroupSquares* differences = <GroupSquares*>cnp.PyArray_DATA(squares)
+    data[0], data[1] = cnp.PyArray_DATA(losses), cnp.PyArray_DATA(other)
+    rows[0] = <const GroupSums*>cnp.PyArray_DATA(sums)
+    rows[1] = <const GroupSums*>cnp.PyArray_DATA(other_sums)
     with nogil:
-        for i in range(groups if all_ else n):
-            g = i if all_ else <Py_ssize_t>(codes[i] - low)
-            follow(&rows[g], &first[g], second if second == NULL else &second[g])
+        table.add_differences(dtype, data[0], data[1], &block, rows[0], rows[1], differences)
 
 
 def shift_centres(cnp.ndarray centres not None, cnp.ndarray squares not None) -> None:
@@ -118,26 +114,3 @@ def shift_centres(cnp.ndarray centres not None, cnp.ndarray squares not None) ->
     with nogil:
         for i in range(n):
             shift(&rows[i], to[i])
-
-
-def add_squares(
-    cnp.ndarray losses not None, other, weight, code, int64_t low, cnp.ndarray squares not None
-) -> None:
-    """Add the squares of a block about the centres of their groups.
-
-    Parameters
-    ----------
-    losses, weight, code, low
-        As for `add_sums`.
-    other : ndarray or None
-        The losses of another model, in the same dtype: then the differences count.
-    squares : ndarray of float64, of shape (groups, 5)
-        The sums of e², e w and w² of e = loss - centre w; how many weights are not 0; the centre.
-    """
-    cdef GroupBlock block = block_of(losses, weight, None, code, low, squares)
-    cdef const void* data = cnp.PyArray_DATA(losses)
-    cdef const void* second = data_of(other)
-    cdef GroupSquares* rows = <GroupSquares*>cnp.PyArray_DATA(squares)
-    cdef DType dtype = dtype_of(losses)
-    with nogil:
-        table.add_squares(dtype, data, second, &block, rows)

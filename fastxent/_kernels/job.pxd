@@ -164,6 +164,12 @@ cdef struct Partial:    # of one chunk; the sums are unevaluated pairs hi + lo
     Py_ssize_t position
     Py_ssize_t index    # the class of the error, or -1
 
+cdef struct GroupDeltas:    # of one block of losses without weights
+    double ee
+    double ew
+    double n
+    double centre
+
 cdef struct GroupBlock:     # what belongs to a block of losses, which have been multiplied by their weights
     const double* weight    # NULL: all are 1
     const uint8_t* valid    # NULL: all count
@@ -171,6 +177,7 @@ cdef struct GroupBlock:     # what belongs to a block of losses, which have been
     int64_t low
     Py_ssize_t n
     Py_ssize_t groups
+    GroupDeltas* deltas     # room for one of each group, where that serves; else NULL
 
 cdef struct GroupSums:      # the sums are unevaluated pairs
     double total
@@ -193,17 +200,18 @@ ctypedef void (*cap_function)(DType, double, void*, Py_ssize_t) noexcept nogil
 ctypedef void (*fma_function)(
     FmaKind, DType, const void*, const void*, const void*, Py_ssize_t, void*) noexcept nogil
 
-ctypedef void (*sums_function)(
-    DType, const void*, const GroupBlock*, GroupSums*) noexcept nogil
+ctypedef void (*losses_function)(
+    DType, const void*, const GroupBlock*, GroupSums*, GroupSquares*) noexcept nogil
 
-ctypedef void (*squares_function)(
-    DType, const void*, const void*, const GroupBlock*, GroupSquares*) noexcept nogil
+ctypedef void (*differences_function)(
+    DType, const void*, const void*, const GroupBlock*, const GroupSums*, const GroupSums*,
+    GroupSquares*) noexcept nogil
 
 cdef struct KernelTable:      # what a level offers
     chunk_function run_chunk
     cap_function cap_logits
-    sums_function add_sums
-    squares_function add_squares
+    losses_function add_losses
+    differences_function add_differences
     fma_function fma_arrays     # for tests
 
 

@@ -139,6 +139,36 @@ def test_the_standard_errors_are_those_of_score_in_any_batches(weighted):
         assert merged[key].degrees_of_freedom == record.degrees_of_freedom
 
 
+@pytest.mark.parametrize("outlier", [0, 1, 70_000])
+def test_standard_errors_of_small_spreads_keep_their_digits(outlier):
+    """The first loss of a group, of a block, or a later one is far from all others."""
+    rng = np.random.default_rng(outlier)
+    p = (0.3 + 1e-4 * rng.random(140_000)).astype(np.float32)
+    p[outlier] = 1e-30
+    groups = np.arange(p.size) % 2
+    found = fastxent.grouped(
+        fastxent.binary_cross_entropy, np.ones(p.size, bool), p, groups, eps=0.0
+    )
+    losses = fastxent.binary_cross_entropy(np.ones(p.size, bool), p, eps=0.0, reduction="none")
+    for key in 0, 1:
+        x = losses[groups == key].astype(np.longdouble)
+        error = x.std(ddof=1) / np.sqrt(np.longdouble(x.size))
+        assert found[key].sum == pytest.approx(float(x.sum()), rel=1e-15)
+        assert found[key].standard_error == pytest.approx(float(error), rel=1e-9)
+
+
+@pytest.mark.parametrize("place", [0, 5, 69_999])
+def test_an_infinite_loss_is_that_of_its_group_alone(place):
+    p = np.full(140_000, 0.5, np.float32)
+    p[place] = 0.0
+    groups = np.arange(p.size) % 2
+    found = fastxent.grouped("binary_cross_entropy", np.ones(p.size), p, groups, eps=0.0)
+    assert found[place % 2].mean == np.inf
+    assert np.isnan(found[place % 2].standard_error)
+    other = found[1 - place % 2]
+    assert (other.mean, other.standard_error) == (pytest.approx(np.log(2)), 0.0)
+
+
 def test_one_key_per_leading_index():
     z, y = RNG.normal(size=(4, 5, 3)), RNG.integers(0, 3, (4, 5))
     cce = fastxent.categorical_cross_entropy_with_logits

@@ -23,23 +23,28 @@ cdef void cap_of_level(DType dtype, double softcap, void* x, Py_ssize_t n) noexc
         cap_run(softcap, <const char*>x, 4, <const float*>x, n, <float*>x)
 
 
-cdef void sums_of_level(
-    DType dtype, const void* losses, const GroupBlock* block, GroupSums* sums
-) noexcept nogil:
-    if dtype == FLOAT64:
-        add_losses_by_group(<const double*>losses, block, sums)
-    else:
-        add_losses_by_group(<const float*>losses, block, sums)
-
-
-cdef void squares_of_level(
-    DType dtype, const void* losses, const void* other, const GroupBlock* block,
+cdef void losses_of_level(
+    DType dtype, const void* losses, const GroupBlock* block, GroupSums* sums,
     GroupSquares* squares
 ) noexcept nogil:
     if dtype == FLOAT64:
-        add_squares_by_group(<const double*>losses, <const double*>other, block, squares)
+        add_losses_by_group(<const double*>losses, block, sums, squares)
     else:
-        add_squares_by_group(<const float*>losses, <const float*>other, block, squares)
+        add_losses_by_group(<const float*>losses, block, sums, squares)
+
+
+cdef void differences_of_level(
+    DType dtype, const void* losses, const void* other, const GroupBlock* block,
+    const GroupSums* sums, const GroupSums* other_sums, GroupSquares* squares
+) noexcept nogil:
+    if dtype == FLOAT64:
+        add_squares_by_group(
+            <const double*>losses, <const double*>other, block, sums, other_sums, squares
+        )
+    else:
+        add_squares_by_group(
+            <const float*>losses, <const float*>other, block, sums, other_sums, squares
+        )
 
 
 cdef void fma_f32_arrays(
@@ -81,7 +86,7 @@ cdef void fma_of_level(
 cdef KernelTable functions
 functions.run_chunk = chunk_of_level
 functions.cap_logits = cap_of_level
-functions.add_sums = sums_of_level
-functions.add_squares = squares_of_level
+functions.add_losses = losses_of_level
+functions.add_differences = differences_of_level
 functions.fma_arrays = fma_of_level
 table = PyCapsule_New(&functions, NULL, NULL)
