@@ -22,8 +22,10 @@ from fastxent._kernels.categorical.soft_labels cimport (
     distribution_error, distribution_from_logits, distribution_from_probabilities,
     focal_from_logits, logsumexp_of_row, soft_row, SoftRow,
 )
-from fastxent._kernels.categorical.soft_logits cimport has_soft_path, set_logsumexp, soft_terms
-from fastxent._kernels.categorical.softmax cimport is_tiled, sum_exp_row, sum_exp_tiles, target_scores
+from fastxent._kernels.categorical.soft_logits cimport (
+    has_soft_path, set_logsumexp, soft_terms, sum_exp_of_tiles,
+)
+from fastxent._kernels.categorical.softmax cimport is_tiled, sum_exp_row, target_scores
 from fastxent._kernels.categorical.tile cimport soft_tile_losses
 from fastxent._kernels.focal cimport focal_of_sum_exp
 from fastxent._kernels.job cimport (
@@ -73,7 +75,7 @@ cdef inline void sum_exp_rows(
     cdef Py_ssize_t i
     if is_tiled(job, tag):
         prefetch_lanes(prefetch_address(&job.labels, start), 2 * job.labels.itemsize)
-        sum_exp_tiles(job, start, rows.n, rows.target, False, tile, sum_exp)
+        sum_exp_of_tiles(job, start, rows, False, tile, sum_exp)
         return
     target_scores(job, start, rows.n, rows.target, target)
     if is_column_major(job, tag):

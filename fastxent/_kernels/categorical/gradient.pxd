@@ -9,7 +9,8 @@ from fastxent._kernels.arrays.store cimport store_grad_classes
 from fastxent._kernels.arrays.load cimport element_ptr, view_classes
 from fastxent._kernels.categorical.chunk cimport add_log1p_rows, run_rows
 from fastxent._kernels.categorical.gradient_tile cimport (
-    grad_weights, hessian, row_scale, soft_scale, SoftScale, tile_gradients, general_tile_gradients,
+    general_tile_gradients, grad_weights, hessian, label_of_target, row_scale, soft_scale, SoftScale,
+    tile_gradients,
 )
 from fastxent._kernels.categorical.rows cimport Rows, load_rows
 from fastxent._kernels.categorical.soft_logits cimport has_soft_path, soft_terms
@@ -108,7 +109,7 @@ cdef inline bint long_row_gradients(
     scale = row_scale(job, rows, i, sum_exp, grad_weight)
     if scale != scale:
         return False
-    soft = soft_scale(job, start, rows, i)
+    soft = soft_scale(job, rows, i, label_of_target(job, start, rows, i))
     scale *= soft.label_sum
     factor = <real>(scale * exp_factor)
     target_grad = <real>(soft.target - sum_exp * scale)

@@ -2,16 +2,16 @@
 # indices are computed in the scores' own type, all else in float64.
 
 from libc.math cimport INFINITY, NAN
-from libc.stdint cimport int32_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memcpy
 
 from fastxent._kernels.arrays.load cimport element_ptr, load_one
 from fastxent._kernels.arrays.store cimport store_grad_class, store_grad_classes, write_run
 from fastxent._kernels.arrays.transpose cimport rows_of_tile
 from fastxent._kernels.categorical.rows cimport Rows
-from fastxent._kernels.categorical.soft_logits cimport set_logsumexp
+from fastxent._kernels.categorical.soft_logits cimport set_logsumexp, sum_exp_of_tiles
 from fastxent._kernels.categorical.softmax cimport (
-    labels_of_rows, load_tile, sum_exp_tiles, sum_tile, TILED_CLASSES,
+    labels_of_rows, load_tile, sum_tile, TILED_CLASSES,
 )
 from fastxent._kernels.categorical.tile cimport softmax_of_tile, exp_of_tile, weigh_tile
 from fastxent._kernels.focal cimport class_grad_weights, grad_weights_of_sum_exp
@@ -41,38 +41,39 @@ cdef struct SoftScale:      # of a row: gradients are exps * factor - (label * k
     double target       # what the gradient of `target` has besides the other exponentials
 
 
-cdef inline void set_soft_labels(
-    const Job* job, Py_ssize_t start, const Rows* rows, Py_ssize_t i, SoftScale* soft
+cdef inline SoftScale soft_scale(
+    const Job* job, const Rows* rows, Py_ssize_t i, double label
 ) noexcept nogil:
-    """What soft labels of row i are in its gradient."""
+    """What the labels and the z_loss of row i add to its gradient; `label` is that of `target`."""
+    cdef SoftScale soft
     cdef double weight = rows.factor[i] * job.grad_scale
     cdef double smoothing = job.label_smoothing
-    cdef const char* labels
-    soft.label_sum = rows.label_sum[i]
-    soft.kept = (1.0 - smoothing) * weight
-    soft.spread = smoothing / <double>job.classes * weight
-    soft.target = soft.spread * <double>(job.classes - 1)
-    if not job.index_labels:
-        labels = element_ptr(job, &job.labels, start + i) + rows.target[i] * job.labels.class_stride
-        soft.target = weight * soft.label_sum - (
-            soft.kept * load_one(&job.labels, labels) + soft.spread
-        )
-
-
-cdef inline SoftScale soft_scale(
-    const Job* job, Py_ssize_t start, const Rows* rows, Py_ssize_t i
-) noexcept nogil:
-    """What the labels and the z_loss of row i add to its gradient."""
-    cdef SoftScale soft
     cdef double share
     soft.label_sum, soft.kept, soft.spread, soft.target = 1.0, 0.0, 0.0, 0.0
     if not is_index(job):
-        set_soft_labels(job, start, rows, i, &soft)
+        soft.label_sum = rows.label_sum[i]
+        soft.kept = (1.0 - smoothing) * weight
+        soft.spread = smoothing / <double>job.classes * weight
+        soft.target = soft.spread * <double>(job.classes - 1)
+        if not job.index_labels:
+            soft.target = weight * soft.label_sum - (soft.kept * label + soft.spread)
     if job.z_loss != 0.0:   # its gradient is the softmax times this
         share = 2.0 * job.z_loss * rows.logsumexp[i]
         soft.label_sum += share
-        soft.target += share * (rows.factor[i] * job.grad_scale)
+        soft.target += share * weight
     return soft
+
+
+cdef inline double label_of_target(
+    const Job* job, Py_ssize_t start, const Rows* rows, Py_ssize_t i
+) noexcept nogil:
+    """The label of the class `target` of a row; 0 for class indices."""
+    if job.index_labels:
+        return 0.0
+    return load_one(
+        &job.labels,
+        element_ptr(job, &job.labels, start + i) + rows.target[i] * job.labels.class_stride,
+    )
 
 
 cdef inline double row_scale(
@@ -160,24 +161,22 @@ cdef inline void soft_tile_gradients(
 ) noexcept nogil:
     """Turn the exponentials of a tile into the gradients of soft labels."""
     cdef real labels[TILE_CLASSES * ROWS]
+    cdef real label[ROWS]
     cdef real factor[ROWS]
     cdef real kept[ROWS]
     cdef real spread[ROWS]
     cdef real target_grad[ROWS]
     cdef SoftScale soft
+    cdef real zero = 0, grad
     cdef Py_ssize_t first, i, k, m
+    cdef int64_t target
     for i in range(ROWS):
-        factor[i] = 0
-        kept[i] = 0
-        spread[i] = 0
-        target_grad[i] = 0
+        factor[i] = kept[i] = spread[i] = target_grad[i] = label[i] = 0
     for i in range(rows.n):
-        if rows.valid[i]:
-            soft = soft_scale(job, start, rows, i)
-            factor[i] = <real>(scale[i] * soft.label_sum * exp_factor)
-            kept[i] = <real>soft.kept
-            spread[i] = <real>soft.spread
-            target_grad[i] = <real>(soft.target - sum_exp[i] * scale[i] * soft.label_sum)
+        soft = soft_scale(job, rows, i, 0.0)
+        factor[i] = <real>(scale[i] * soft.label_sum * exp_factor) if rows.valid[i] else zero
+        kept[i] = <real>soft.kept if rows.valid[i] else zero
+        spread[i] = <real>soft.spread if rows.valid[i] else zero
     for first from 0 <= first < job.classes by TILE_CLASSES:
         m = min(<Py_ssize_t>TILE_CLASSES, job.classes - first)
         if job.index_labels:
@@ -187,11 +186,18 @@ cdef inline void soft_tile_gradients(
         else:
             load_tile(job, &job.labels, start, rows.n, first, m, labels)
             clear_rows(rows, m, labels)
+            for i in range(rows.n):
+                target = rows.target[i] - first
+                label[i] = labels[target * ROWS + i] if 0 <= target < m else label[i]
             for k in range(first, first + m):
                 for i in range(ROWS):
                     exps[k * ROWS + i] = exps[k * ROWS + i] * factor[i] - (
                         labels[(k - first) * ROWS + i] * kept[i] + spread[i]
                     )
+    for i in range(rows.n):
+        soft = soft_scale(job, rows, i, label[i])
+        grad = <real>(soft.target - sum_exp[i] * scale[i] * soft.label_sum)
+        target_grad[i] = grad if rows.valid[i] else zero
     for i in range(rows.n):
         exps[rows.target[i] * ROWS + i] = target_grad[i]
 
@@ -212,7 +218,7 @@ cdef inline void tile_gradients(
     cdef real k_real, share
     cdef Py_ssize_t i, k
     cdef int n = rows.n, classes = <int>job.classes, all_done = 1
-    sum_exp_tiles(job, start, n, rows.target, True, exps, sum_exp)
+    sum_exp_of_tiles(job, start, rows, True, exps, sum_exp)
     memcpy(rows.loss, sum_exp, n * sizeof(double))
     grad_weights(job, sum_exp, n, grad_weight)
     if job.z_loss != 0.0:

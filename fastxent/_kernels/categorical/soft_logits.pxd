@@ -10,22 +10,54 @@
 # its loss infinite or NaN: the general path recomputes it.
 
 from libc.math cimport INFINITY, NAN
-from libc.stdint cimport int64_t
+from libc.stdint cimport int32_t, int64_t
 
 from fastxent._kernels.arrays.load cimport element_ptr, view_classes
-from fastxent._kernels.categorical.distribution cimport is_unit, prefetch_run, RUN, Terms, terms_ahead
+from fastxent._kernels.categorical.distribution cimport prefetch_run, RUN, Terms, terms_ahead
 from fastxent._kernels.categorical.rows cimport Rows
-from fastxent._kernels.categorical.softmax cimport is_tiled, load_tile, sum_tile, target_scores
+from fastxent._kernels.categorical.softmax cimport (
+    is_tiled, load_tile, sum_below_tile, sum_exp_tiles, sum_tile, target_scores,
+)
 from fastxent._kernels.job cimport (
     BLOCK, CATEGORICAL_LOGITS, is_index, Job, LANES, ROWS, TILE_CLASSES,
 )
-from fastxent._kernels.numeric.sums cimport add_run
+from fastxent._kernels.numeric.sums cimport add_run, greatest
 from fastxent._kernels.types cimport real
 
 
 cdef inline bint has_soft_path(const Job* job) noexcept nogil:
     """Whether these rows of logits are soft labels that have the fast path."""
     return job.loss == CATEGORICAL_LOGITS and job.class_weight == NULL and not is_index(job)
+
+
+cdef inline bint is_one_tile(const Job* job) noexcept nogil:
+    """Whether a block of rows is one tile."""
+    return job.classes <= TILE_CLASSES
+
+
+cdef inline void start_terms(Rows* rows) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(ROWS):
+        rows.linear[i] = 0.0
+        rows.spread[i] = 0.0
+        rows.label_sum[i] = 0.0
+
+
+cdef inline void finish_terms(const Job* job, Rows* rows) noexcept nogil:
+    """Q and the linear term, which contain the labels' smoothing e.
+
+    Q = (1 - e) sum q + e, and the linear term has e / K of each class.
+    """
+    cdef double smoothing = job.label_smoothing
+    cdef double share = smoothing / <double>job.classes
+    cdef Py_ssize_t i
+    for i in range(ROWS):
+        rows.label_sum[i] = (1.0 - smoothing) * rows.label_sum[i] + smoothing
+        if job.index_labels:
+            rows.label_sum[i] = 1.0
+        rows.linear[i] = (1.0 - smoothing) * rows.linear[i]
+        if smoothing != 0.0:
+            rows.linear[i] += share * rows.spread[i]
 
 
 # ---- few classes: SIMD over the rows ---------------------------------------------------------
@@ -35,79 +67,120 @@ cdef inline void largest_of_tile(
     const real* tile, Py_ssize_t first, Py_ssize_t m, real* maximum, real* argmax
 ) noexcept nogil:
     """The largest of m classes more, and its number."""
+    cdef real best[LANES]
+    cdef real at[LANES]
+    cdef real x[LANES]
     cdef real number
-    cdef Py_ssize_t i, k
-    for k in range(m):
-        number = <real>(first + k)
-        for i in range(ROWS):
-            argmax[i] = number if tile[k * ROWS + i] > maximum[i] else argmax[i]
-            maximum[i] = tile[k * ROWS + i] if tile[k * ROWS + i] > maximum[i] else maximum[i]
+    cdef Py_ssize_t i, j, k
+    for i from 0 <= i < ROWS by LANES:      # LANES at a time stay in registers
+        for j in range(LANES):
+            best[j] = maximum[i + j]
+            at[j] = argmax[i + j]
+        for k in range(m):
+            number = <real><int32_t>(first + k)
+            for j in range(LANES):
+                x[j] = tile[k * ROWS + i + j]
+            for j in range(LANES):
+                at[j] = number if x[j] > best[j] else at[j]
+            for j in range(LANES):
+                best[j] = x[j] if x[j] > best[j] else best[j]
+        for j in range(LANES):
+            maximum[i + j] = best[j]
+            argmax[i + j] = at[j]
+
+
+cdef inline real soft_term(real base, real x, real label) noexcept nogil:
+    """label (base - x), where 0 * inf is 0; NaN for a label out of [0, 1]."""
+    cdef real zero = 0, one = 1, nan = NAN
+    cdef real term = label * (base - x)
+    term = zero if label == zero else term
+    term = term if label >= zero else nan
+    return term if label <= one else nan
 
 
 cdef inline void soft_terms_of_tile(
     const Job* job, Py_ssize_t start, Rows* rows, Py_ssize_t first, Py_ssize_t m, const real* base,
-    real* tile
+    const real* tile
 ) noexcept nogil:
-    """Add q, q (base - x) and base - x of m classes to the sums of their rows; x is lost."""
+    """Add q, q (base - x) and base - x of m classes to the sums of their rows."""
     cdef real q[TILE_CLASSES * ROWS]
-    cdef real zero = 0, one = 1, nan = NAN
-    cdef real label, term
+    cdef real terms[TILE_CLASSES * ROWS]
     cdef Py_ssize_t i, j, k
-    for k in range(m):
-        for i in range(ROWS):
-            tile[k * ROWS + i] = base[i] - tile[k * ROWS + i]
     if job.label_smoothing != 0.0:
-        sum_tile(tile, m, rows.spread)
+        sum_below_tile(base, tile, m, rows.spread)
     if job.index_labels:
         return
     load_tile(job, &job.labels, start, rows.n, first, m, q)
     for k in range(m):
         for i in range(ROWS):
             j = k * ROWS + i
-            label = q[j]
-            term = label * tile[j]
-            term = zero if label == zero else term
-            term = term if label >= zero else nan
-            tile[j] = term if label <= one else nan
+            terms[j] = soft_term(base[i], tile[j], q[j])
     sum_tile(q, m, rows.label_sum)
-    sum_tile(tile, m, rows.linear)
+    sum_tile(terms, m, rows.linear)
+
+
+cdef inline void start_largest(real* maximum, real* argmax) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(ROWS):
+        maximum[i] = -INFINITY
+        argmax[i] = 0
+
+
+cdef inline void soft_terms_of_one(
+    const Job* job, Py_ssize_t start, Rows* rows, const real* tile
+) noexcept nogil:
+    """`soft_terms` of rows whose logits are in one tile."""
+    cdef real base[ROWS]
+    cdef real argmax[ROWS]
+    cdef Py_ssize_t i
+    start_terms(rows)
+    if job.index_labels:
+        for i in range(ROWS):
+            base[i] = tile[rows.target[i] * ROWS + i] if i < rows.n else 0
+    else:
+        start_largest(base, argmax)
+        largest_of_tile(tile, 0, job.classes, base, argmax)
+        for i in range(rows.n):
+            rows.target[i] = <int64_t>argmax[i]
+    soft_terms_of_tile(job, start, rows, 0, job.classes, base, tile)
+    finish_terms(job, rows)
 
 
 cdef inline void soft_terms_of_tiles(
     const Job* job, Py_ssize_t start, Rows* rows, real* tag
 ) noexcept nogil:
-    """`soft_terms` of rows of few classes."""
+    """The sums over rows of several tiles."""
     cdef real tile[TILE_CLASSES * ROWS]
     cdef real base[ROWS]
     cdef real argmax[ROWS]
-    cdef real minus_infinity = -INFINITY
     cdef Py_ssize_t first, i, m
-    cdef bint one_tile = job.classes <= TILE_CLASSES    # which is loaded once
-    if one_tile:
-        load_tile(job, &job.scores, start, rows.n, 0, job.classes, tile)
-    if job.index_labels and one_tile:
-        for i in range(ROWS):
-            base[i] = tile[rows.target[i] * ROWS + i] if i < rows.n else 0
-    elif job.index_labels:
+    if job.index_labels:
         target_scores(job, start, rows.n, rows.target, base)
         for i in range(rows.n, ROWS):
             base[i] = 0
     else:
-        for i in range(ROWS):
-            base[i] = minus_infinity
-            argmax[i] = 0
+        start_largest(base, argmax)
         for first from 0 <= first < job.classes by TILE_CLASSES:
             m = min(<Py_ssize_t>TILE_CLASSES, job.classes - first)
-            if not one_tile:
-                load_tile(job, &job.scores, start, rows.n, first, m, tile)
+            load_tile(job, &job.scores, start, rows.n, first, m, tile)
             largest_of_tile(tile, first, m, base, argmax)
         for i in range(rows.n):
             rows.target[i] = <int64_t>argmax[i]
     for first from 0 <= first < job.classes by TILE_CLASSES:
         m = min(<Py_ssize_t>TILE_CLASSES, job.classes - first)
-        if not one_tile:
-            load_tile(job, &job.scores, start, rows.n, first, m, tile)
+        load_tile(job, &job.scores, start, rows.n, first, m, tile)
         soft_terms_of_tile(job, start, rows, first, m, base, tile)
+
+
+cdef inline void sum_exp_of_tiles(
+    const Job* job, Py_ssize_t start, Rows* rows, bint keep, real* exps, double* sum_exp
+) noexcept nogil:
+    """`sum_exp_tiles`, after `soft_terms` of rows that are one tile: it is loaded once."""
+    cdef bint loaded = has_soft_path(job) and is_one_tile(job)
+    if loaded:
+        load_tile(job, &job.scores, start, rows.n, 0, job.classes, exps)
+        soft_terms_of_one(job, start, rows, <const real*>exps)
+    sum_exp_tiles(job, start, rows.n, rows.target, loaded, keep, exps, sum_exp)
 
 
 # ---- many classes: SIMD over the classes -----------------------------------------------------
@@ -119,34 +192,37 @@ cdef inline Py_ssize_t find_largest(
     """The number of the largest logit of a row, the first of several; 0 where there is none."""
     cdef real staged[BLOCK]
     cdef real lanes[LANES]
+    cdef int32_t at[LANES]
+    cdef int32_t place, other
     cdef real largest, best = -INFINITY
     cdef const real* x
-    cdef Py_ssize_t first, found = 0, i, j, m, seen
+    cdef Py_ssize_t first, found = 0, i, j, m, whole
     for first from 0 <= first < job.classes by BLOCK:
         m = min(<Py_ssize_t>BLOCK, job.classes - first)
         x = view_classes(&job.scores, row, first, <int>m, scratch, staged)
-        largest = best
         for j in range(LANES):
             lanes[j] = best
-        for i from 0 <= i < m - m % LANES by LANES:
+            at[j] = 0
+        whole = m - m % LANES
+        for i from 0 <= i < whole by LANES:
+            for j in range(LANES):
+                at[j] = <int32_t>i if x[i + j] > lanes[j] else at[j]
             for j in range(LANES):
                 lanes[j] = x[i + j] if x[i + j] > lanes[j] else lanes[j]
-        for i in range(m - m % LANES, m):
-            largest = x[i] if x[i] > largest else largest
+        for j in range(m - whole):
+            at[j] = <int32_t>whole if x[whole + j] > lanes[j] else at[j]
+        for j in range(m - whole):
+            lanes[j] = x[whole + j] if x[whole + j] > lanes[j] else lanes[j]
         for j in range(LANES):
-            largest = lanes[j] if lanes[j] > largest else largest
+            staged[j] = lanes[j]
+        largest = greatest(staged)
         if largest > best:
             best = largest
-            for i from 0 <= i < m by LANES:
-                seen = 0
-                for j in range(i, min(i + LANES, m)):
-                    seen += x[j] == largest
-                if seen:
-                    break
-            for j in range(i, m):
-                if x[j] == largest:
-                    found = first + j
-                    break
+            place = BLOCK
+            for j in range(LANES):
+                other = at[j] + <int32_t>j if lanes[j] == largest else BLOCK
+                place = other if other < place else place
+            found = first + place
     maximum[0] = best
     return found
 
@@ -157,9 +233,7 @@ cdef inline void soft_terms_of_row(
     """The sums over one row."""
     cdef real x_staged[BLOCK]
     cdef real q_staged[BLOCK]
-    cdef real below[BLOCK]
     cdef real terms[BLOCK]
-    cdef real zero = 0, label, term
     cdef const real* x
     cdef const real* q
     cdef const char* row = element_ptr(job, &job.scores, start + row_number)
@@ -174,25 +248,21 @@ cdef inline void soft_terms_of_row(
     for first from 0 <= first < job.classes by BLOCK:
         m = min(<Py_ssize_t>BLOCK, job.classes - first)
         x = view_classes(&job.scores, row, first, <int>m, rows.scratch, x_staged)
-        for i in range(m):
-            below[i] = base - x[i]
         if not job.index_labels:
             q = view_classes(&job.labels, labels, first, <int>m, rows.scratch, q_staged)
             at = terms_ahead(job, start + row_number, first)
-            for i from 0 <= i < m by RUN:
+            for i from 0 <= i < m - m % RUN by RUN:
                 prefetch_run(&at, i)
-                for j in range(i, min(i + RUN, m)):
-                    label = q[j]
-                    term = label * below[j]
-                    terms[j] = zero if label == zero else term
-            if not is_unit(q, m):
-                terms[0] = NAN
-            add_run(terms, m, &sums[0], &sums[1])
-            for i in range(m):
-                terms[i] = q[i]
-            add_run(terms, m, &sums[2], &sums[3])
+                for j in range(i, i + RUN):
+                    terms[j] = soft_term(base, x[j], q[j])
+            for j in range(m - m % RUN, m):
+                terms[j] = soft_term(base, x[j], q[j])
+            add_run(<const real*>terms, m, &sums[0], &sums[1])
+            add_run(q, m, &sums[2], &sums[3])
         if job.label_smoothing != 0.0:
-            add_run(below, m, &sums[4], &sums[5])
+            for i in range(m):
+                terms[i] = base - x[i]
+            add_run(<const real*>terms, m, &sums[4], &sums[5])
     rows.linear[row_number] = sums[0] + sums[1]
     rows.label_sum[row_number] = sums[2] + sums[3]
     rows.spread[row_number] = sums[4] + sums[5]
@@ -218,17 +288,14 @@ cdef inline void set_logsumexp(
 cdef inline void soft_terms(const Job* job, Py_ssize_t start, Rows* rows, real* tag) noexcept nogil:
     """Choose r, to `target`, and set what makes a loss of log(1 + s): `label_sum` and `linear`.
 
-    The labels' smoothing is contained: Q = (1 - e) sum q + e, and the linear term has e / K of each
-    class.
+    Rows that are one tile are left to `sum_exp_of_tiles`.
     """
-    cdef double smoothing = job.label_smoothing
     cdef real base[ROWS]
     cdef const char* row
     cdef Py_ssize_t i
-    for i in range(ROWS):
-        rows.linear[i] = 0.0
-        rows.spread[i] = 0.0
-        rows.label_sum[i] = 0.0
+    if is_tiled(job, tag) and is_one_tile(job):
+        return
+    start_terms(rows)
     if is_tiled(job, tag):
         soft_terms_of_tiles(job, start, rows, tag)
     else:
@@ -240,10 +307,4 @@ cdef inline void soft_terms(const Job* job, Py_ssize_t start, Rows* rows, real* 
                     row = element_ptr(job, &job.scores, start + i)
                     rows.target[i] = find_largest(job, row, rows.scratch, &base[i])
                 soft_terms_of_row(job, start, rows, i, base[i])
-    for i in range(ROWS):
-        rows.label_sum[i] = (1.0 - smoothing) * rows.label_sum[i] + smoothing
-        if job.index_labels:
-            rows.label_sum[i] = 1.0
-        rows.linear[i] = (1.0 - smoothing) * rows.linear[i]
-        if smoothing != 0.0:
-            rows.linear[i] += smoothing / <double>job.classes * rows.spread[i]
+    finish_terms(job, rows)

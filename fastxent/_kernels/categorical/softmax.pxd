@@ -20,7 +20,7 @@ from fastxent._kernels.arrays.transpose cimport tile_of_rows
 from fastxent._kernels.job cimport BLOCK, is_half, Job, LANES, Operand, ROWS, TILE_CLASSES
 from fastxent._kernels.numeric.elementary cimport base_f32, exp2_f32, reduced_difference_f32
 from fastxent._kernels.numeric.generic cimport difference, exp_scale_inverse, exp_scaled
-from fastxent._kernels.numeric.sums cimport add, sum_lanes
+from fastxent._kernels.numeric.sums cimport add, add_to_lane, sum_lanes
 from fastxent._kernels.types cimport real
 
 cdef enum:
@@ -154,7 +154,6 @@ cdef inline void sum_tile(const real* tile, Py_ssize_t classes, double* total) n
     """Add to total[i] the sum over the classes of row i, for ROWS rows."""
     cdef double sums[LANES]
     cdef double err[LANES]
-    cdef double hi, part, x
     cdef Py_ssize_t first, j, k
     for first from 0 <= first < ROWS by LANES:
         for j in range(LANES):
@@ -162,15 +161,27 @@ cdef inline void sum_tile(const real* tile, Py_ssize_t classes, double* total) n
             err[j] = 0.0
         for k in range(classes):
             for j in range(LANES):
-                x = <double>tile[k * ROWS + first + j]
-                if real is float:
-                    sums[j] += x
-                else:
-                    # Without the rounding errors, the sum of float64 numbers would be off by an ulp.
-                    hi = sums[j] + x
-                    part = hi - sums[j]
-                    err[j] += (sums[j] - (hi - part)) + (x - part)
-                    sums[j] = hi
+                add_to_lane(tile[k * ROWS + first + j], &sums[j], &err[j])
+        for j in range(LANES):
+            total[first + j] += sums[j] + err[j]
+
+
+cdef inline void sum_below_tile(
+    const real* base, const real* tile, Py_ssize_t classes, double* total
+) noexcept nogil:
+    """`sum_tile` of base - x."""
+    cdef double sums[LANES]
+    cdef double err[LANES]
+    cdef Py_ssize_t first, j, k
+    for first from 0 <= first < ROWS by LANES:
+        for j in range(LANES):
+            sums[j] = 0.0
+            err[j] = 0.0
+        for k in range(classes):
+            for j in range(LANES):
+                add_to_lane(
+                    base[first + j] - tile[k * ROWS + first + j], &sums[j], &err[j]
+                )
         for j in range(LANES):
             total[first + j] += sums[j] + err[j]
 
@@ -285,13 +296,13 @@ cdef inline void restore_last(const real* label, Py_ssize_t classes, real* tile)
 
 
 cdef inline void sum_exp_tiles(
-    const Job* job, Py_ssize_t start, int n, const int64_t* target, bint keep, real* exps,
-    double* sum_exp
+    const Job* job, Py_ssize_t start, int n, const int64_t* target, bint loaded, bint keep,
+    real* exps, double* sum_exp
 ) noexcept nogil:
     """Exponentials of up to ROWS rows over `exp_scale_inverse`; at the targets stands any number.
 
     sum_exp is the sum of each row, of e^(x_j - x_target) over j != target. exps has room for one class
-    more than there are, or than in a tile if they are not kept.
+    more than there are, or than in a tile if they are not kept. `loaded`: the logits are in it, one tile.
     """
     cdef real target_logit[ROWS]
     cdef real label[ROWS]
@@ -305,7 +316,8 @@ cdef inline void sum_exp_tiles(
         sum_exp_wide_tiles(job, start, n, target, keep, exps, target_logit, sum_exp)
     else:
         labels_of_rows(target, n, label)
-        load_tile(job, &job.scores, start, n, 0, job.classes, exps)
+        if not loaded:
+            load_tile(job, &job.scores, start, n, 0, job.classes, exps)
         take_targets(label, job.classes, exps, target_logit)
         # One exponential less than there are classes
         sum_exp_tile(

@@ -59,32 +59,38 @@ cdef inline double lane_sum(real* x, Py_ssize_t n) noexcept nogil:
     return sum_lanes(lanes)
 
 
-cdef inline void add_run(
-    real* x, Py_ssize_t n, double* hi, double* lo
-) noexcept nogil:
-    """Add n numbers to hi + lo.
+cdef inline void add_to_lane(real x, double* total, double* err) noexcept nogil:
+    """total += x. Of a float64, whose sum would be off by an ulp, the rounding error goes to err."""
+    cdef double value = <double>x
+    cdef double sum_, part
+    if real is float:
+        total[0] += value
+    else:
+        sum_ = total[0] + value
+        part = sum_ - total[0]
+        err[0] += (total[0] - (sum_ - part)) + (value - part)
+        total[0] = sum_
 
-    The buffer has room for zeros up to the next multiple of LANES. Rounding errors of float64 are kept.
-    """
+
+cdef inline void add_run(const real* x, Py_ssize_t n, double* hi, double* lo) noexcept nogil:
+    """Add n numbers to hi + lo. Rounding errors of float64 are kept."""
     cdef double sums[LANES]
     cdef double err[LANES]
-    cdef double total, part, value
-    cdef Py_ssize_t i, j, padded = (n + LANES - 1) // LANES * LANES
-    for i in range(n, padded):
-        x[i] = 0
+    cdef real rest[LANES]
+    cdef double value
+    cdef Py_ssize_t i, j, whole = n - n % LANES
     for j in range(LANES):
         sums[j] = 0.0
         err[j] = 0.0
-    for i from 0 <= i < padded by LANES:
+        rest[j] = 0
+    for i from 0 <= i < whole by LANES:
         for j in range(LANES):
-            value = <double>x[i + j]
-            if real is float:
-                sums[j] += value
-            else:
-                total = sums[j] + value
-                part = total - sums[j]
-                err[j] += (sums[j] - (total - part)) + (value - part)
-                sums[j] = total
+            add_to_lane(x[i + j], &sums[j], &err[j])
+    if whole < n:
+        for i in range(whole, n):
+            rest[i - whole] = x[i]
+        for j in range(LANES):
+            add_to_lane(rest[j], &sums[j], &err[j])
     if real is float:
         add(sum_lanes(sums), hi, lo)
     else:
