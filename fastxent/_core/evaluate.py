@@ -102,3 +102,16 @@ def evaluate_sums(
     if gradients is not None:
         gradients.attach(task, operands)
     return Sums._make(operands.run(task, workers)), losses
+
+
+def evaluate_checked(
+    loss: Loss, y_true: Any, y_scores: Any, options: dict[str, Any]
+) -> tuple[Sums, float]:
+    """Sum one batch of rows of probabilities, all of which are checked.
+
+    The second result is the greatest distance of a row's sum from 1.
+    """
+    operands = Operands(loss, y_true, y_scores, options)
+    task = operands.task("raise")
+    task.set_row_check()
+    return Sums._make(operands.run(task, 1)), task.deviation

@@ -60,6 +60,7 @@ cdef inline void run_chunk(const Job* job, Py_ssize_t number, Partial* partial) 
     partial.weight = 0.0
     partial.weight_lo = 0.0
     partial.count = 0
+    partial.deviation = 0.0
     partial.deferred = deferred
     partial.n_deferred = 0
     partial.error = NO_ERROR

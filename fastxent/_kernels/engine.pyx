@@ -324,6 +324,10 @@ cdef class Task:
         """Sum nothing but the weights of rows of class indices."""
         self.job.weights_only = True
 
+    def set_row_check(self) -> None:
+        """Check every class of rows of probabilities; `deviation` is known when the task has run."""
+        self.job.check_rows = True
+
     def set_moments(self, double beta, double offset) -> None:
         """Sum derivatives by beta and offset; a logit counts as beta * logit + offset."""
         self.job.want_moments = True
@@ -447,6 +451,15 @@ cdef class Task:
                 add(self.partials[number].moments[k], &hi[k], &lo[k])
                 lo[k] += self.partials[number].moments_lo[k]
         return tuple([hi[k] + lo[k] for k in range(MOMENTS)])
+
+    @property
+    def deviation(self) -> float:
+        """The greatest distance of a row's sum from 1, where rows are checked."""
+        cdef Py_ssize_t number
+        cdef double greatest = 0.0
+        for number in range(self.n_chunks):
+            greatest = max(greatest, self.partials[number].deviation)
+        return greatest
 
     def sums(self, Py_ssize_t step=1) -> tuple:
         """The chunks' sums in their order: (total, its low part, weight, its low part, count).

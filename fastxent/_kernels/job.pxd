@@ -119,6 +119,7 @@ cdef struct Job:        # one call
     bint nontemporal        # outputs bypass the caches
     bint has_ignore
     int64_t ignore_index
+    bint check_rows     # whether every class of a row is to be checked, and the row's sum
     double eps
     double log_eps
     double log_one_minus_eps
@@ -157,6 +158,7 @@ cdef struct Partial:    # of one chunk; the sums are unevaluated pairs hi + lo
     Py_ssize_t count
     double moments[MOMENTS]
     double moments_lo[MOMENTS]
+    double deviation        # the greatest distance of a checked row's sum from 1
     double* deferred        # LANES factors whose log1p is not added yet
     int n_deferred          # blocks in them
     void* staged            # room for `staged_rows`

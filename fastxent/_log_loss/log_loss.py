@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fastxent._core.errors import ElementError
-from fastxent._core.evaluate import Sums, checked_weight_sum, evaluate_sums
+from fastxent._core.evaluate import Sums, checked_weight_sum, evaluate_checked, evaluate_sums
 from fastxent._log_loss.errors import (
     check_parameters,
     in_whole_array,
@@ -29,6 +29,7 @@ from fastxent._log_loss.inputs import (
     as_array,
     as_labels,
     blocks,
+    deviation_of,
     distinct,
     encode,
     is_indicator,
@@ -42,8 +43,7 @@ from fastxent._losses.categorical import CATEGORICAL
 
 _FEW = 8  # up to so many classes, a comparison with each is faster than bincount
 # Scores in a block, the same for all labels: block boundaries affect the last bit of a sum.
-_LONG_BLOCK = 1 << 19  # one column: only the kernel reads it
-_BLOCK = 1 << 17  # rows: three passes, so a block has to stay in L2
+_BLOCK = 1 << 20
 
 
 def log_loss(
@@ -213,27 +213,22 @@ def _score(
     classes = _classes(truth, labels, scores.classes, warnings_)
     found: list[Sums] = []
     normalized = True
-    for rows in blocks(n, _rows_per_block(scores)):
+    for rows in blocks(n, max(1, _BLOCK // scores.array[:1].size)):
         y, p = truth[rows], scores.rows(rows)
         w = None if weights is None else _weights(weights[rows])
-        if p.ndim == 2 and not is_probability(p):
-            raise_not_probability(p, rows.start)
-        normalized &= scores.sum_to_one(p)
         if classes is not None:
             codes = encode(y, classes)
             if codes.min() < 0:
                 raise_unknown_label(y, codes, classes, rows.start)
             y = codes
-        found.append(_block_sums(y, p, w, scores.eps, rows.start))
+        sums, deviation = _block_sums(y, p, w, scores.eps, rows.start)
+        found.append(sums)
+        normalized &= scores.sum_to_one(deviation)
     total = math.fsum(part for s in found for part in (s.total, s.total_lo))
     weight = math.fsum(part for s in found for part in (s.weight, s.weight_lo))
     if weight == 0 and weights is not None and not weights.any():
         raise ValueError("sample_weight is 0 everywhere: pass at least one weight that is not")
     return total, weight, warnings_ if normalized else [*warnings_, NOT_NORMALIZED], classes
-
-
-def _rows_per_block(scores: Scores) -> int:
-    return _LONG_BLOCK if scores.array.ndim == 1 else max(1, _BLOCK // scores.classes)
 
 
 def _classes(
@@ -261,26 +256,31 @@ def _classes(
     return None if numbered else classes
 
 
-def _block_sums(y: np.ndarray, p: np.ndarray, w: np.ndarray | None, eps: float, first: int) -> Sums:
-    """Score the block that begins at row `first`."""
+def _block_sums(
+    y: np.ndarray, p: np.ndarray, w: np.ndarray | None, eps: float, first: int
+) -> tuple[Sums, float]:
+    """Score the block that begins at row `first`; the greatest distance of a row's sum from one."""
     try:
         return _sums(y, p, w, eps)
-    except ElementError as error:
-        failure = in_whole_array(error, first)
+    except ValueError as error:
+        failure = in_whole_array(error, first) if isinstance(error, ElementError) else error
+    if not y.ndim == p.ndim == 1 and not is_probability(p):
+        raise_not_probability(p, first)
     raise failure
 
 
-def _sums(y: np.ndarray, p: np.ndarray, w: np.ndarray | None, eps: float) -> Sums:
+def _sums(y: np.ndarray, p: np.ndarray, w: np.ndarray | None, eps: float) -> tuple[Sums, float]:
     """Score one block."""
-    if y.ndim == 2:
-        return _unusual_sums(y, p, w, eps)
-    loss = BINARY if p.ndim == 1 else CATEGORICAL
+    options = {"sample_weight": w, "eps": eps}
     try:
-        return evaluate_sums(loss, y, p, {"sample_weight": w, "eps": eps})[0]
+        if y.ndim == p.ndim == 1:
+            return evaluate_sums(BINARY, y, p, options)[0], 0.0
+        if y.ndim == 1:
+            return evaluate_checked(CATEGORICAL, y, p, options)
     except ValueError:
         if w is None or not (w < 0).any():
             raise
-        return _unusual_sums(y, p, w, eps)
+    return _unusual_sums(y, p, w, eps), deviation_of(p)
 
 
 def _unusual_sums(y: np.ndarray, p: np.ndarray, w: np.ndarray | None, eps: float) -> Sums:
@@ -289,7 +289,7 @@ def _unusual_sums(y: np.ndarray, p: np.ndarray, w: np.ndarray | None, eps: float
     It has negative weights, or label indicators with several labels in a row or none.
     """
     if not is_probability(p):
-        raise_not_probability(p, 0)
+        raise ValueError("y_proba holds what is not a probability")
     if w is not None and not np.isfinite(w).all():
         raise ValueError("sample_weight holds NaN or infinity: pass finite weights")
     p = np.clip(p, eps, 1 - eps).astype(np.float64)

@@ -344,3 +344,13 @@ def test_only_numpy_is_imported():
         "assert not {'sklearn', 'scipy', 'pandas'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.usefixtures("without_sklearn")
+def test_an_error_of_a_later_block_of_indicators_names_the_row():
+    n = 600_000  # several blocks
+    p = np.full((n, 2), 0.5)
+    p[n - 3, 1] = 1.5
+    indicator = np.eye(2, dtype=np.int8)[np.arange(n) % 2]
+    with pytest.raises(ValueError, match=rf"y_proba\[{n - 3}, 1\] = 1.5 is not a probability"):
+        log_loss(indicator, p)

@@ -17,6 +17,7 @@ from fastxent._kernels.categorical.columns cimport is_column_major, sum_exp_colu
 from fastxent._kernels.categorical.distribution cimport (
     add_distributions, distribution_rows, has_fast_distributions, rows_of_run,
 )
+from fastxent._kernels.categorical.row_check cimport check_rows
 from fastxent._kernels.categorical.rows cimport in_range, Rows, apply_nan_policy, load_rows
 from fastxent._kernels.categorical.soft_labels cimport (
     distribution_error, distribution_from_logits, distribution_from_probabilities,
@@ -378,9 +379,10 @@ cdef inline void run_rows(
     cdef bint flat = equal_weights and has_fast_distributions(job)
     start_product(&product)
     while start < stop:
-        n = min(<Py_ssize_t>ROWS, stop - start)
-        if by_products and stop - start >= BLOCK and add_target_likelihoods(job, start, &product, tag):
-            n = BLOCK
+        n = BLOCK if by_products and stop - start >= BLOCK else min(<Py_ssize_t>ROWS, stop - start)
+        if job.check_rows and not check_rows(job, start, n, partial, tag):
+            return
+        if n == BLOCK and add_target_likelihoods(job, start, &product, tag):
             partial.count += n
             add(<double>n, &partial.weight, &partial.weight_lo)
         elif flat:
@@ -389,7 +391,7 @@ cdef inline void run_rows(
                 not row_blocks(job, start, n, partial, tag)
             ):
                 return
-        elif not row_block(job, start, <int>n, partial, tag):
+        elif not row_blocks(job, start, n, partial, tag):
             return
         start += n
     add_product(&product, 1.0, partial)
