@@ -12,11 +12,11 @@ from fastxent._linear.operands import LinearOperands
 
 Array = np.ndarray[Any, Any]
 
-#: Bytes of the block of logits, of which there is one at a time.
-LOGITS = 48 << 20
-#: Bytes of a block of widened weights or hidden states, and of a product that is added to another.
-STAGED = 4 << 20
-#: Rows at a time. More gain nothing: measured, the product is at its full speed from 256 on.
+#: Bytes of a block of logits, with a copy of the hidden states of its rows, and their gradients.
+BLOCK = 56 << 20
+#: Bytes of a part of the weights that is widened, and of a product that is added to another.
+STAGED = 2 << 20
+#: Rows at a time. More gain nothing: measured, the product is at its full speed from 512 on.
 MOST_ROWS = 2048
 #: With fewer rows the product of all words is slower than making the logits twice.
 FEWEST_ROWS = 96
@@ -37,17 +37,18 @@ def plan(operands: LinearOperands, derivative: bool) -> Plan:
     """
     size = operands.dtype.itemsize
     half = output_dtype(operands.weight) != operands.weight.dtype
-    whole = LOGITS // (operands.classes * size)
-    count = max(1, operands.rows.size)
-    if derivative and not half and min(whole, count) >= min(FEWEST_ROWS, count):
-        return Plan(min(whole, count, MOST_ROWS), operands.classes)
-    rows = min(count, MOST_ROWS)
-    staged = operands.hidden.shape[-1] * size * (2 if derivative else 1)
-    if derivative or operands.hidden.dtype != operands.dtype:
-        rows = min(rows, max(FEWEST_ROWS, 2 * STAGED // staged))
-    words = max(1, LOGITS // (rows * size))
-    blocks = -(-operands.classes // words)
-    return Plan(rows, -(-operands.classes // blocks))
+    count, classes = max(1, operands.rows.size), operands.classes
+    states = operands.hidden.shape[-1] * (2 if derivative else 1)
+    whole = BLOCK // ((classes + states) * size)
+    if derivative and not half and whole >= min(FEWEST_ROWS, count):
+        return Plan(_even(count, min(whole, MOST_ROWS)), classes)
+    rows = _even(count, min(BLOCK // (2 * states * size + 1), MOST_ROWS))
+    return Plan(rows, _even(classes, (BLOCK - rows * states * size) // (rows * size)))
+
+
+def _even(total: int, most: int) -> int:
+    """The size of as few equal blocks as there can be; a small last one would be slow."""
+    return -(-total // -(-total // max(1, most)))
 
 
 def rows_of(array: Array, index: tuple[Array, ...], dtype: Any) -> Array:
@@ -119,16 +120,17 @@ def logits(hidden: Array, weights: Weights, bias: Array | None, words: slice, ou
 
 
 def add_product(a: Array, b: Array, total: Array, first: bool) -> None:
-    """Total += a @ b, in parts of the rows of a; the first time total is only written to."""
-    if first and total.dtype == a.dtype:
-        np.matmul(a, b, out=total)
-        return
+    """Total += a @ b, in parts of the rows of a; the first time total is only written to.
+
+    Of more rows at a time the BLAS would make a copy of many MiB.
+    """
     step = max(64, STAGED // max(1, b.shape[1] * a.dtype.itemsize))
-    buffer = np.empty((min(step, a.shape[0]), b.shape[1]), a.dtype)
+    direct = first and total.dtype == a.dtype
+    buffer = None if direct else np.empty((min(step, a.shape[0]), b.shape[1]), a.dtype)
     for part in cuts(0, a.shape[0], step):
-        product = buffer[: part.stop - part.start]
-        np.matmul(a[part], b, out=product)
-        if first:
-            total[part] = product
-        else:
-            total[part] += product
+        out = total[part] if buffer is None else buffer[: part.stop - part.start]
+        np.matmul(a[part], b, out=out)
+        if first and not direct:
+            total[part] = out
+        elif not first:
+            total[part] += out

@@ -23,12 +23,12 @@ INDEX, SOFT = RNG.integers(0, K, N), RNG.dirichlet(np.ones(K), N)
 SAMPLE, CLASS, MASK = RNG.random(N), RNG.random(K) + 0.1, RNG.random(N) < 0.7
 value_and_grad = fastxent.linear_cross_entropy_value_and_grad
 #: Bytes of the block of logits: all at once, parts of the vocabulary, a few words at a time.
-BLOCKS = [products.LOGITS, 8 * N * 4, 8]
+BLOCKS = [products.BLOCK, 8 * N * 4, 8]
 
 
 @pytest.fixture(params=BLOCKS, ids=["whole", "parts", "words"])
 def blocks(request, monkeypatch):
-    monkeypatch.setattr(products, "LOGITS", request.param)
+    monkeypatch.setattr(products, "BLOCK", request.param)
 
 
 BY_BLOCKS = pytest.mark.usefixtures("blocks")
@@ -303,7 +303,7 @@ def test_the_sizes_of_the_blocks():
         rows, words = sizes(*case)
         size = 8 if case[3] == "f8" else 4
         assert 1 <= rows <= case[0] and 1 <= words <= case[1]
-        assert rows * words * size <= products.LOGITS
+        assert rows * words * size <= products.BLOCK
     assert sizes(2048, 50_257, 1024, "f4", True).words == 50_257
     assert sizes(2048, 50_257, 1024, "f4", True).rows >= 200
     assert sizes(512, 128_256, 4096, "f2", False).rows == 512
