@@ -15,7 +15,7 @@ from fastxent._core.loss import Loss
 from fastxent._core.types import Array, ClassWeight, NanPolicy, Reduction, Value
 from fastxent._linear.blocks import Gradients, RowBlock
 from fastxent._linear.operands import LinearOperands, LinearOptions, raise_undefined
-from fastxent._linear.products import Weights, cuts, plan
+from fastxent._linear.products import Product, cuts
 from fastxent._losses.categorical import CATEGORICAL_LOGITS
 from fastxent._losses.docstrings import documented
 
@@ -149,6 +149,8 @@ class LinearCall:
     options : LinearOptions
     """
 
+    product: type[Product] = Product
+
     def __init__(
         self, y_true: Any, hidden: Any, weight: Any, bias: Any, options: LinearOptions
     ) -> None:
@@ -165,12 +167,12 @@ class LinearCall:
     def _blocks(self, derivative: bool) -> Iterator[tuple[slice, RowBlock]]:
         """Yield blocks of the rows that count, whose losses and weights have been found."""
         operands = self.operands
-        sizes = plan(operands, derivative)
+        product = self.product(operands)
+        sizes = product.plan(derivative)
         buffer = np.empty(sizes.rows * sizes.words, operands.dtype)
-        weights = Weights(operands)
         self.losses, self.weights = np.empty((2, operands.rows.size))
         for rows in cuts(0, operands.rows.size, sizes.rows):
-            block = RowBlock(operands, weights, sizes, rows, buffer)
+            block = RowBlock(product, sizes, rows, buffer)
             with np.errstate(all="ignore"):  # infinities and NaN: nan_policy decides
                 self.losses[rows] = block.losses(self.workers)
             self.weights[rows] = block.targets.weight

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch.autograd.function import Function, once_differentiable
 
 from fastxent._linear.linear import LinearCall
-from fastxent._linear.operands import LinearOptions
+from fastxent._linear.operands import LinearOperands, LinearOptions
+from fastxent._linear.products import Product, parts_of
 from fastxent.torch._calls import operand
 from fastxent.torch._rules import REDUCTIONS
 
@@ -29,6 +31,10 @@ def linear_cross_entropy(
     options: Any = None,
 ) -> Any:
     """As ``torch.nn.functional.linear_cross_entropy``, in at most 64 MiB beside the gradients.
+
+    Those of half precision are summed in float32, which takes twice their memory meanwhile. The
+    product of bfloat16 is torch's where the processor has instructions for it, so logits are rounded
+    to bfloat16 as torch's own are; any other product is that of NumPy's BLAS.
 
     Parameters
     ----------
@@ -98,6 +104,40 @@ def _is_readable(tensors: list[Any], target: Any) -> bool:
     )
 
 
+class Bfloat16Product(Product):
+    """Products by torch, which has those of the processor for bfloat16; NumPy's BLAS has none.
+
+    Each is rounded to bfloat16, as torch's own logits are.
+
+    Parameters
+    ----------
+    operands : LinearOperands
+    """
+
+    def __init__(self, operands: LinearOperands) -> None:
+        super().__init__(operands)
+        self.dtype = operands.weight.dtype
+
+    def step(self, rows: int) -> int:
+        """How many words are multiplied at a time."""
+        return parts_of(rows * self.dtype.itemsize)
+
+    def multiply(self, a: Any, b: Any, out: Any) -> None:
+        """Write a @ b."""
+        torch.from_numpy(out).copy_(torch.mm(_as_bfloat16(a), _as_bfloat16(b)))
+
+
+def _multiplies_bfloat16() -> bool:
+    """Whether the processor has instructions for it; without them, widened blocks are faster."""
+    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
+
+
+def _as_bfloat16(array: Any) -> Any:
+    if array.dtype.itemsize == 2:
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array).bfloat16()
+
+
 class _Call:
     """Options of one call, and between its forward and its backward the gradients."""
 
@@ -115,6 +155,8 @@ class _Call:
         )
         wide = None if bias is None else operand(bias)
         call = LinearCall(operand(target), operand(hidden), operand(weight), wide, options)
+        if hidden.dtype is torch.bfloat16 and _multiplies_bfloat16():
+            call.product = Bfloat16Product
         # A mean over probabilities is divided by their number, which is not fastxent's rule.
         reduction = "sum" if self.soft and self.reduction == "mean" else self.reduction
         call.check("propagate", reduction, torch.get_num_threads())

@@ -258,7 +258,7 @@ def test_masked_words():
         ({"sample_weight": SAMPLE[:3]}, ValueError, "sample_weight has shape"),
         ({"class_weight": CLASS[:3]}, ValueError, "class_weight has shape"),
         ({"where": INDEX}, TypeError, "where has dtype"),
-        ({"softcap": 0.0}, ValueError, r"softcap=0.0 is not in \[1e-30, 1e\+30\]"),
+        ({"softcap": 0.0}, ValueError, r"softcap=0.0 is not in \[1e-30, 1e\+30\]; None: no cap"),
         ({"z_loss": -1.0}, ValueError, "z_loss=-1.0 is not"),
         ({"label_smoothing": 2.0}, ValueError, "label_smoothing=2.0"),
         ({"nan_policy": "no"}, ValueError, "nan_policy='no'"),
@@ -295,7 +295,7 @@ def test_the_sizes_of_the_blocks():
             np.broadcast_to(np.zeros(1, dtype), (classes, features)),
         )
         call = LinearCall(np.zeros(rows, int), *arrays, None, LinearOptions())
-        return products.plan(call.operands, derivative)
+        return products.Product(call.operands).plan(derivative)
 
     for case in itertools.product(
         (1, 100, 5000), (2, 50_257, 300_000), (64, 4096), ("f4", "f8", "f2"), (False, True)

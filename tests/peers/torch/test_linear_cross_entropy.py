@@ -11,6 +11,8 @@ if not hasattr(functional, "linear_cross_entropy"):
     pytest.skip("this torch has no linear_cross_entropy", allow_module_level=True)
 
 import fastxent.torch
+from fastxent._linear import products
+from fastxent.torch import linear
 
 pytestmark = [pytest.mark.peers, pytest.mark.uncounted]
 RNG = np.random.default_rng(7)
@@ -63,6 +65,32 @@ def test_precisions(dtype):
     for got, want in zip(*both("mean", INDEX, BIAS, dtype), strict=True):
         assert got.dtype is dtype
         torch.testing.assert_close(got, want, rtol=3e-2, atol=3e-2)
+
+
+@pytest.mark.parametrize("block", [products.BLOCK, 8 * N * 4], ids=["whole", "parts"])
+@pytest.mark.parametrize("native", [True, False], ids=["torch's product", "widened"])
+def test_bfloat16_is_as_close_to_float64_as_torch_is(native, block, monkeypatch):
+    """By either product; the weights in parts of 64 words."""
+    monkeypatch.setattr(linear, "_multiplies_bfloat16", lambda: native)
+    monkeypatch.setattr(products, "BLOCK", block)
+    monkeypatch.setattr(products, "STAGED", 8)
+    weight, labels = RNG.normal(size=(150, D)), torch.from_numpy(RNG.integers(0, 150, N))
+    weight = torch.from_numpy(weight).bfloat16()
+    found = []
+    for f, dtype in (
+        (functional.linear_cross_entropy, torch.float64),
+        (functional.linear_cross_entropy, torch.bfloat16),
+        (fastxent.torch.linear_cross_entropy, torch.bfloat16),
+    ):
+        arrays = [
+            t.bfloat16().to(dtype).clone().detach().requires_grad_()
+            for t in (HIDDEN, weight, weight[:, 0])
+        ]
+        loss = f(arrays[0], arrays[1], labels, linear_bias=arrays[2])
+        loss.backward()
+        found.append([loss.detach(), *(t.grad for t in arrays)])
+    for exact, theirs, ours in zip(*found, strict=True):
+        assert (ours - exact).norm() <= 1.5 * (theirs - exact).norm() + 2**-8 * exact.norm()
 
 
 def test_a_second_backward_and_no_grad():
