@@ -317,8 +317,10 @@ def test_padded_texts_have_one_perplexity_whatever_the_batch_size(dtype):
     states = [RNG.normal(size=(n, D)).astype(dtype) for n in lengths]
     weight, printed = WEIGHT.astype(dtype), set()
     for size in (1, 3, 8):
-        acc = fastxent.LossAccumulator("categorical_cross_entropy_with_logits", ignore_index=-100)
-        total = 0.0
+        accumulators = (
+            fastxent.LossAccumulator("categorical_cross_entropy_with_logits", ignore_index=-100),
+            fastxent.LossAccumulator(linear_cross_entropy, weight=weight, ignore_index=-100),
+        )
         for start in range(0, 8, size):
             batch = range(start, min(8, start + size))
             longest = max(lengths[i] for i in batch)
@@ -326,10 +328,12 @@ def test_padded_texts_have_one_perplexity_whatever_the_batch_size(dtype):
             hidden = np.full((len(batch), longest, D), NAN, dtype)
             for row, i in enumerate(batch):
                 labels[row, : lengths[i]], hidden[row, : lengths[i]] = texts[i], states[i]
-            acc.update(labels, np.nan_to_num(hidden) @ weight.T)
-            total += linear_cross_entropy(
-                labels, hidden, weight, ignore_index=-100, reduction="sum"
-            )
-        assert acc.count == sum(lengths)
-        printed |= {f"{acc.perplexity:.4f}", f"{np.exp(total / acc.count):.4f}"}
+            scores = np.nan_to_num(hidden) @ weight.T, hidden
+            for acc, array in zip(accumulators, scores, strict=True):
+                acc.update(labels, array, clusters=np.array(batch))
+        for acc in accumulators:
+            assert acc.count == sum(lengths)
+            error = acc.score().perplexity_standard_error
+            bits = fastxent.bits_per_byte(acc.total, 1000)
+            printed.add(f"{acc.perplexity:.4f} ± {error:.4f}, {bits:.4f} bits per byte")
     assert len(printed) == 1
