@@ -58,7 +58,7 @@ def linear_cross_entropy(
     else float32; half precision is widened block by block.
 
     The product is that of NumPy's BLAS, on as many threads as that takes (``OPENBLAS_NUM_THREADS``,
-    or the package threadpoolctl). It takes turns with the `workers`, so neither disturbs the other.
+    or the package threadpoolctl). It takes turns with the `workers`, so the two never compete.
     Another BLAS, or another number of its threads, may round a logit otherwise: only what follows
     has the same bits everywhere.
 

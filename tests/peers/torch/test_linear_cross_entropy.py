@@ -1,6 +1,7 @@
 """fastxent.torch.linear_cross_entropy against torch's own function and its autograd."""
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -103,15 +104,61 @@ def test_a_second_backward_and_no_grad():
         assert not fastxent.torch.linear_cross_entropy(hidden, WEIGHT, INDEX).requires_grad
 
 
-def test_what_is_left_to_torch():
-    """Other shapes, and what torch refuses."""
-    hidden = HIDDEN[0]
-    torch.testing.assert_close(
-        fastxent.torch.linear_cross_entropy(hidden, WEIGHT, INDEX[0]),
-        functional.linear_cross_entropy(hidden, WEIGHT, INDEX[0]),
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"hidden": HIDDEN[0], "target": INDEX[0]},
+        {"hidden": HIDDEN[:0], "target": INDEX[:0]},
+        {"weight": -CLASSES},
+        {"target": SOFT + 1.0},
+        {"hidden": torch.empty(N, D, device="meta"), "linear_weight": torch.empty(C, D, device="meta"),
+         "target": torch.empty(N, dtype=torch.int64, device="meta")},
+    ],
+    ids=["one row", "no row", "negative weights", "no probabilities", "meta"],
+)  # fmt: skip
+def test_what_is_left_to_torch(change):
+    call = {"hidden": HIDDEN, "linear_weight": WEIGHT, "target": INDEX} | change
+    ours, theirs = (
+        f(call["hidden"], call["linear_weight"], call["target"], weight=call.get("weight"))
+        for f in (fastxent.torch.linear_cross_entropy, functional.linear_cross_entropy)
     )
-    with pytest.raises((RuntimeError, ValueError)):
-        fastxent.torch.linear_cross_entropy(HIDDEN, WEIGHT, INDEX[:3])
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"target": INDEX[:3]}, {"target": INDEX + C}, {"target": SOFT, "ignore_index": 3},
+     {"target": INDEX.int()}, {"linear_weight": WEIGHT.float()}, {"reduction": "no"},
+     {"linear_bias": BIAS[:3]}],
+)  # fmt: skip
+def test_what_torch_refuses(change):
+    call = {"input": HIDDEN, "linear_weight": WEIGHT, "target": INDEX} | change
+    with pytest.raises((RuntimeError, ValueError, IndexError)) as theirs:
+        functional.linear_cross_entropy(**call)
+    with pytest.raises(theirs.type, match=re.escape(str(theirs.value))):
+        fastxent.torch.linear_cross_entropy(**call)
+
+
+def test_transforms_and_targets_that_require_a_gradient():
+    ours, theirs = fastxent.torch.linear_cross_entropy, functional.linear_cross_entropy
+    got, want = (torch.func.grad(lambda h: f(h, WEIGHT, INDEX))(HIDDEN) for f in (ours, theirs))  # noqa: B023
+    torch.testing.assert_close(got, want)
+    found = []
+    for f in (ours, theirs):
+        labels = SOFT.clone().requires_grad_()
+        f(HIDDEN, WEIGHT, labels).backward()
+        found.append(labels.grad)
+    torch.testing.assert_close(*found)
+
+
+def test_a_backward_that_is_differentiated():
+    inputs = [t.detach().clone().requires_grad_() for t in (HIDDEN, WEIGHT, BIAS)]
+
+    def loss(hidden, weight, bias):
+        return fastxent.torch.linear_cross_entropy(hidden, weight, INDEX, linear_bias=bias)
+
+    assert torch.autograd.gradcheck(loss, inputs)
+    assert torch.autograd.gradgradcheck(loss, inputs)
 
 
 def test_all_ignored():
