@@ -165,3 +165,35 @@ def test_all_ignored():
     ignored = torch.full((N,), -100)
     assert fastxent.torch.linear_cross_entropy(HIDDEN, WEIGHT, ignored).isnan()
     assert fastxent.torch.linear_cross_entropy(HIDDEN, WEIGHT, ignored, reduction="sum") == 0
+
+
+def with_gradients(f, sample):
+    """The value of a sample of torch's, and the gradients of its weighted sum."""
+    torch.manual_seed(0)
+    tensors = [t.detach().clone() for t in (sample.input, *sample.args)]
+    for copy, given in zip(tensors, (sample.input, *sample.args), strict=True):
+        copy.requires_grad_(given.requires_grad)
+    value = f(*tensors, **sample.kwargs)
+    value.backward(torch.rand_like(value))
+    return [value.detach(), *(t.grad for t in tensors if t.requires_grad)]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 2e-6), (torch.float64, 1e-12)])
+def test_torch_s_own_samples_and_errors(dtype, tolerance):
+    """Of all its variants."""
+    methods = pytest.importorskip("torch.testing._internal.common_methods_invocations")
+    ops = [op for op in methods.op_db if op.name == "nn.functional.linear_cross_entropy"]
+    ours, count = fastxent.torch.linear_cross_entropy, 0
+    for op in ops:
+        for sample in op.sample_inputs("cpu", dtype, requires_grad=True):
+            count += 1
+            pair = [with_gradients(f, sample) for f in (ours, functional.linear_cross_entropy)]
+            for got, want in zip(*pair, strict=True):
+                size = tolerance * float(want.abs().max())
+                torch.testing.assert_close(got, want, rtol=tolerance, atol=size, equal_nan=True)
+        for error in op.error_inputs("cpu") if op.error_inputs_func else ():
+            sample = error.sample_input
+            with pytest.raises(error.error_type, match=error.error_regex):
+                ours(sample.input, *sample.args, **sample.kwargs)
+    assert count >= 329
