@@ -286,6 +286,21 @@ def test_memory(dtype, derivative):
     assert peak(lambda: f(labels, hidden, weight)) < (64 << 20) + outputs
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f2"])
+@pytest.mark.parametrize("derivative", [False, True])
+def test_the_hidden_states_that_are_copied_count_too(dtype, derivative, monkeypatch):
+    """Rows between which others are left out are copied, and have a gradient beside them."""
+    monkeypatch.setattr(products, "BLOCK", 4 << 20)
+    monkeypatch.setattr(products, "STAGED", 1 << 17)
+    hidden = RNG.normal(size=(512, 1024)).astype(dtype)
+    weight = RNG.normal(size=(3000, 1024)).astype(dtype)
+    labels = RNG.integers(0, 3000, 512)
+    labels[::9] = -100
+    f = value_and_grad if derivative else linear_cross_entropy
+    outputs = 4 * (hidden.size + weight.size) if derivative else 0
+    assert peak(lambda: f(labels, hidden, weight, ignore_index=-100)) < (6 << 20) + outputs
+
+
 def test_the_sizes_of_the_blocks():
     """Whole rows where enough of them fit, for a gradient; never more than the bytes there are."""
 
