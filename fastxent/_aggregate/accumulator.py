@@ -29,7 +29,7 @@ class LossAccumulator:
     **options
         The options of the loss for every batch: all except `reduction` and `out`, and except
         `sample_weight` and `where`, which `update` takes. For `fastxent.linear_cross_entropy` also
-        `weight` and `bias`, of which no copy is made.
+        ``weight`` and ``bias``, of which no copy is made.
 
     Attributes
     ----------

@@ -67,7 +67,7 @@ def score(
         For `fastxent.gaussian_nll`.
     **options
         The options of the loss, without `reduction` and `out`; for `fastxent.linear_cross_entropy`
-        also `weight` and `bias`.
+        also ``weight`` and ``bias``.
 
     Returns
     -------
