@@ -1,34 +1,40 @@
-"""From hidden states to the loss: time and memory of linear_cross_entropy, of torch, and of the product.
+"""From hidden states to the loss: linear_cross_entropy, torch's two ways, and the product alone.
 
     python benchmarks/bench_linear.py [--tokens 2048] [--features 1024] [--words 50257] [--threads 1]
-        [--dtype float32] [--only name ...]
+        [--dtype float32] [--only name ...] [--budget SECONDS] [--memory]
 
-Each way runs in a process of its own; its figures are the least CPU time of some calls, and the peak of
-its resident memory beyond the inputs, gradients included. `product` is np.matmul of the same shapes
-into one buffer, block by block: the lower bound of a float32 loss through NumPy.
+Times are medians of CPU time, interleaved in one process; a ratio is the median of the other's time
+over fastxent's. `--memory` is the peak of the resident memory beyond the inputs, gradients included, each
+in a process of its own. `product` is np.matmul of the same shapes into one buffer, block by block:
+the lower bound of a float32 loss through NumPy. `torch` is cross_entropy(linear(...)), `torch linear`
+its linear_cross_entropy, `torch chunked` the same with LinearCrossEntropyOptions.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import functools
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-Call = Callable[[], Any]
-WAYS = {
-    "float32": ["product", "fastxent", "fastxent grad", "torch", "torch linear", "torch grad"],
-    "bfloat16": ["fastxent", "fastxent.torch", "fastxent.torch grad", "torch", "torch grad"],
+from memory import peak
+from timing import CLOCKS, Call, interleaved
+
+#: What each way of fastxent is compared with.
+RIVALS = {
+    "float32": {
+        "fastxent": ["product", "torch", "torch linear", "torch chunked"],
+        "fastxent grad": ["torch grad", "torch linear grad", "torch chunked grad"],
+    },
+    "bfloat16": {
+        "fastxent": ["torch", "torch linear"],
+        "fastxent.torch": ["torch", "torch linear"],
+        "fastxent.torch grad": ["torch grad"],
+    },
+    "float16": {"fastxent": ["torch"], "fastxent.torch": ["torch"]},
 }
-
-
-def status(key: str) -> int:
-    lines = Path("/proc/self/status").read_text("ascii").splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(key))
 
 
 def product(hidden: Any, weight: Any) -> Call:
@@ -59,10 +65,11 @@ def way(name: str, dtype: str, sizes: tuple[int, int, int], threads: int) -> Cal
     if "torch" not in name:
         import fastxent
 
-        if dtype == "bfloat16":
+        if dtype != "float32":
             import ml_dtypes
 
-            hidden, weight = (a.astype(ml_dtypes.bfloat16) for a in (hidden, weight))
+            half = np.dtype(getattr(ml_dtypes, dtype, dtype))
+            hidden, weight = (a.astype(half) for a in (hidden, weight))
         if name.endswith("grad"):
             return lambda: fastxent.linear_cross_entropy_value_and_grad(labels, hidden, weight)
         return lambda: fastxent.linear_cross_entropy(labels, hidden, weight)
@@ -85,6 +92,9 @@ def by_torch(name: str, dtype: str, arrays: tuple[Any, Any, Any], threads: int) 
         from fastxent.torch import linear_cross_entropy as loss
     elif "linear" in name:
         loss = f.linear_cross_entropy
+    elif "chunked" in name:
+        options = torch.nn.LinearCrossEntropyOptions()
+        loss = functools.partial(f.linear_cross_entropy, options=options)
     if not name.endswith("grad"):
         return lambda: loss(h, w, y)
     h.requires_grad_(), w.requires_grad_()
@@ -96,20 +106,27 @@ def by_torch(name: str, dtype: str, arrays: tuple[Any, Any, Any], threads: int) 
     return both
 
 
-def measure(name: str, arguments: argparse.Namespace) -> dict[str, float]:
-    """Seconds of CPU time, and MiB."""
-    from time import process_time
-
+def times(chosen: dict[str, list[str]], arguments: argparse.Namespace) -> None:
+    """Print the ratios."""
     sizes = arguments.tokens, arguments.features, arguments.words
-    call = way(name, arguments.dtype, sizes, arguments.threads)
-    Path("/proc/self/clear_refs").write_text("5", "ascii")  # the peak starts anew
-    before = status("VmRSS")
-    seconds = []
-    for _ in range(arguments.calls):
-        start = process_time()
-        call()
-        seconds.append(process_time() - start)
-    return {"s": min(seconds), "MiB": (status("VmHWM") - before) / 2**20}
+    rest = arguments.dtype, sizes, arguments.threads
+    for name, others in chosen.items():
+        call = way(name, *rest)
+        for other in others:
+            pair = interleaved(call, way(other, *rest), arguments.budget, clock=CLOCKS["cpu"])
+            print(
+                f"{name:20}{pair.seconds:7.3f} s  {other:20}{pair.other:7.3f} s "
+                f"{1 / pair.ratio:7.2f} ({pair.rounds} rounds)",
+                flush=True,
+            )
+
+
+def memory(chosen: dict[str, list[str]]) -> None:
+    """Print the peak of each way, beyond its inputs."""
+    for name in dict.fromkeys(n for pair in chosen.items() for n in (pair[0], *pair[1])):
+        command = [sys.executable, *sys.argv, "--peak-of", name]
+        out = subprocess.run(command, check=True, capture_output=True, text=True)
+        print(f"{name:20}{float(out.stdout):7.0f} MiB", flush=True)
 
 
 def main() -> None:
@@ -117,23 +134,25 @@ def main() -> None:
     for option, default in (("tokens", 2048), ("features", 1024), ("words", 50257)):
         parser.add_argument(f"--{option}", type=int, default=default)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--calls", type=int, default=3)
-    parser.add_argument("--dtype", choices=list(WAYS), default="float32")
-    parser.add_argument("--only", nargs="*")
-    parser.add_argument("--in-process", metavar="NAME", help=argparse.SUPPRESS)
+    parser.add_argument("--budget", type=float, default=30.0)
+    parser.add_argument("--dtype", choices=list(RIVALS), default="float32")
+    parser.add_argument("--only", nargs="*", help="ways of fastxent")
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--peak-of", metavar="NAME", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.in_process:
-        print(json.dumps(measure(arguments.in_process, arguments)))
-        return
-    threads = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-    environment = os.environ | dict.fromkeys(threads, str(arguments.threads))
-    for name in arguments.only or WAYS[arguments.dtype]:
-        command = [sys.executable, *sys.argv, "--in-process", name]
-        out = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-        found = json.loads(out.stdout)
-        print(
-            f"{arguments.dtype} {name:20} {found['s']:7.3f} s {found['MiB']:7.0f} MiB", flush=True
-        )
+    pools = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    environment = os.environ | dict.fromkeys(pools, str(arguments.threads))
+    if environment != os.environ:  # the BLAS has read it already
+        os.execve(sys.executable, [sys.executable, *sys.argv], environment)
+    rivals = RIVALS[arguments.dtype]
+    chosen = {name: rivals[name] for name in arguments.only or rivals}
+    if arguments.peak_of:
+        sizes = arguments.tokens, arguments.features, arguments.words
+        print(peak(way(arguments.peak_of, arguments.dtype, sizes, arguments.threads)))
+    elif arguments.memory:
+        memory(chosen)
+    else:
+        times(chosen, arguments)
 
 
 if __name__ == "__main__":

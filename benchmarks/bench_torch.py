@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from memory import peak
 from timing import CLOCKS, Clock, interleaved
 
 import fastxent.torch as ours
@@ -94,7 +95,7 @@ def times(names: list[str], budget: float, clock: Clock) -> None:
         )
 
 
-def peak(which: str, case: int) -> float:
+def added(which: str, case: int) -> float:
     """The resident memory that one forward and backward adds, in MiB."""
     _, name, shape, dtype, _ = CASES[case]
     scores, rest = inputs(name, shape, dtype)
@@ -102,16 +103,7 @@ def peak(which: str, case: int) -> float:
     small = scores[:2].detach().requires_grad_()
     function(small, *(r[:2] for r in rest)).backward()
     options = {"inplace_backward": True} if which == "in place" else {}
-    before = status("VmRSS")
-    with open("/proc/self/clear_refs", "w") as file:  # noqa: PTH123
-        file.write("5")  # the highest water mark anew
-    step(function, scores, rest, **options)()
-    return (status("VmHWM") - before) / 1024
-
-
-def status(key: str) -> int:
-    with open("/proc/self/status") as file:  # noqa: PTH123
-        return next(int(line.split()[1]) for line in file if line.startswith(key))
+    return peak(step(function, scores, rest, **options))
 
 
 def memory(names: list[str]) -> None:
@@ -142,7 +134,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.peak:
-        print(peak(options.peak[0], int(options.peak[1])))
+        print(added(options.peak[0], int(options.peak[1])))
     elif options.memory:
         memory(options.names)
     else:

@@ -102,28 +102,44 @@ def with_error(values):
     return values.mean(), values.std(ddof=1) / math.sqrt(len(values))
 
 
+def show(name, value, error=None, unit=""):
+    """Print one line."""
+    print(f"{name:31}: {value:11.6f}" + ("" if error is None else f" ± {error:.6f}") + unit)
+
+
+def show_quantiles(name, values, percents, unit=""):
+    """Print the maximum, the percentiles, and the minimum."""
+    names = {100: "Maximum", 50: "Median", 0: "Minimum"}
+    for percent in (100, *percents, 0):
+        show(
+            f"{names.get(percent, f'{percent}%'):8}{name}",
+            np.percentile(values, percent),
+            None,
+            unit,
+        )
+
+
 def report(divergence, nll, base_nll, same_top):
     """Print the table."""
-    for name, losses in (("PPL(Q)", nll), ("PPL(base)", base_nll)):
-        mean, error = with_error(losses)
-        print(f"Mean {name:22}: {math.exp(mean):11.6f} ± {math.exp(mean) * error:.6f}")
-    print(f"Cor(ln(PPL(Q)), ln(PPL(base))): {100 * np.corrcoef(nll, base_nll)[0, 1]:7.2f}%")
-    mean, error = with_error(nll - base_nll)
-    print(f"Mean ln(PPL(Q)/PPL(base))  : {mean:11.6f} ± {error:.6f}")
-    mean, error = with_error(divergence)
-    print(f"Mean    KLD                : {mean:11.6f} ± {error:.6f}")
-    print(f"Maximum KLD                : {divergence.max():11.6f}")
-    for percent in (99.9, 99, 95, 90, 50, 10, 5, 1, 0.1):
-        print(f"{percent:5}%  KLD                : {np.percentile(divergence, percent):11.6f}")
-    print(f"Minimum KLD                : {divergence.min():11.6f}")
-    change = np.exp(-nll) - np.exp(-base_nll)
-    mean, error = with_error(change)
-    print(f"Mean    Δp                 : {100 * mean:10.3f} ± {100 * error:.3f} %")
-    for percent in (99, 95, 90, 75, 50, 25, 10, 5, 1):
-        print(f"{percent:5}%  Δp                 : {100 * np.percentile(change, percent):10.3f} %")
-    print(f"RMS     Δp                 : {100 * math.sqrt(np.mean(change**2)):10.3f} %")
-    mean, error = with_error(same_top.astype(float))
-    print(f"Same top p                 : {100 * mean:10.3f} ± {100 * error:.3f} %")
+    errors = np.cov(nll, base_nll) / len(nll)  # of the two means
+    ppl, base = np.exp([nll.mean(), base_nll.mean()])
+    show("Mean PPL(Q)", ppl, ppl * math.sqrt(errors[0, 0]))
+    show("Mean PPL(base)", base, base * math.sqrt(errors[1, 1]))
+    show("Cor(ln(PPL(Q)), ln(PPL(base)))", 100 * np.corrcoef(nll, base_nll)[0, 1], None, " %")
+    log_ratio, error = with_error(nll - base_nll)
+    show("Mean ln(PPL(Q)/PPL(base))", log_ratio, error)
+    show("Mean PPL(Q)/PPL(base)", math.exp(log_ratio), math.exp(log_ratio) * error)
+    slopes = np.array([ppl, -base])  # of the difference, by the two means
+    show("Mean PPL(Q)-PPL(base)", ppl - base, math.sqrt(slopes @ errors @ slopes))
+    show("Mean    KLD", *with_error(divergence))
+    show_quantiles("KLD", divergence, (99.9, 99, 95, 90, 50, 10, 5, 1, 0.1))
+    change = 100 * (np.exp(-nll) - np.exp(-base_nll))
+    show("Mean    Δp", *with_error(change), " %")
+    show_quantiles("Δp", change, (99.9, 99, 95, 90, 75, 50, 25, 10, 5, 1, 0.1), " %")
+    square, error = with_error(change**2)
+    rms = math.sqrt(square)
+    show("RMS     Δp", rms, error / (2 * rms) if rms else 0.0, " %")
+    show("Same top p", *with_error(100.0 * same_top), " %")
 
 
 def example(folder):

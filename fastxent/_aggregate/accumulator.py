@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from fastxent._aggregate.bound_loss import BoundLoss
 from fastxent._aggregate.clusters import cluster_error
 from fastxent._aggregate.group_totals import GroupTotals
 from fastxent._aggregate.groups import ByGroup, GroupMean, GroupSums, group_sums
+from fastxent._aggregate.linear_loss import bind
 from fastxent._aggregate.standard_error import Score
 from fastxent._core.evaluate import Sums
 from fastxent._core.scalars import as_float, two_sum
@@ -28,7 +28,8 @@ class LossAccumulator:
         One of the losses of fastxent, or its name.
     **options
         The options of the loss for every batch: all except `reduction` and `out`, and except
-        `sample_weight` and `where`, which `update` takes.
+        `sample_weight` and `where`, which `update` takes. For `fastxent.linear_cross_entropy` also
+        ``weight`` and ``bias``, of which no copy is made.
 
     Attributes
     ----------
@@ -74,7 +75,7 @@ class LossAccumulator:
     __slots__ = ("_call", "_clusters", "_groups", "_sums")
 
     def __init__(self, loss: Any, **options: Any) -> None:
-        self._call = BoundLoss(loss, options, "LossAccumulator")
+        self._call = bind(loss, options, "LossAccumulator")
         self._sums = _NOTHING
         self._groups: GroupSums | None = None
         self._clusters: GroupSums | None = None

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastxent._aggregate.elementwise import ElementwiseLosses
+from fastxent._aggregate.elementwise import Elements, ElementwiseLosses
 from fastxent._core.arrays import as_array
 from fastxent._core.evaluate import Sums, evaluate_sums
 from fastxent._core.loss import Loss
@@ -30,14 +30,19 @@ class BoundLoss:
     __slots__ = ("loss", "options")
 
     def __init__(self, loss: Any, options: dict[str, Any], user: str) -> None:
-        self.loss = get_loss(loss)
+        self.loss = self.row(loss)
         self.options = _validated(self.loss, options, user)
+
+    @staticmethod
+    def row(loss: Any) -> Loss:
+        """What the loss is."""
+        return get_loss(loss)
 
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, BoundLoss)
             and self.loss == other.loss
-            and all(_equal(v, other.options[k]) for k, v in self.options.items() if k != "workers")
+            and all(equal(v, other.options[k]) for k, v in self.options.items() if k != "workers")
         )
 
     __hash__ = None  # type: ignore[assignment]
@@ -48,7 +53,7 @@ class BoundLoss:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return BoundLoss, (self.loss.name, self.non_default(), "")
+        return type(self), (self.loss.name, self.non_default(), "")
 
     def with_scores_name(self, scores: str) -> BoundLoss:
         """The same call, with another name for the scores: for the messages."""
@@ -59,7 +64,7 @@ class BoundLoss:
     def non_default(self) -> dict[str, Any]:
         """The options that are not the defaults."""
         defaults = _defaults(self.loss)
-        return {k: v for k, v in self.options.items() if not _equal(v, defaults[k])}
+        return {k: v for k, v in self.options.items() if not equal(v, defaults[k])}
 
     def operands(self, y_true: Any, scores: Any) -> tuple[Any, Any]:
         """Labels and scores, which are the same array for a loss of a single argument."""
@@ -85,7 +90,7 @@ class BoundLoss:
             raise TypeError(f"{self.loss.name} takes no var: it is gaussian_nll's")
         return {**self.options, **given}
 
-    def elements(self, y_true: Any, scores: Any, **batch: Any) -> ElementwiseLosses:
+    def elements(self, y_true: Any, scores: Any, **batch: Any) -> Elements:
         """The single losses of one batch."""
         labels, scores = self.operands(y_true, scores)
         return ElementwiseLosses(
@@ -130,5 +135,5 @@ def _validated(loss: Loss, given: dict[str, Any], user: str) -> dict[str, Any]:
     return options
 
 
-def _equal(a: Any, b: Any) -> bool:
+def equal(a: Any, b: Any) -> bool:
     return a is b or (type(a) is type(b) and np.array_equal(a, b))

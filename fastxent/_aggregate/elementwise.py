@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -25,6 +25,15 @@ class Block(NamedTuple):
     losses: Array
     weights: Array | None  # None: every weight is 1
     valid: Array | None  # None: all are
+
+
+class Elements(Protocol):
+    """The single losses of one batch."""
+
+    shape: tuple[int, ...]
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield them block by block."""
 
 
 class ElementwiseLosses:
@@ -63,7 +72,7 @@ class ElementwiseLosses:
             self.options["eps"] = operands.eps
         #: The arrays that are cut as the losses are.
         self.arrays = {
-            name: broadcast_leading(self.options.pop(name), self.shape)
+            name: validation.broadcast_leading(self.options.pop(name), self.shape)
             for name in ("sample_weight", "where", loss.scale)
             if name in self.options
         }
@@ -78,7 +87,7 @@ class ElementwiseLosses:
         Block
         """
         try:
-            yield from threads.in_order(self._block, _cuts(self.shape), self.workers)
+            yield from threads.in_order(self._block, cuts(self.shape), self.workers)
         except ValueError:
             self.raise_error()  # the index in the error is one of the block
             raise
@@ -130,7 +139,7 @@ class ElementwiseLosses:
         return None if weights is None else np.asarray(weights, np.float64)
 
 
-def _cuts(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+def cuts(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
     """Cut an array of losses across its longest dimension."""
     if not shape:
         yield ()
@@ -140,12 +149,6 @@ def _cuts(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
     step = max(1, BLOCK // max(1, across))
     for start in range(0, shape[longest], step):
         yield (*[slice(None)] * longest, slice(start, start + step))
-
-
-def broadcast_leading(array: Array, shape: tuple[int, ...]) -> Array:
-    """One value per leading index becomes one per loss, without a copy."""
-    missing = len(shape) - array.ndim
-    return np.broadcast_to(array.reshape(array.shape + (1,) * missing), shape)
 
 
 def _differs_from(labels: Array, ignored: int) -> Array:

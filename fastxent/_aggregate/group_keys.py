@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastxent._aggregate.elementwise import BLOCK, Array, broadcast_leading
+from fastxent._aggregate.elementwise import BLOCK, Array
 from fastxent._core.arrays import as_array
+from fastxent._core.validation import broadcast_leading
 
 #: Integer keys are used as numbers directly if their range is at most this.
 _DENSE = 1 << 20

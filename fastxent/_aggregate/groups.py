@@ -12,6 +12,7 @@ from fastxent._aggregate.bound_loss import BoundLoss
 from fastxent._aggregate.elementwise import Array
 from fastxent._aggregate.group_keys import GroupKeys, KeyIndex
 from fastxent._aggregate.group_totals import GroupTotals, add_pairs
+from fastxent._aggregate.linear_loss import bind
 from fastxent._aggregate.running_variance import RunningVariance
 
 Record = TypeVar("Record", bound=tuple[Any, ...])
@@ -209,6 +210,6 @@ def grouped(
     >>> list(by_country.columns)
     ['group', 'mean', 'sum', 'weight', 'count', 'standard_error', 'degrees_of_freedom']
     """
-    call = BoundLoss(loss, options, "grouped")
+    call = bind(loss, options, "grouped")
     batch = {"sample_weight": sample_weight, "where": where, "var": var}
     return group_sums(call, y_true, scores, groups, **batch).result()

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastxent._aggregate.bound_loss import BoundLoss
 from fastxent._aggregate.elementwise import BLOCK, Array, Block
+from fastxent._aggregate.linear_loss import bind
 from fastxent._core.scalars import as_index
 
 
@@ -138,7 +138,7 @@ def largest_losses(
     wanted = as_index(n, "n")
     if wanted < 1:
         raise ValueError(f"n={wanted} is not at least 1")
-    call = BoundLoss(loss, options, "largest_losses")
+    call = bind(loss, options, "largest_losses")
     elements = call.elements(y_true, scores, sample_weight=sample_weight, where=where, var=var)
     selection = LargestSelection(wanted)
     for block in elements.blocks():

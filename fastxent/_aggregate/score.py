@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, overload
 
-from fastxent._aggregate.bound_loss import BoundLoss
 from fastxent._aggregate.group_keys import GroupKeys
 from fastxent._aggregate.groups import ByGroup
+from fastxent._aggregate.linear_loss import bind
 from fastxent._aggregate.standard_error import Comparison, MeanAndError, Score
 
 
@@ -66,7 +66,8 @@ def score(
     var : array_like, optional
         For `fastxent.gaussian_nll`.
     **options
-        The options of the loss, without `reduction` and `out`.
+        The options of the loss, without `reduction` and `out`; for `fastxent.linear_cross_entropy`
+        also ``weight`` and ``bias``.
 
     Returns
     -------
@@ -117,7 +118,7 @@ def score(
     >>> round(s.standard_error, 4), s.degrees_of_freedom
     (0.2027, 1.0)
     """
-    call = BoundLoss(loss, options, "score")
+    call = bind(loss, options, "score")
     batch = {"sample_weight": sample_weight, "where": where, "var": var}
     elements = call.elements(y_true, scores, **batch)
     keys = GroupKeys(groups, elements.shape)
@@ -219,7 +220,7 @@ def compare(
     >>> round(c.difference, 4), round(c.standard_error, 4), round(c.p_value, 3)
     (-0.1347, 0.059, 0.107)
     """
-    call = BoundLoss(loss, options, "compare")
+    call = bind(loss, options, "compare")
     batch = {"sample_weight": sample_weight, "where": where}
     elements_a = call.with_scores_name("scores_a").elements(y_true, scores_a, var=var_a, **batch)
     elements_b = call.with_scores_name("scores_b").elements(y_true, scores_b, var=var_b, **batch)

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastxent._aggregate import student_t
 from fastxent._aggregate.clusters import ClusterSums
-from fastxent._aggregate.elementwise import Array, Block, ElementwiseLosses
+from fastxent._aggregate.elementwise import Array, Block, Elements
 from fastxent._aggregate.group_keys import BlockGroups, GroupKeys, StreamGroupKeys
 from fastxent._aggregate.group_totals import GroupTotals, divided
 from fastxent._aggregate.groups import ByGroup, key_order
@@ -166,7 +166,7 @@ class MeanAndError:
     @np.errstate(invalid="ignore", over="ignore")
     def add(
         self,
-        elements: Sequence[ElementwiseLosses],
+        elements: Sequence[Elements],
         keys: GroupKeys | StreamGroupKeys,
         each: Callable[..., Any] | None = None,
         clusters: GroupKeys | StreamGroupKeys | None = None,
@@ -175,7 +175,7 @@ class MeanAndError:
 
         Parameters
         ----------
-        elements : sequence of ElementwiseLosses
+        elements : sequence of Elements
             Of each model.
         keys : GroupKeys or StreamGroupKeys
             The groups; every batch numbers them alike.

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastxent._aggregate.elementwise import broadcast_leading
 from fastxent._core.dispatch import (
     choose_buckets,
     count_labels,
@@ -20,6 +19,7 @@ from fastxent._core.dispatch import (
 )
 from fastxent._core.evaluate import evaluate_sums
 from fastxent._core.operands import Operands
+from fastxent._core.validation import broadcast_leading
 from fastxent._losses import get_loss
 
 Array = np.ndarray[Any, Any]

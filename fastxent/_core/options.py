@@ -80,7 +80,7 @@ def as_label_smoothing(label_smoothing: Any) -> float:
 
 def as_softcap(softcap: Any) -> float | None:
     """The bound of logits."""
-    return None if softcap is None else MODERATE.checked(softcap, "softcap")
+    return None if softcap is None else MODERATE.checked(softcap, "softcap", "; None: no cap")
 
 
 def as_z_loss(z_loss: Any) -> float:
@@ -201,7 +201,10 @@ OPTIONS = {
     "softcap": Option(
         None,
         "float, optional",
-        "From 1e-30 to 1e30: the logits become ``softcap * tanh(logits / softcap)`` first.",
+        """
+        From 1e-30 to 1e30: the logits become ``softcap * tanh(logits / softcap)`` first. None: no
+        cap.
+        """,
         check=as_softcap,
     ),
     "z_loss": Option(

@@ -169,6 +169,12 @@ def _broadcast(array: np.ndarray, name: str, shape: tuple[int, ...]) -> np.ndarr
         ) from None
 
 
+def broadcast_leading(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """One value per leading index becomes one per loss, without a copy."""
+    missing = len(shape) - array.ndim
+    return np.broadcast_to(array.reshape(array.shape + (1,) * missing), shape)
+
+
 def as_class_weight(value: Any, classes: int) -> np.ndarray:
     """One weight per class; classes that a dict does not name have weight 1, as in scikit-learn."""
     if isinstance(value, dict):

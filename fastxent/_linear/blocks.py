@@ -1,6 +1,6 @@
 """The losses of a block of rows, merged over the vocabulary, and their gradients.
 
-The product is NumPy's BLAS. What follows it is computed by the kernels, or by NumPy's additions and
+What follows the product is computed by the kernels, or by NumPy's additions and
 multiplications: the same bits everywhere for the same logits.
 """
 
@@ -15,7 +15,7 @@ from fastxent._core.dispatch import cap_logits
 from fastxent._core.evaluate import evaluate_sums
 from fastxent._core.validation import output_dtype
 from fastxent._linear.operands import LinearOperands
-from fastxent._linear.products import Plan, Weights, add_product, cuts, logits, rows_of
+from fastxent._linear.products import Plan, Product, cuts
 from fastxent._linear.targets import Targets
 from fastxent._losses.categorical import CATEGORICAL_LOGITS
 from fastxent._losses.statistics import logsumexp_of
@@ -47,8 +47,7 @@ class RowBlock:
 
     Parameters
     ----------
-    operands : LinearOperands
-    weights : Weights
+    product : Product
     sizes : Plan
     rows : slice
         Of `operands.rows`.
@@ -56,19 +55,17 @@ class RowBlock:
         For the logits.
     """
 
-    def __init__(
-        self, operands: LinearOperands, weights: Weights, sizes: Plan, rows: slice, buffer: Array
-    ) -> None:
-        self.operands, self.weights, self.buffer = operands, weights, buffer
-        self.words = list(cuts(0, operands.classes, sizes.words))
-        self.targets = Targets(operands, rows)
-        self.hidden = rows_of(operands.hidden, self.targets.index, operands.dtype)
+    def __init__(self, product: Product, sizes: Plan, rows: slice, buffer: Array) -> None:
+        self.product, self.operands, self.buffer = product, product.operands, buffer
+        self.words = list(cuts(0, self.operands.classes, sizes.words))
+        self.targets = Targets(self.operands, rows)
+        self.hidden = product.hidden(self.targets.index)
         self.logits: Array | None = None  # of the last block
 
     def _logits(self, words: slice) -> Array:
         """The capped logits of a block of words; those of the last one are still there."""
         if self.logits is None or len(self.words) > 1:
-            z = logits(self.hidden, self.weights, self.operands.bias, words, self.buffer)
+            z = self.product.logits(self.hidden, words, self.buffer)
             if self.operands.softcap is not None:
                 cap_logits(z, self.operands.softcap)
             self.logits = z
@@ -99,10 +96,10 @@ class RowBlock:
         shares = _shares(self.parts)
         for number, words in enumerate(self.words):
             grad = self._logit_gradient(factor, total * shares[:, number], words, workers)
-            for part, weight in self.weights.blocks(words):
+            for part, weight in self.product.weights(words, len(grad)):
                 place = slice(part.start - words.start, part.stop - words.start)
-                add_product(grad[:, place], weight, hidden, part.start == 0)
-            add_product(grad.T, self.hidden, gradients.weight[words], first)
+                self.product.add(grad[:, place], weight, hidden, part.start == 0)
+            self.product.add(grad.T, self.hidden, gradients.weight[words], first)
             if gradients.bias is not None:
                 gradients.bias[words] += grad.sum(0, dtype=np.float64)
         gradients.hidden[self.targets.index] = hidden

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastxent._core import validation
-from fastxent._core.evaluate import checked_weight_sum
+from fastxent._core.evaluate import Sums, checked_weight_sum
 from fastxent._core.loss import Loss
 from fastxent._core.types import Array, ClassWeight, NanPolicy, Reduction, Value
 from fastxent._linear.blocks import Gradients, RowBlock
 from fastxent._linear.operands import LinearOperands, LinearOptions, raise_undefined
-from fastxent._linear.products import Weights, cuts, plan
+from fastxent._linear.products import Product, cuts
 from fastxent._losses.categorical import CATEGORICAL_LOGITS
 from fastxent._losses.docstrings import documented
 
@@ -58,7 +58,7 @@ def linear_cross_entropy(
     else float32; half precision is widened block by block.
 
     The product is that of NumPy's BLAS, on as many threads as that takes (``OPENBLAS_NUM_THREADS``,
-    or the package threadpoolctl). It takes turns with the `workers`, so neither disturbs the other.
+    or the package threadpoolctl). It takes turns with the `workers`, so the two never compete.
     Another BLAS, or another number of its threads, may round a logit otherwise: only what follows
     has the same bits everywhere.
 
@@ -149,6 +149,8 @@ class LinearCall:
     options : LinearOptions
     """
 
+    product: type[Product] = Product
+
     def __init__(
         self, y_true: Any, hidden: Any, weight: Any, bias: Any, options: LinearOptions
     ) -> None:
@@ -165,12 +167,12 @@ class LinearCall:
     def _blocks(self, derivative: bool) -> Iterator[tuple[slice, RowBlock]]:
         """Yield blocks of the rows that count, whose losses and weights have been found."""
         operands = self.operands
-        sizes = plan(operands, derivative)
+        product = self.product(operands)
+        sizes = product.plan(derivative)
         buffer = np.empty(sizes.rows * sizes.words, operands.dtype)
-        weights = Weights(operands)
         self.losses, self.weights = np.empty((2, operands.rows.size))
         for rows in cuts(0, operands.rows.size, sizes.rows):
-            block = RowBlock(operands, weights, sizes, rows, buffer)
+            block = RowBlock(product, sizes, rows, buffer)
             with np.errstate(all="ignore"):  # infinities and NaN: nan_policy decides
                 self.losses[rows] = block.losses(self.workers)
             self.weights[rows] = block.targets.weight
@@ -196,7 +198,7 @@ class LinearCall:
         if operands.sample_weight is not None:
             factor = operands.sample_weight.copy()
         if self.reduction == "mean":
-            divisor = self._weight_sum(operands.row_weights() * factor)
+            divisor = checked_weight_sum(math.fsum(operands.row_weights() * factor))
             factor /= divisor or 1.0
         return factor
 
@@ -208,23 +210,32 @@ class LinearCall:
                 block.add_gradients(factor[rows], gradients, rows.start == 0, self.workers)
         return gradients
 
+    def loss_weights(self) -> Array:
+        """What each loss adds to the denominator of a mean."""
+        factor = self.operands.sample_weight
+        return self.weights if factor is None else self.weights * factor
+
+    def sums(self) -> Sums:
+        """What can be added up over batches."""
+        losses = self._weighted_losses()
+        weight = math.fsum(self.loss_weights())
+        return Sums(math.fsum(losses), 0.0, weight, 0.0, losses.size)
+
     def value(self) -> Any:
         """The mean, the sum, or each loss times its weight."""
-        operands = self.operands
-        factor = 1.0 if operands.sample_weight is None else operands.sample_weight
+        if self.reduction == "none":
+            each = np.zeros(self.operands.shape, self.operands.dtype)
+            each.reshape(-1)[self.operands.rows] = self._weighted_losses()
+            return each
+        sums = self.sums()
+        return sums.total if self.reduction == "sum" else sums.mean()
+
+    def _weighted_losses(self) -> Array:
+        """The losses times their sample weights; 0 silences any loss but NaN."""
+        factor = self.operands.sample_weight
+        if factor is None:
+            return self.losses
         with np.errstate(invalid="ignore"):
             losses = self.losses * factor
-        # A weight of 0 silences any loss but NaN.
-        losses[(np.asarray(factor) == 0.0) & ~np.isnan(self.losses)] = 0.0
-        if self.reduction == "none":
-            each = np.zeros(operands.shape, operands.dtype)
-            each.reshape(-1)[operands.rows] = losses
-            return each
-        total = math.fsum(losses)
-        if self.reduction == "sum":
-            return total
-        weight = self._weight_sum(self.weights * factor)
-        return total / weight if weight else math.nan
-
-    def _weight_sum(self, weights: Array) -> float:
-        return checked_weight_sum(math.fsum(weights))
+        losses[(factor == 0.0) & ~np.isnan(self.losses)] = 0.0
+        return losses

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastxent._aggregate.elementwise import broadcast_leading
 from fastxent._core import validation
 from fastxent._core.errors import ElementError, ErrorKind
 from fastxent._core.options import as_label_smoothing, as_softcap, as_z_loss
@@ -152,7 +151,7 @@ class LinearOperands:
     def _sample_weight(self, value: Any) -> Array:
         """The weights of the rows that count, in float64."""
         array = validation.as_weight(value, "sample_weight", self.shape)
-        weights: Array = broadcast_leading(array, self.shape)[self.at(self.rows)]
+        weights: Array = validation.broadcast_leading(array, self.shape)[self.at(self.rows)]
         weights = weights.astype(np.float64)
         bad = np.flatnonzero(~((weights >= 0.0) & (weights < np.inf)))
         if bad.size:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
-from torch.autograd.function import Function, once_differentiable
+from torch.autograd.function import Function
 
 from fastxent._linear.linear import LinearCall
-from fastxent._linear.operands import LinearOptions
+from fastxent._linear.operands import LinearOperands, LinearOptions
+from fastxent._linear.products import Product, parts_of
 from fastxent.torch._calls import operand
-from fastxent.torch._rules import REDUCTIONS
-
-_FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+from fastxent.torch._handover import constant_reason, note, scores_reason, tensor_reason
+from fastxent.torch._rules import option_reason
 
 
 def linear_cross_entropy(
@@ -30,11 +32,15 @@ def linear_cross_entropy(
 ) -> Any:
     """As ``torch.nn.functional.linear_cross_entropy``, in at most 64 MiB beside the gradients.
 
+    Those of half precision are summed in float32, which takes twice their memory meanwhile. The
+    product of bfloat16 is torch's where the processor has instructions for it, so logits are rounded
+    to bfloat16 as torch's own are; any other product is that of NumPy's BLAS.
+
     Parameters
     ----------
     input : Tensor of shape (N, D)
         Hidden states. For another number of dimensions torch's own function is called, as on other
-        devices, for other dtypes, and inside torch.compile.
+        devices, for other dtypes, under torch.func or torch.compile, and for values that it judges.
     linear_weight : Tensor of shape (C, D)
         The weights of the last layer.
     target : Tensor
@@ -68,41 +74,97 @@ def linear_cross_entropy(
     >>> round(loss.item(), 5)
     1.38629
     """
-    tensors = [t for t in (input, linear_weight, linear_bias, weight) if t is not None]
-    if not _is_readable(tensors, target) or reduction not in REDUCTIONS:
-        return torch.nn.functional.linear_cross_entropy(
-            input, linear_weight, target, linear_bias=linear_bias, weight=weight,
-            reduction=reduction, ignore_index=ignore_index, label_smoothing=label_smoothing,
-            options=options,
-        )  # fmt: skip
-    soft = target.ndim == input.ndim
-    call = _Call(reduction, soft, -100 if ignore_index is None else ignore_index, label_smoothing)
-    arrays = input, linear_weight, linear_bias
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in arrays):
-        return LinearLoss.apply(call, *arrays, target, weight)
-    return call.value(*arrays, target, weight)
+    tensors = (input, linear_weight, linear_bias, target, weight)
+    own = partial(
+        _own, reduction=reduction, ignore_index=ignore_index, label_smoothing=label_smoothing,
+        options=options,
+    )  # fmt: skip
+    index = -100 if ignore_index is None else ignore_index
+    reason = _reason(*tensors) or option_reason(reduction, index, label_smoothing)
+    soft = target.ndim == 2
+    if reason is None and soft and ignore_index is not None:
+        reason = "ignore_index is for class indices"
+    if reason:
+        note("linear_cross_entropy", reason)
+        return own(*tensors)
+    call = _Call(own, reduction, soft, index, label_smoothing)
+    try:
+        if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
+            return LinearLoss.apply(call, *tensors)
+        return call.value(*tensors)
+    except ValueError as error:
+        note("linear_cross_entropy", str(error))
+        return own(*tensors)
 
 
-def _is_readable(tensors: list[Any], target: Any) -> bool:
-    """Whether fastxent can read them; else torch's own function says what it says."""
-    first = tensors[0]
-    return (
-        not torch.compiler.is_compiling()
-        and first.ndim == 2
-        and tensors[1].ndim == 2
-        and all(t.dtype in _FLOATS and t.dtype is first.dtype for t in tensors)
-        and all(t.device.type == "cpu" and t.layout is torch.strided for t in (*tensors, target))
-        and not target.requires_grad
-        and target.shape in (first.shape[:1], (first.shape[0], tensors[1].shape[0]))
-        and (target.ndim == 2) == target.dtype.is_floating_point
-    )
+def _own(hidden: Any, layer: Any, bias: Any, target: Any, weight: Any, **options: Any) -> Any:
+    """Torch's own function, which few versions have."""
+    function = torch.nn.functional.linear_cross_entropy
+    return function(hidden, layer, target, linear_bias=bias, weight=weight, **options)
+
+
+def _reason(hidden: Any, layer: Any, bias: Any, target: Any, weight: Any) -> str | None:
+    """Why fastxent cannot read the tensors, or None."""
+    if torch.compiler.is_compiling():
+        return "torch.compile traces it"
+    named = {"linear_weight": layer, "linear_bias": bias}
+    reasons = [scores_reason(hidden)]
+    reasons += [tensor_reason(name, t) for name, t in named.items() if t is not None]
+    constants = {"target": target, "weight": weight}
+    reasons += [constant_reason(name, t) for name, t in constants.items() if t is not None]
+    found = next((reason for reason in reasons if reason), None)
+    if found is None and hidden.ndim != 2:
+        return f"input has shape {tuple(hidden.shape)}"
+    floats = [t for t in (layer, bias, weight) if t is not None]
+    floats += [target] if target.is_floating_point() else []
+    if found is None and any(t.dtype is not hidden.dtype for t in floats):
+        return "the dtypes differ"
+    if found is None and target.ndim == 1 and target.dtype not in (torch.int64, torch.uint8):
+        return f"target has dtype {target.dtype}"
+    return found
+
+
+class Bfloat16Product(Product):
+    """Products by torch, which has those of the processor for bfloat16; NumPy's BLAS has none.
+
+    Each is rounded to bfloat16, as torch's own logits are.
+
+    Parameters
+    ----------
+    operands : LinearOperands
+    """
+
+    def __init__(self, operands: LinearOperands) -> None:
+        super().__init__(operands)
+        self.dtype = operands.weight.dtype
+
+    def step(self, rows: int) -> int:
+        """How many words are multiplied at a time."""
+        return parts_of(rows * self.dtype.itemsize)
+
+    def multiply(self, a: Any, b: Any, out: Any) -> None:
+        """Write a @ b."""
+        torch.from_numpy(out).copy_(torch.mm(_as_bfloat16(a), _as_bfloat16(b)))
+
+
+def _multiplies_bfloat16() -> bool:
+    """Whether the processor has instructions for it; without them, widened blocks are faster."""
+    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
+
+
+def _as_bfloat16(array: Any) -> Any:
+    if array.dtype.itemsize == 2:
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array).bfloat16()
 
 
 class _Call:
     """Options of one call, and between its forward and its backward the gradients."""
 
-    def __init__(self, reduction: str, soft: bool, ignore_index: int, smoothing: float) -> None:
-        self.reduction, self.soft = reduction, soft
+    def __init__(
+        self, own: Any, reduction: str, soft: bool, ignore_index: int, smoothing: float
+    ) -> None:
+        self.own, self.reduction, self.soft = own, reduction, soft
         self.ignore_index = None if soft else ignore_index
         self.smoothing = smoothing
         self.gradients: Any = None
@@ -115,6 +177,8 @@ class _Call:
         )
         wide = None if bias is None else operand(bias)
         call = LinearCall(operand(target), operand(hidden), operand(weight), wide, options)
+        if hidden.dtype is torch.bfloat16 and _multiplies_bfloat16():
+            call.product = Bfloat16Product
         # A mean over probabilities is divided by their number, which is not fastxent's rule.
         reduction = "sum" if self.soft and self.reduction == "mean" else self.reduction
         call.check("propagate", reduction, torch.get_num_threads())
@@ -166,7 +230,10 @@ class _Call:
 
 
 class LinearLoss(Function):  # type: ignore[misc]
-    """The loss, whose forward has computed its gradients, which the backward only scales."""
+    """The loss, whose forward has computed its gradients, which the backward only scales.
+
+    Where the backward itself is to be differentiated, torch's own function is.
+    """
 
     @staticmethod
     def forward(ctx: Any, call: _Call, *tensors: Any) -> Any:
@@ -176,9 +243,13 @@ class LinearLoss(Function):  # type: ignore[misc]
         return call.value_keeping_gradients(*tensors)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad_output: Any) -> tuple[Any, ...]:
         """The gradients by the hidden states, the weights and the bias."""
-        found = ctx.call.scaled_gradients(grad_output, ctx.saved_tensors)
-        wanted = ctx.needs_input_grad[1:4]
+        tensors, wanted = ctx.saved_tensors, ctx.needs_input_grad[1:4]
+        if torch.is_grad_enabled():
+            inputs = [t for t, w in zip(tensors[:3], wanted, strict=True) if w]
+            loss = ctx.call.own(*tensors)
+            grads = iter(torch.autograd.grad(loss, inputs, grad_output, create_graph=True))
+            return None, *(next(grads) if w else None for w in wanted), None, None
+        found = ctx.call.scaled_gradients(grad_output, tensors)
         return None, *(g if w else None for g, w in zip(found, wanted, strict=True)), None, None

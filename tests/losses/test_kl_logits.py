@@ -216,3 +216,16 @@ def test_every_combination(data):
 
 def test_integers_become_float64():
     assert kl([[0, 1, 2]], [[0, 1, 3]]) == pytest.approx(exact([0, 1, 2], [0, 1, 3])[0], rel=1e-14)
+
+
+def test_accumulators_and_scores_take_it():
+    q, p = RNG.normal(size=(2, 30, 6))
+    each, text = kl(q, p, reduction="none"), np.arange(30) // 3
+    acc = fastxent.LossAccumulator(kl)
+    acc.update(q[:10], p[:10], clusters=text[:10])
+    acc.update(q[10:], p[10:], clusters=text[10:])
+    found = fastxent.score("kl_divergence_with_logits", q, p, clusters=text)
+    sums = (each - each.mean()).reshape(10, 3).sum(1)
+    want = each.mean(), np.sqrt(10 / 9 * (sums**2).sum()) / 30
+    np.testing.assert_allclose(found[:2], want, rtol=1e-12)
+    np.testing.assert_allclose(acc.score()[:2], want, rtol=1e-12)

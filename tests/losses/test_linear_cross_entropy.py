@@ -23,12 +23,12 @@ INDEX, SOFT = RNG.integers(0, K, N), RNG.dirichlet(np.ones(K), N)
 SAMPLE, CLASS, MASK = RNG.random(N), RNG.random(K) + 0.1, RNG.random(N) < 0.7
 value_and_grad = fastxent.linear_cross_entropy_value_and_grad
 #: Bytes of the block of logits: all at once, parts of the vocabulary, a few words at a time.
-BLOCKS = [products.LOGITS, 8 * N * 4, 8]
+BLOCKS = [products.BLOCK, 8 * N * 4, 8]
 
 
 @pytest.fixture(params=BLOCKS, ids=["whole", "parts", "words"])
 def blocks(request, monkeypatch):
-    monkeypatch.setattr(products, "LOGITS", request.param)
+    monkeypatch.setattr(products, "BLOCK", request.param)
 
 
 BY_BLOCKS = pytest.mark.usefixtures("blocks")
@@ -258,7 +258,7 @@ def test_masked_words():
         ({"sample_weight": SAMPLE[:3]}, ValueError, "sample_weight has shape"),
         ({"class_weight": CLASS[:3]}, ValueError, "class_weight has shape"),
         ({"where": INDEX}, TypeError, "where has dtype"),
-        ({"softcap": 0.0}, ValueError, r"softcap=0.0 is not in \[1e-30, 1e\+30\]"),
+        ({"softcap": 0.0}, ValueError, r"softcap=0.0 is not in \[1e-30, 1e\+30\]; None: no cap"),
         ({"z_loss": -1.0}, ValueError, "z_loss=-1.0 is not"),
         ({"label_smoothing": 2.0}, ValueError, "label_smoothing=2.0"),
         ({"nan_policy": "no"}, ValueError, "nan_policy='no'"),
@@ -286,6 +286,21 @@ def test_memory(dtype, derivative):
     assert peak(lambda: f(labels, hidden, weight)) < (64 << 20) + outputs
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f2"])
+@pytest.mark.parametrize("derivative", [False, True])
+def test_the_hidden_states_that_are_copied_count_too(dtype, derivative, monkeypatch):
+    """Rows between which others are left out are copied, and have a gradient beside them."""
+    monkeypatch.setattr(products, "BLOCK", 4 << 20)
+    monkeypatch.setattr(products, "STAGED", 1 << 17)
+    hidden = RNG.normal(size=(512, 1024)).astype(dtype)
+    weight = RNG.normal(size=(3000, 1024)).astype(dtype)
+    labels = RNG.integers(0, 3000, 512)
+    labels[::9] = -100
+    f = value_and_grad if derivative else linear_cross_entropy
+    outputs = 4 * (hidden.size + weight.size) if derivative else 0
+    assert peak(lambda: f(labels, hidden, weight, ignore_index=-100)) < (6 << 20) + outputs
+
+
 def test_the_sizes_of_the_blocks():
     """Whole rows where enough of them fit, for a gradient; never more than the bytes there are."""
 
@@ -295,7 +310,7 @@ def test_the_sizes_of_the_blocks():
             np.broadcast_to(np.zeros(1, dtype), (classes, features)),
         )
         call = LinearCall(np.zeros(rows, int), *arrays, None, LinearOptions())
-        return products.plan(call.operands, derivative)
+        return products.Product(call.operands).plan(derivative)
 
     for case in itertools.product(
         (1, 100, 5000), (2, 50_257, 300_000), (64, 4096), ("f4", "f8", "f2"), (False, True)
@@ -303,7 +318,7 @@ def test_the_sizes_of_the_blocks():
         rows, words = sizes(*case)
         size = 8 if case[3] == "f8" else 4
         assert 1 <= rows <= case[0] and 1 <= words <= case[1]
-        assert rows * words * size <= products.LOGITS
+        assert rows * words * size <= products.BLOCK
     assert sizes(2048, 50_257, 1024, "f4", True).words == 50_257
     assert sizes(2048, 50_257, 1024, "f4", True).rows >= 200
     assert sizes(512, 128_256, 4096, "f2", False).rows == 512
@@ -317,8 +332,10 @@ def test_padded_texts_have_one_perplexity_whatever_the_batch_size(dtype):
     states = [RNG.normal(size=(n, D)).astype(dtype) for n in lengths]
     weight, printed = WEIGHT.astype(dtype), set()
     for size in (1, 3, 8):
-        acc = fastxent.LossAccumulator("categorical_cross_entropy_with_logits", ignore_index=-100)
-        total = 0.0
+        accumulators = (
+            fastxent.LossAccumulator("categorical_cross_entropy_with_logits", ignore_index=-100),
+            fastxent.LossAccumulator(linear_cross_entropy, weight=weight, ignore_index=-100),
+        )
         for start in range(0, 8, size):
             batch = range(start, min(8, start + size))
             longest = max(lengths[i] for i in batch)
@@ -326,10 +343,12 @@ def test_padded_texts_have_one_perplexity_whatever_the_batch_size(dtype):
             hidden = np.full((len(batch), longest, D), NAN, dtype)
             for row, i in enumerate(batch):
                 labels[row, : lengths[i]], hidden[row, : lengths[i]] = texts[i], states[i]
-            acc.update(labels, np.nan_to_num(hidden) @ weight.T)
-            total += linear_cross_entropy(
-                labels, hidden, weight, ignore_index=-100, reduction="sum"
-            )
-        assert acc.count == sum(lengths)
-        printed |= {f"{acc.perplexity:.4f}", f"{np.exp(total / acc.count):.4f}"}
+            scores = np.nan_to_num(hidden) @ weight.T, hidden
+            for acc, array in zip(accumulators, scores, strict=True):
+                acc.update(labels, array, clusters=np.array(batch))
+        for acc in accumulators:
+            assert acc.count == sum(lengths)
+            error = acc.score().perplexity_standard_error
+            bits = fastxent.bits_per_byte(acc.total, 1000)
+            printed.add(f"{acc.perplexity:.4f} ± {error:.4f}, {bits:.4f} bits per byte")
     assert len(printed) == 1

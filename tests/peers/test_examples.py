@@ -75,4 +75,24 @@ def test_llama_logits_are_read_as_they_were_written(tmp_path, monkeypatch):
 def test_the_table_of_llama_cpp():
     printed = run("llama_logits.py")
     assert re.search(r"Mean    KLD +: +0\.0\d+ ± 0\.0\d+", printed)
-    assert printed.count("KLD") == 12 and "Same top p" in printed
+    assert printed.count("KLD") == 12 and printed.count("Δp") == 15 and "Same top p" in printed
+
+
+def test_the_errors_of_perplexities_are_those_of_each_token_s_influence(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    llama = importlib.import_module("llama_logits")
+    rng = np.random.default_rng(4)
+    base_nll = rng.gamma(2.0, size=500)
+    nll = base_nll + rng.normal(0.1, 0.3, 500)
+    llama.report(rng.random(500), nll, base_nll, rng.random(500) < 0.9)
+    printed = dict(line.split(":") for line in capsys.readouterr().out.splitlines())
+    ppl, base = np.exp(nll.mean()), np.exp(base_nll.mean())
+    a, b = nll - nll.mean(), base_nll - base_nll.mean()
+    for name, value, influence in (
+        ("Mean PPL(Q)", ppl, ppl * a),
+        ("Mean PPL(Q)/PPL(base)", ppl / base, ppl / base * (a - b)),
+        ("Mean PPL(Q)-PPL(base)", ppl - base, ppl * a - base * b),
+    ):
+        found = [float(x) for x in printed[f"{name:31}"].split("±")]
+        want = [value, influence.std(ddof=1) / np.sqrt(500)]
+        np.testing.assert_allclose(found, want, atol=1e-6)

@@ -46,12 +46,12 @@ def by_torch(labels, bias, reduction, options):
     return value.item(), [g.numpy() for g in torch.autograd.grad(value, arrays)]
 
 
-@pytest.mark.parametrize("budget", [products.LOGITS, 8 * N * 5], ids=["whole", "parts"])
+@pytest.mark.parametrize("budget", [products.BLOCK, 8 * N * 5], ids=["whole", "parts"])
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("bias", [None, BIAS])
 @pytest.mark.parametrize("labels", [INDEX, SOFT], ids=["index", "soft"])
 def test_every_combination_of_options(labels, bias, reduction, budget, monkeypatch):
-    monkeypatch.setattr(products, "LOGITS", budget)
+    monkeypatch.setattr(products, "BLOCK", budget)
     choices = {
         "class_weight": CLASS, "sample_weight": SAMPLE, "where": MASK, "label_smoothing": 0.1,
         "softcap": 1.5, "z_loss": 0.01, "ignore_index": 4,
