@@ -19,7 +19,7 @@ from fastxent._kernels.arrays.prefetch cimport AHEAD, AHEAD_BYTES, prefetch_lane
 from fastxent._kernels.arrays.transpose cimport tile_of_rows
 from fastxent._kernels.job cimport BLOCK, is_half, Job, LANES, Operand, ROWS, TILE_CLASSES
 from fastxent._kernels.numeric.elementary cimport base_f32, exp2_f32, reduced_difference_f32
-from fastxent._kernels.numeric.generic cimport difference, exp_scale_inverse, exp_scaled
+from fastxent._kernels.numeric.generic cimport blend, difference, exp_scale_inverse, exp_scaled
 from fastxent._kernels.numeric.sums cimport add, add_to_lane, sum_lanes
 from fastxent._kernels.types cimport real
 
@@ -199,6 +199,7 @@ cdef inline void sum_exp_tile(
     cdef float shift[ROWS]
     cdef float rest[ROWS]
     cdef float power[ROWS]
+    cdef real err[ROWS]
     cdef real* row
     cdef Py_ssize_t i, k
     if real is float:
@@ -216,7 +217,9 @@ cdef inline void sum_exp_tile(
                 row[i] = exp2_f32(row[i], power[i])
         else:
             for i in range(ROWS):
-                row[i] = exp_difference(row[i], target_logit[i])
+                row[i] = difference(row[i], target_logit[i], &err[i])
+            for i in range(ROWS):
+                row[i] = exp_scaled(row[i], err[i])
     sum_tile(tile, classes, total)
 
 
@@ -268,20 +271,20 @@ cdef inline void take_targets(
     const real* label, Py_ssize_t classes, real* tile, real* target_logit
 ) noexcept nogil:
     """Take the target logits out of a tile. The last class takes their place."""
-    # Of one loop gcc makes branches and conditional stores. Copies are loaded whether needed or not.
+    # Sums, since of a choice between the target so far and x gcc makes a branch.
     cdef real last[ROWS]
-    cdef real x[ROWS]
-    cdef real k_real
-    cdef Py_ssize_t i, k
+    cdef real zero = 0, k_real, x
+    cdef Py_ssize_t i, j, k
     memcpy(last, tile + (classes - 1) * ROWS, sizeof(last))
-    memcpy(target_logit, last, sizeof(last))
+    for i in range(ROWS):
+        target_logit[i] = last[i] if label[i] == <real><int32_t>(classes - 1) else zero
     for k in range(classes - 1):
         k_real = <real><int32_t>k
         for i in range(ROWS):
-            x[i] = tile[k * ROWS + i]
-            target_logit[i] = x[i] if label[i] == k_real else target_logit[i]
-        for i in range(ROWS):
-            tile[k * ROWS + i] = last[i] if label[i] == k_real else x[i]
+            j = k * ROWS + i
+            x = tile[j]
+            target_logit[i] += x if label[i] == k_real else zero
+            tile[j] = blend(label[i] == k_real, last[i], x)
 
 
 cdef inline void restore_last(const real* label, Py_ssize_t classes, real* tile) noexcept nogil:

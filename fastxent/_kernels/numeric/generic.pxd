@@ -37,6 +37,18 @@ cdef inline real difference(real x, real y, real* err) noexcept nogil:
     return d
 
 
+cdef inline real blend(bint first, real a, real b) noexcept nogil:
+    """a if `first`, else b. Of a choice gcc may make a branch, or a store that depends on it; not of bits."""
+    cdef uint32_t mask_f32
+    cdef uint64_t mask_f64
+    if real is float:
+        mask_f32 = -<uint32_t>first
+        return f32_from_bits(bits_of_f32(a) & mask_f32 | bits_of_f32(b) & ~mask_f32)
+    else:
+        mask_f64 = -<uint64_t>first
+        return f64_from_bits(bits_of_f64(a) & mask_f64 | bits_of_f64(b) & ~mask_f64)
+
+
 cdef inline real mantissa(real x) noexcept nogil:
     """m of x = 2^k m, sqrt 1/2 <= m < sqrt 2; x is finite, > 0, not subnormal."""
     if real is float:
