@@ -7,7 +7,6 @@ import os
 
 import numpy as np
 
-from fastxent._kernels import engine, group_sums
 from fastxent._kernels.engine import (
     ERROR_CODES,
     NAN_POLICIES,
@@ -17,10 +16,16 @@ from fastxent._kernels.engine import (
     cap_logits,
     changed,
     compiler,
+    set_kernels,
     supported_levels,
     version,
 )
-from fastxent._kernels.group_sums import add_differences, add_losses, shift_centres
+from fastxent._kernels.group_sums import (
+    add_differences,
+    add_losses,
+    set_group_kernels,
+    shift_centres,
+)
 from fastxent._kernels.isotonic import (
     choose_buckets,
     count_labels,
@@ -67,8 +72,8 @@ def _choose() -> str:
 # was built but is missing means a broken installation, and raises.
 _LEVEL = _choose()
 _TABLE = importlib.import_module(f"fastxent._kernels.levels.{_LEVEL}").table
-engine.set_kernels(_TABLE)
-group_sums.set_kernels(_TABLE)
+set_kernels(_TABLE)
+set_group_kernels(_TABLE)
 
 
 def simd_level() -> str:

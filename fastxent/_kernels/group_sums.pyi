@@ -1,6 +1,6 @@
 import numpy as np
 
-def set_kernels(capsule: object) -> None: ...
+def set_group_kernels(capsule: object) -> None: ...
 def add_losses(
     losses: np.ndarray,
     weight: np.ndarray | None,

@@ -18,7 +18,7 @@ cnp.import_array()
 cdef KernelTable* table = NULL
 
 
-def set_kernels(capsule) -> None:
+def set_group_kernels(capsule) -> None:
     """Use the kernels of a level from now on."""
     global table
     table = <KernelTable*>PyCapsule_GetPointer(capsule, NULL)
