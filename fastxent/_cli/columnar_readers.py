@@ -18,6 +18,8 @@ from fastxent._cli.sources import Source
 
 #: Bytes of the largest dictionary that writers make by default.
 _DICTIONARY = 1 << 20
+#: Bytes of a Parquet file whose columns are read whole.
+_SMALL = 1 << 24
 
 # ---- Parquet -------------------------------------------------------------------------------------
 
@@ -45,7 +47,7 @@ def read_parquet(source: Source, selection: ColumnSelection) -> Iterator[Chunk]:
             file,
             metadata=metadata,
             read_dictionary=_dictionaries(metadata, schema, selection),
-            **_buffering(source, names),
+            **_buffering(source),
         ) as parquet:
             total = max(1, metadata.num_rows)
             for first, groups in _row_groups(source, metadata, schema, selection):
@@ -74,12 +76,16 @@ def _dictionaries(metadata: Any, schema: Any, selection: ColumnSelection) -> lis
     return sorted(names)
 
 
-def _buffering(source: Source, names: list[str]) -> dict[str, Any]:
-    """How columns are read: page by page, or one request per column where each takes long."""
+def _buffering(source: Source) -> dict[str, Any]:
+    """How columns are read: page by page, or one request per column where each takes long.
+
+    For a page, pyarrow takes the memory that its header asks for, which may be a damaged one. Of a
+    small file whole columns are read.
+    """
     if not source.is_local:
         return {"pre_buffer": True}
-    size = max(1 << 14, min(1 << 20, (1 << 24) // max(1, len(names))))
-    return {"pre_buffer": False, "buffer_size": size}  # pre_buffer would keep what it has read
+    # pre_buffer would keep what it has read; a larger buffer is copied from, page by page.
+    return {"pre_buffer": False, "buffer_size": 0 if source.size <= _SMALL else 1 << 16}
 
 
 def _row_groups(

@@ -109,7 +109,7 @@ def _models(options: argparse.Namespace, first: Source) -> list[list[str]]:
     found = [patterns.matching(first, model, present, others) for model in models]
     if options.verbose:
         for model, names in zip(models, found, strict=True):
-            print(f"fastxent: {','.join(model)}: {', '.join(names)}", file=sys.stderr)
+            print(printable(f"fastxent: {','.join(model)}: {', '.join(names)}"), file=sys.stderr)
     return found
 
 

@@ -195,6 +195,13 @@ def test_columns_by_pattern_are_in_the_order_of_the_file(folder, capsys, name):
     assert err == "fastxent: p_*: p_c, p_a, p_b\n"
 
 
+def test_names_that_match_a_pattern_are_printable(tmp_path, capsys):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"y": [1], "p\x1b[2J\n": [0.5]}), path)
+    assert main(["score", str(path), "--label", "y", "--proba", "p*", "--verbose"]) == 0
+    assert capsys.readouterr().err == "fastxent: p*: p\\x1b[2J\\n\n"
+
+
 def test_patterns_leave_other_roles_out_and_must_match(tmp_path, capsys):
     table = pa.table({"p_true": CLASSES, **{f"p_{i}": P3[:, i] for i in range(3)}, "p*": P})
     pq.write_table(table, tmp_path / "a.parquet")
