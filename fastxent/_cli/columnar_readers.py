@@ -20,6 +20,8 @@ from fastxent._cli.sources import Source
 _DICTIONARY = 1 << 20
 #: Bytes of a Parquet file whose columns are read whole.
 _SMALL = 1 << 24
+#: Columns that one thread decodes sooner than they are handed out to several.
+_FEW = 4
 
 # ---- Parquet -------------------------------------------------------------------------------------
 
@@ -57,7 +59,9 @@ def read_parquet(source: Source, selection: ColumnSelection) -> Iterator[Chunk]:
             total = max(1, metadata.num_rows)
             for first, groups in _row_groups(source, metadata, schema, selection):
                 row = first
-                for batch in parquet.iter_batches(rows, row_groups=groups, columns=names):
+                for batch in parquet.iter_batches(
+                    rows, row_groups=groups, columns=names, use_threads=len(names) > _FEW
+                ):
                     check_codes(batch)
                     yield Chunk((row + batch.num_rows) / total, columns(batch, selection), row)
                     row += batch.num_rows
