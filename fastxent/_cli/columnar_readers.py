@@ -39,8 +39,8 @@ def read_parquet(source: Source, selection: ColumnSelection) -> Iterator[Chunk]:
     `pyarrow.dataset` finds the row groups that --only needs. It does not read them: for 20 million
     rows it took twice as long and 90 MiB more, as it decodes a row group's columns side by side.
     """
-    # For a page, pyarrow takes the memory that its header asks for, which may be a damaged one. Of
-    # small files whole columns are read. A larger buffer is copied from, page by page.
+    # pyarrow takes the memory that the header of a page asks for, up to 2 GiB if it is damaged. It does
+    # not where whole columns are read, as of small files. Pages would be copied from a larger buffer.
     buffer = 0 if source.size <= _SMALL else 1 << 16
     with source.open() as file:
         metadata = pq.read_metadata(file)
