@@ -142,18 +142,15 @@ class StreamGroupKeys:
     Has what `GroupKeys` has.
     """
 
-    __slots__ = ("_codes", "_names", "_numbers", "_places")
+    __slots__ = ("_codes", "_numbers", "_places")
 
     def __init__(self) -> None:
         self._codes = KeyIndex()
-        self._names: list[Any] = []
         self._numbers = self._places = np.zeros(0, np.int64)
 
     def set_batch(self, places: Array, names: list[Any]) -> None:
         """Number the keys of a batch. Not every name has to occur in it, and one may come twice."""
-        if names is not self._names:
-            self._names = names
-            self._numbers = np.fromiter(map(self._codes.__getitem__, names), np.int64, len(names))
+        self._numbers = np.fromiter(map(self._codes.__getitem__, names), np.int64, len(names))
         self._places = places
 
     def __len__(self) -> int:

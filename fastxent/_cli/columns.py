@@ -270,7 +270,7 @@ def _column_keys(batch: Batch, name: str, values: DictionaryValues) -> tuple[np.
     if pa.types.is_dictionary(column.type) and len(column.dictionary) > len(column):
         column = column.dictionary_decode()  # most of its values are not in this batch
     if not pa.types.is_dictionary(column.type):
-        column = column.dictionary_encode()
+        column, values = column.dictionary_encode(), DictionaryValues()
     try:
         names = values(column.dictionary)
     except UnicodeDecodeError as error:

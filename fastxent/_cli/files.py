@@ -121,7 +121,7 @@ def filtered(batch: Batch, mask: np.ndarray) -> Batch:
 # ---- ahead ---------------------------------------------------------------------------------------
 
 
-def ahead(batches: Iterator[Batch], depth: int = 4) -> Iterator[Batch]:
+def ahead(batches: Iterator[Batch], depth: int = 2) -> Iterator[Batch]:
     """The same batches, read ahead by another thread."""
     ready: queue.Queue[Any] = queue.Queue(depth)
     stop = threading.Event()
