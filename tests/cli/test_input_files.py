@@ -305,6 +305,23 @@ def test_a_dictionary_that_has_a_value_twice(tmp_path, capsys):
     assert len(counts) == 502 and (counts["a"], counts["b"], counts["key 7"]) == (3, 1, 1)
 
 
+def test_dictionaries_that_stay_and_change_between_batches(tmp_path, capsys):
+    path, p = tmp_path / "a.arrows", [0.9, 0.5, 0.25]
+    batches = [
+        pa.record_batch(
+            [[1, 1, 1], p, pa.DictionaryArray.from_arrays(pa.array([0, 1, 1], pa.int32()), keys)],
+            ["y", "p", "key"],
+        )
+        for keys in (["a", "b"], ["a", "b"], ["b", "a"], ["a", "c"])
+    ]
+    with pa.ipc.new_stream(str(path), batches[0].schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+    got = record(capsys, path, *COMMAND, "--by", "key")
+    assert [(g["group"], g["count"]) for g in got["groups"]] == [("a", 5), ("b", 5), ("c", 2)]
+    assert got["groups"][2]["mean"] == pytest.approx(-np.log([0.5, 0.25]).mean())
+
+
 def test_many_keys_in_any_order(tmp_path, capsys):
     n = 100_000  # so many that a writer gives its dictionary up
     key = RNG.permutation(np.repeat(np.arange(n // 2), 2))
