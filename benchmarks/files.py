@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from machine import machine
 
 HERE = Path(__file__).parent
 STEP = 1_000_000
@@ -279,8 +280,6 @@ as JSON: {of_keys.seconds:.0f} s and {of_keys.mib:.0f} MiB."""
 
 
 def page(rounds: Rounds, rows: int, size: int, want: float) -> Iterator[str]:
-    from run import machine
-
     about = machine()
     yield f"""# A file of predictions
 

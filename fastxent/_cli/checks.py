@@ -6,7 +6,6 @@ import numpy as np
 
 from fastxent._aggregate.elementwise import Array
 from fastxent._cli.files import Batch
-from fastxent._core.validation import as_eps
 
 #: How far the probabilities of a row may sum from 1: rounding to three decimals passes.
 TOLERANCE = 5e-3
@@ -17,7 +16,6 @@ class ProbabilityChecks:
 
     Parameters
     ----------
-    eps : float or "auto"
     models : list of list of str
         The score columns of each model.
 
@@ -27,20 +25,26 @@ class ProbabilityChecks:
         For each model, the rows whose true label has a probability below eps.
     """
 
-    def __init__(self, eps: float | str, models: list[list[str]]) -> None:
-        self._eps, self._models = eps, models
+    def __init__(self, models: list[list[str]]) -> None:
+        self._models = models
         self._lowest = 0.0  # the largest eps in use: files may differ in type
         self.clipped = [0] * len(models)
         self._unnormalized = 0
         self._first = ""
 
-    def add(self, batch: Batch, labels: Array, scores: list[Array], valid: Array | None) -> None:
-        """Check the rows of a batch that are not masked."""
+    def add(
+        self,
+        batch: Batch,
+        labels: Array,
+        scores: list[Array],
+        eps: list[float],
+        valid: Array | None,
+    ) -> None:
+        """Check the rows of a batch that are not masked; `eps` is that of each model."""
         for i, p in enumerate(scores):
-            eps = as_eps(self._eps, p)
-            clipped = _clipped(labels, p, eps)
+            clipped = _clipped(labels, p, eps[i])
             if clipped is not None:
-                self._lowest = max(self._lowest, eps)
+                self._lowest = max(self._lowest, eps[i])
                 self.clipped[i] += int(np.count_nonzero(_masked(clipped, valid)))
             if p.ndim == 2:
                 self._check_sums(batch, p, self._models[i], valid)

@@ -18,6 +18,10 @@ from fastxent._cli.sources import Source
 
 #: Bytes of the largest dictionary that writers make by default.
 _DICTIONARY = 1 << 20
+#: Bytes of a Parquet file whose columns are read whole.
+_SMALL = 1 << 24
+#: Columns that one thread decodes sooner than they are handed out to several.
+_FEW = 4
 
 # ---- Parquet -------------------------------------------------------------------------------------
 
@@ -35,51 +39,53 @@ def read_parquet(source: Source, selection: ColumnSelection) -> Iterator[Chunk]:
     `pyarrow.dataset` finds the row groups that --only needs. It does not read them: for 20 million
     rows it took twice as long and 90 MiB more, as it decodes a row group's columns side by side.
     """
+    # pyarrow takes the memory that the header of a page asks for, up to 2 GiB if it is damaged. It does
+    # not where whole columns are read, as of small files. Pages would be copied from a larger buffer.
+    buffer = 0 if source.size <= _SMALL else 1 << 16
     with source.open() as file:
         metadata = pq.read_metadata(file)
         schema = metadata.schema.to_arrow_schema()
         selection = selection.among(source, schema.names)
         rows = selection.rows(selection.width(schema))
         names = list(selection.names)
+        probe = pq.ParquetFile(file, metadata=metadata, buffer_size=buffer)
         with pq.ParquetFile(
             file,
             metadata=metadata,
-            read_dictionary=_dictionaries(metadata, schema, selection),
-            **_buffering(source, names),
+            read_dictionary=_dictionaries(probe, selection.strings(schema)),
+            pre_buffer=not source.is_local,  # one request per column; it keeps what it has read
+            buffer_size=buffer,
         ) as parquet:
             total = max(1, metadata.num_rows)
             for first, groups in _row_groups(source, metadata, schema, selection):
                 row = first
-                for batch in parquet.iter_batches(rows, row_groups=groups, columns=names):
+                for batch in parquet.iter_batches(
+                    rows, row_groups=groups, columns=names, use_threads=len(names) > _FEW
+                ):
                     check_codes(batch)
                     yield Chunk((row + batch.num_rows) / total, columns(batch, selection), row)
                     row += batch.num_rows
 
 
-def _dictionaries(metadata: Any, schema: Any, selection: ColumnSelection) -> list[str]:
+def _dictionaries(parquet: Any, strings: list[str]) -> list[str]:
     """The columns that are read as dictionaries: those whose strings repeat.
 
     Of many different strings a writer gives up its dictionary, and pyarrow would make one, as large
     as a row group. It cannot so read those of deltas.
     """
-    names = set(selection.strings(schema))
+    metadata, names = parquet.metadata, set(strings)
+    places = [j for j in range(metadata.num_columns) if metadata.schema.column(j).path in names]
     n = metadata.num_row_groups if names else 0
     for i in {0, n - 1} if n else ():  # a writer encodes the others like these
+        # Reading raises an error for a damaged column. `group.column` ends the process.
+        next(parquet.iter_batches(1, [i], strings), None)
         group = metadata.row_group(i)
-        for j in range(group.num_columns):
+        for j in places:
             column = group.column(j)
             plain = column.total_uncompressed_size > _DICTIONARY + 4 * column.num_values
             if plain or "DELTA_BYTE_ARRAY" in column.encodings:
                 names.discard(column.path_in_schema)
     return sorted(names)
-
-
-def _buffering(source: Source, names: list[str]) -> dict[str, Any]:
-    """How columns are read: page by page, or one request per column where each takes long."""
-    if not source.is_local:
-        return {"pre_buffer": True}
-    size = max(1 << 14, min(1 << 20, (1 << 24) // max(1, len(names))))
-    return {"pre_buffer": False, "buffer_size": size}  # pre_buffer would keep what it has read
 
 
 def _row_groups(

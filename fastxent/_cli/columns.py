@@ -100,7 +100,7 @@ class BatchColumns:
     def _named_labels(
         self, roles: ColumnRoles, scores: np.ndarray, names: LabelNames
     ) -> np.ndarray:
-        codes, keys = _column_keys(self._batch, roles.label)
+        codes, keys = _column_keys(self._batch, roles.label, DictionaryValues())
         present = np.bincount(codes, minlength=len(keys)) > 0
         if keys[-1] is None:
             present[-1] = False
@@ -201,12 +201,26 @@ def _rows(batch: Batch, name: str, column: Any, valid: Any) -> np.ndarray:
     return values.reshape(len(column), -1)
 
 
+class DictionaryValues:
+    """The values of one dictionary after the other: equal ones give the same list."""
+
+    def __init__(self) -> None:
+        self._dictionary: Any = None
+        self._values: list[Any] = []
+
+    def __call__(self, dictionary: Any) -> list[Any]:
+        if self._dictionary is None or not self._dictionary.equals(dictionary):
+            self._dictionary, self._values = dictionary, dictionary.to_pylist()
+        return self._values
+
+
 class GroupColumns:
     """The columns of the keys, in files that may differ in their types."""
 
     def __init__(self, names: list[str]) -> None:
         self._names = names
         self._types: dict[str, type] = {}  # of the keys of the first file
+        self._values = {name: DictionaryValues() for name in names}
 
     def keys(self, batch: Batch) -> tuple[np.ndarray, list[Any]]:
         """The groups of a batch as codes, and the list of keys that they index.
@@ -227,7 +241,7 @@ class GroupColumns:
         return codes, combined
 
     def _keys(self, batch: Batch, name: str) -> tuple[np.ndarray, list[Any]]:
-        codes, keys = _column_keys(batch, name)
+        codes, keys = _column_keys(batch, name, self._values[name])
         if keys[0] is None:
             return codes, keys
         first = self._types.setdefault(name, type(keys[0]))
@@ -248,7 +262,7 @@ def _as_type(key: Any, wanted: type) -> Any:
     return key
 
 
-def _column_keys(batch: Batch, name: str) -> tuple[np.ndarray, list[Any]]:
+def _column_keys(batch: Batch, name: str, values: DictionaryValues) -> tuple[np.ndarray, list[Any]]:
     """A column as codes, and the list of keys that they index; the last is None if some are null."""
     column = batch.columns[name]
     if isinstance(column, np.ndarray):
@@ -256,9 +270,9 @@ def _column_keys(batch: Batch, name: str) -> tuple[np.ndarray, list[Any]]:
     if pa.types.is_dictionary(column.type) and len(column.dictionary) > len(column):
         column = column.dictionary_decode()  # most of its values are not in this batch
     if not pa.types.is_dictionary(column.type):
-        column = column.dictionary_encode()
+        column, values = column.dictionary_encode(), DictionaryValues()
     try:
-        names = column.dictionary.to_pylist()
+        names = values(column.dictionary)
     except UnicodeDecodeError as error:
         raise FileError(batch.path, f"cannot be read as text: {error}", column=name) from None
     if not column.null_count:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
 from collections.abc import Callable, Iterator
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,8 +66,7 @@ def show_predictions() -> bool:
 
 def load(file: str) -> dict[str, np.ndarray]:
     """Read one of the files that examples/make_predictions.py writes."""
-    path = resources.files("fastxent") / "data" / file
-    with path.open("rb") as stream, np.load(stream) as archive:
+    with np.load(Path(fastxent.__file__).with_name("data") / file) as archive:
         return dict(archive)
 
 
@@ -126,11 +124,11 @@ def race(
         ours.append(seconds)
         expected, seconds = timed(formula, y, scores)
         theirs.append(seconds)
-    times = statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
+    times = np.median([b / a for a, b in zip(ours, theirs, strict=True)])
     print(f"\n{'':37}  {'loss':8}  {'ms':>9}  {'rows per second':>15}")
     for label, value, seconds in (
-        (name, loss, statistics.median(ours)),
-        ("the same in NumPy", expected, statistics.median(theirs)),
+        (name, loss, np.median(ours)),
+        ("the same in NumPy", expected, np.median(theirs)),
     ):
         rate = len(scores) / seconds
         print(f"{label:37}  {value:8.6f}  {seconds * 1e3:9.1f}  {rate:15,.0f}")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import time
-from typing import TYPE_CHECKING, Self
-
-import rich.console
-import rich.progress
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from fastxent._cli.files import Batch
@@ -33,17 +31,7 @@ class Progress:
         self._current: Source | None = None
         self.files = len(sources)
         self.rows, self.fraction, self.seconds = 0, 0.0, 0.0
-        self._bar: rich.progress.Progress | None = None
-        if sys.stderr.isatty() and not quiet:
-            self._bar = rich.progress.Progress(
-                rich.progress.BarColumn(24),
-                rich.progress.TaskProgressColumn(),
-                rich.progress.TextColumn("{task.fields[text]}"),
-                rich.progress.TimeRemainingColumn(compact=True),
-                console=rich.console.Console(stderr=True, highlight=False),
-                transient=True,
-                auto_refresh=False,
-            )
+        self._bar = _bar() if sys.stderr.isatty() and not quiet else None
 
     def __enter__(self) -> Self:
         self._start = self._shown = time.perf_counter()
@@ -76,3 +64,17 @@ class Progress:
         rate = self.rows / max(1e-9, self._shown - self._start)
         text = f"{self.rows:,} rows, {rate:,.0f} rows/s"
         self._bar.update(self._task, completed=self.fraction, text=text, refresh=True)
+
+
+def _bar() -> Any:
+    console = importlib.import_module("rich.console")  # slow to import
+    progress = importlib.import_module("rich.progress")
+    return progress.Progress(
+        progress.BarColumn(24),
+        progress.TaskProgressColumn(),
+        progress.TextColumn("{task.fields[text]}"),
+        progress.TimeRemainingColumn(compact=True),
+        console=console.Console(stderr=True, highlight=False),
+        transient=True,
+        auto_refresh=False,
+    )

@@ -1,8 +1,9 @@
-"""Output of ``fastxent score``: a table, tab-separated columns, or JSON."""
+"""Output of ``fastxent score``: tab-separated columns or JSON, and what `tables` shows."""
 
 from __future__ import annotations
 
 import functools
+import importlib
 import json
 import math
 import re
@@ -12,20 +13,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import rich.box
-import rich.console
-import rich.markup
-import rich.table
-import rich.text
 
 from fastxent._aggregate import student_t
 from fastxent._aggregate.standard_error import Comparison, GroupResults
 from fastxent._cli.errors import printable
 from fastxent._cli.progress import Progress
 
-WIDTH = 80
-#: A terminal shows all groups up to MANY, and of more the FEW largest.
-MANY, FEW = 50, 20
 CONFIDENCE = 0.95
 
 
@@ -124,7 +117,7 @@ def write(result: Result, as_json: bool) -> None:
     if as_json:
         sys.stdout.writelines(_json(result))
     elif sys.stdout.isatty():
-        _print_tables(result)
+        importlib.import_module("fastxent._cli.tables").show(result)  # rich is slow to import
     else:
         sys.stdout.writelines(_plain(result))
 
@@ -206,7 +199,7 @@ def _cell(value: Any) -> str:
     return repr(value) if isinstance(value, float) else printable(value)
 
 
-# ---- tables --------------------------------------------------------------------------------------
+# ---- values in words -----------------------------------------------------------------------------
 
 HEADINGS = {
     "standard_error": "std. error",
@@ -243,80 +236,6 @@ def title(result: Result) -> str:
     return result.loss.replace("_", " ").replace("with logits", "of logits")
 
 
-def _print_tables(result: Result) -> None:
-    console = rich.console.Console(highlight=False)
-    console = rich.console.Console(highlight=False, width=min(console.width, WIDTH))
-    table = rich.table.Table(box=rich.box.SIMPLE, title=title(result), title_justify="left")
-    if not result.by:
-        table.show_header = False
-        table.add_column()
-        table.add_column(justify="right")
-        for key, value in with_interval(next(result.records()), 9).items():
-            table.add_row(rich.text.Text(heading(result, key)), _long(value))
-        console.print(table)
-    else:
-        n = len(result.groups.keys)
-        more = n - FEW if n > MANY else 0
-        places = result.largest_groups(FEW) if more else None
-        _add_groups(table, result, list(result.records(places)))
-        console.print(table)
-        if more:
-            console.print(
-                f"… and {more:,} more groups: these are the {FEW} largest; "
-                "--json and a pipe have them all."
-            )
-    if result.worst:
-        console.print(_worst_table(result.worst))
-    _print_about(console, result)
-
-
-def _print_about(console: Any, result: Result) -> None:
-    read = result.read
-    rate = read.rows / max(read.seconds, 1e-9)
-    files = "1 file" if read.files == 1 else f"{read.files:,} files"
-    console.print(
-        f"{read.rows:,} rows of {files} in {read.seconds:.1f} s: {rate:,.0f} rows per second"
-    )
-    if len(result.models) == 2:
-        a, b = (rich.markup.escape(printable(model)) for model in result.models)
-        console.print(f"The difference is {a} - {b}: negative where {a} is better.")
-
-
-def _add_groups(table: Any, result: Result, records: list[dict[str, Any]]) -> None:
-    compared = len(result.models) == 2
-    left_out = {"group"} | ({"t", "interval", "weight"} if compared else set())
-    if all(r["weight"] == r["count"] for r in records):
-        left_out.add("weight")
-    for name in ["group"] if len(result.by) == 1 else result.by:
-        column = rich.text.Text(printable(name))
-        table.add_column(column, no_wrap=True, overflow="ellipsis", min_width=4)
-    shown = [with_interval(record, 4) for record in records]
-    names = [k for k in (shown[0] if shown else {}) if k not in left_out]
-    for name in names:
-        models = {"mean_a": result.models[0], "mean_b": result.models[-1]}
-        column = rich.text.Text(printable(models.get(name) or HEADINGS.get(name, name)))
-        table.add_column(column, justify="right", no_wrap=True, overflow="ellipsis")
-    for record in shown:
-        group = record["group"]
-        keys = group.values() if isinstance(group, dict) else [group]
-        cells = [*map(key_text, keys), *(short(record[name]) for name in names)]
-        table.add_row(*map(rich.text.Text, cells))
-
-
-def _worst_table(rows: list[dict[str, Any]]) -> Any:
-    table = rich.table.Table(box=rich.box.SIMPLE, title="largest losses", title_justify="left")
-    table.add_column("loss", justify="right", no_wrap=True)
-    table.add_column("file", overflow="fold")
-    table.add_column("row", justify="right", no_wrap=True)
-    table.add_column("label", no_wrap=True, overflow="ellipsis")
-    table.add_column("scores", overflow="ellipsis")
-    for row in rows:
-        cells = [short(row["loss"]), printable(row["file"]), short(row["row"])]
-        cells += [short(row["label"]), scores_text(row["scores"])]
-        table.add_row(*map(rich.text.Text, cells))
-    return table
-
-
 def scores_text(scores: dict[str, Any]) -> str:
     """The scores of a row in short: the first ones by name."""
     pairs: list[tuple[str, Any]] = []
@@ -335,14 +254,11 @@ def key_text(key: Any) -> str:
 
 def short(value: Any) -> str:
     """A value in few characters."""
-    return _number(value, 5)
+    return number(value, 5)
 
 
-def _long(value: Any) -> str:
-    return _number(value, 9)
-
-
-def _number(value: Any, digits: int) -> str:
+def number(value: Any, digits: int) -> str:
+    """A value, a float with this many digits."""
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return f"{value:.{digits}g}" if isinstance(value, float) else printable(value)

@@ -109,7 +109,7 @@ def _models(options: argparse.Namespace, first: Source) -> list[list[str]]:
     found = [patterns.matching(first, model, present, others) for model in models]
     if options.verbose:
         for model, names in zip(models, found, strict=True):
-            print(f"fastxent: {','.join(model)}: {', '.join(names)}", file=sys.stderr)
+            print(printable(f"fastxent: {','.join(model)}: {', '.join(names)}"), file=sys.stderr)
     return found
 
 
@@ -180,7 +180,7 @@ class Scorer:
         self.checks: ProbabilityChecks | None = None
         if not self.logits:
             self._options["eps"] = options.eps
-            self.checks = ProbabilityChecks(options.eps, self.roles.models)
+            self.checks = ProbabilityChecks(self.roles.models)
         self._csv = _dialect(options)
         self._on = options.on
         self._truth, self._only = None, filters
@@ -241,7 +241,8 @@ class Scorer:
         except (ValueError, TypeError) as error:
             raise FileError(batch.path, error) from None
         if self.checks is not None:
-            self.checks.add(batch, labels, scores, columns.valid)
+            eps = [e.options["eps"] for e in elements]
+            self.checks.add(batch, labels, scores, eps, columns.valid)
 
     def result(self, progress: Progress) -> report.Result | None:
         """The result so far; None without any rows."""

@@ -191,6 +191,16 @@ def test_clipped_rows_are_counted_and_eps_is_an_option(tmp_path, capsys):
     assert means[2] == pytest.approx(means[3], rel=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.uint64, np.float16])
+def test_probabilities_of_other_types_are_those_of_the_loss(tmp_path, capsys, dtype):
+    y, p = [1, 0, 1], np.array([1, 0, 0], dtype)
+    pq.write_table(pa.table({"y": y, "p": p}), tmp_path / "a.parquet")
+    assert main(["score", str(tmp_path / "a.parquet"), "--label", "y", "--proba", "p"]) == 0
+    out, err = capsys.readouterr()
+    assert float(out) == pytest.approx(fastxent.binary_cross_entropy(y, p), rel=1e-6)
+    assert err.startswith("fastxent: warning: p: 1 rows give their label a probability below")
+
+
 def test_rows_that_do_not_sum_to_1_are_a_warning(folder, capsys):
     command = ["score", str(folder / "a.parquet"), "--label", "y", "--proba", "p,q"]
     assert main(command) == 0

@@ -1,5 +1,6 @@
 """``fastxent score`` of bad input: one line that says where and what, exit status 2."""
 
+import re
 import sys
 
 import numpy as np
@@ -256,3 +257,24 @@ def test_a_code_beyond_the_dictionary_of_a_column(tmp_path, capsys):
     path.write_bytes(data)
     for more in (["--by", "key"], ["--only", "key=a"], ["--cluster", "key"]):
         assert "out of bounds: 3" in fault(capsys, path, *COMMAND, *more)
+
+
+def test_a_page_that_is_shorter_than_it_says_takes_no_memory(tmp_path, capsys):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"y": Y, "p": P}), path, compression="none", use_dictionary=False)
+    data = path.read_bytes()
+    # A data page, its length, and its compressed length: three fields of a Thrift struct.
+    header = re.compile(rb"\x15\x00(\x15[\x80-\xff]*[\x00-\x7f])(\x15[\x80-\xff]*[\x00-\x7f])")
+    at = header.search(data).span(2)
+    path.write_bytes(data[: at[0]] + b"\x15\x80\x80\x80\x80\x08" + data[at[1] :])  # 1 GiB
+    assert "Page was smaller" in fault(capsys, path, *COMMAND)
+    assert pa.default_memory_pool().max_memory() < 1 << 30
+
+
+def test_a_column_of_damaged_metadata_does_not_end_the_process(tmp_path, capsys):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"y": Y, "p": P, "key": NAMES}), path)
+    # The repetition type and the name of a column: required, while there are counts of nulls.
+    data = path.read_bytes().replace(b"\x25\x02\x18\x03key", b"\x25\x00\x18\x03key")
+    path.write_bytes(data)
+    assert fault(capsys, path, *COMMAND, "--by", "key").startswith(f"{path}")

@@ -195,6 +195,13 @@ def test_columns_by_pattern_are_in_the_order_of_the_file(folder, capsys, name):
     assert err == "fastxent: p_*: p_c, p_a, p_b\n"
 
 
+def test_names_that_match_a_pattern_are_printable(tmp_path, capsys):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"y": [1], "p\x1b[2J\n": [0.5]}), path)
+    assert main(["score", str(path), "--label", "y", "--proba", "p*", "--verbose"]) == 0
+    assert capsys.readouterr().err == "fastxent: p*: p\\x1b[2J\\n\n"
+
+
 def test_patterns_leave_other_roles_out_and_must_match(tmp_path, capsys):
     table = pa.table({"p_true": CLASSES, **{f"p_{i}": P3[:, i] for i in range(3)}, "p*": P})
     pq.write_table(table, tmp_path / "a.parquet")
@@ -296,6 +303,23 @@ def test_a_dictionary_that_has_a_value_twice(tmp_path, capsys):
     got = record(capsys, path, *COMMAND, "--by", "key")
     counts = {g["group"]: g["count"] for g in got["groups"]}
     assert len(counts) == 502 and (counts["a"], counts["b"], counts["key 7"]) == (3, 1, 1)
+
+
+def test_dictionaries_that_stay_and_change_between_batches(tmp_path, capsys):
+    path, p = tmp_path / "a.arrows", [0.9, 0.5, 0.25]
+    batches = [
+        pa.record_batch(
+            [[1, 1, 1], p, pa.DictionaryArray.from_arrays(pa.array([0, 1, 1], pa.int32()), keys)],
+            ["y", "p", "key"],
+        )
+        for keys in (["a", "b"], ["a", "b"], ["b", "a"], ["a", "c"])
+    ]
+    with pa.ipc.new_stream(str(path), batches[0].schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+    got = record(capsys, path, *COMMAND, "--by", "key")
+    assert [(g["group"], g["count"]) for g in got["groups"]] == [("a", 5), ("b", 5), ("c", 2)]
+    assert got["groups"][2]["mean"] == pytest.approx(-np.log([0.5, 0.25]).mean())
 
 
 def test_many_keys_in_any_order(tmp_path, capsys):
