@@ -31,6 +31,7 @@ class Elements(Protocol):
     """The single losses of one batch."""
 
     shape: tuple[int, ...]
+    eps: float  # to which probabilities are clipped
 
     def blocks(self) -> Iterator[Block]:
         """Yield them block by block."""
@@ -70,6 +71,7 @@ class ElementwiseLosses:
             self.options["axis"] = operands.axis
         if "eps" in loss.options:
             self.options["eps"] = operands.eps
+        self.eps = operands.eps
         #: The arrays that are cut as the losses are.
         self.arrays = {
             name: validation.broadcast_leading(self.options.pop(name), self.shape)

@@ -100,6 +100,8 @@ class LinearElements:
         Its losses are found.
     """
 
+    eps = 0.0  # there are no probabilities
+
     def __init__(self, call: LinearCall) -> None:
         self.shape = call.operands.shape
         self.losses = call.value()

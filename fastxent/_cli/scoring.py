@@ -241,7 +241,7 @@ class Scorer:
         except (ValueError, TypeError) as error:
             raise FileError(batch.path, error) from None
         if self.checks is not None:
-            eps = [e.options["eps"] for e in elements]
+            eps = [e.eps for e in elements]
             self.checks.add(batch, labels, scores, eps, columns.valid)
 
     def result(self, progress: Progress) -> report.Result | None:
