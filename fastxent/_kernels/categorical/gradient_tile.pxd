@@ -18,7 +18,7 @@ from fastxent._kernels.focal cimport class_grad_weights, grad_weights_of_sum_exp
 from fastxent._kernels.job cimport (
     ABSENT, CATEGORICAL_FOCAL, is_index, Job, Operand, ROWS, TILE_CLASSES,
 )
-from fastxent._kernels.numeric.generic cimport exp_scale_inverse, log1p_all
+from fastxent._kernels.numeric.generic cimport blend, exp_scale_inverse, log1p_all
 from fastxent._kernels.types cimport real
 
 
@@ -114,13 +114,14 @@ cdef inline void store_grad_tile(
 
 cdef inline void clear_rows(const Rows* rows, Py_ssize_t classes, real* tile) noexcept nogil:
     """0 for the rows that are left out: what they hold may be NaN."""
-    cdef Py_ssize_t i, k
+    cdef real zero = 0
+    cdef Py_ssize_t i, j, k
     if not rows.weighted:
         return
-    for i in range(rows.n):
-        if not rows.valid[i]:
-            for k in range(classes):
-                tile[k * ROWS + i] = 0
+    for k in range(classes):
+        for i in range(rows.n):
+            j = k * ROWS + i
+            tile[j] = blend(rows.valid[i] != 0, tile[j], zero)
 
 
 cdef inline double hessian(const Job* job, double p, double one_minus_p, double weight) noexcept nogil:
@@ -215,6 +216,7 @@ cdef inline void tile_gradients(
     cdef double exp_factor = exp_scale_inverse(exps)
     cdef double grad_weight[ROWS]
     cdef double scale[ROWS]
+    cdef double absent
     cdef real k_real, share
     cdef Py_ssize_t i, k
     cdef int n = rows.n, classes = <int>job.classes, all_done = 1
@@ -232,9 +234,9 @@ cdef inline void tile_gradients(
         scale[i] = 0.0
     if rows.weighted:
         for i in range(n):
-            if not rows.valid[i]:
-                sum_exp[i] = 0.0
-                scale[i] = 0.0 if rows.absent[i] == 0.0 else NAN
+            absent = 0.0 if rows.absent[i] == 0.0 else NAN
+            scale[i] = scale[i] if rows.valid[i] else absent
+            sum_exp[i] = sum_exp[i] if rows.valid[i] else 0.0
     for i in range(n):
         done[i] = scale[i] == scale[i]
         all_done &= done[i]
