@@ -77,6 +77,7 @@ cdef inline void add_kl_block(
     cdef float weight[LANES]
     cdef float linear[LANES]
     cdef float convex[LANES]
+    cdef float distance[LANES]
     cdef float d, err, far = FAR, nan = NAN, zero = 0, none = -INFINITY, shift = <float>row.shift
     cdef const float* q
     cdef const float* p
@@ -101,10 +102,11 @@ cdef inline void add_kl_block(
                 d = difference(p[j], q[j], &err)
                 d = (d - shift) + err
                 d = d if d >= -far and d <= far else nan
-                d = zero if p[j] == none and q[j] == none else d
+                distance[j] = zero if p[j] == none and q[j] == none else d
+            for j in range(LANES):
                 weight[j] += exps[i + j]
-                linear[j] += exps[i + j] * d
-                convex[j] += exps[i + j] * expm1_less(d)
+                linear[j] += exps[i + j] * distance[j]
+                convex[j] += exps[i + j] * expm1_less(distance[j])
         for j in range(LANES):
             sums.weight[j] += <double>weight[j]
             sums.linear[j] += <double>linear[j]
