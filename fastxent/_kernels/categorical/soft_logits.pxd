@@ -67,6 +67,7 @@ cdef inline void largest_of_tile(
     const real* tile, Py_ssize_t first, Py_ssize_t m, real* maximum, real* argmax
 ) noexcept nogil:
     """The largest of m classes more, and its number."""
+    # Each choice has a loop of its own: of two that share a condition gcc makes branches.
     cdef real best[LANES]
     cdef real at[LANES]
     cdef real x[LANES]
