@@ -72,12 +72,22 @@ cdef inline void add_to_lane(real x, double* total, double* err) noexcept nogil:
         total[0] = sum_
 
 
+cdef inline void fold(double* sums, double* err, Py_ssize_t half) noexcept nogil:
+    """Add the upper half of the lanes to the lower one, with the rounding errors."""
+    cdef double total, part
+    cdef Py_ssize_t j
+    for j in range(half):
+        total = sums[j] + sums[j + half]
+        part = total - sums[j]
+        err[j] += err[j + half] + ((sums[j] - (total - part)) + (sums[j + half] - part))
+        sums[j] = total
+
+
 cdef inline void add_run(const real* x, Py_ssize_t n, double* hi, double* lo) noexcept nogil:
     """Add n numbers to hi + lo. Rounding errors of float64 are kept."""
     cdef double sums[LANES]
     cdef double err[LANES]
     cdef real rest[LANES]
-    cdef double value
     cdef Py_ssize_t i, j, whole = n - n % LANES
     for j in range(LANES):
         sums[j] = 0.0
@@ -91,13 +101,16 @@ cdef inline void add_run(const real* x, Py_ssize_t n, double* hi, double* lo) no
             rest[i - whole] = x[i]
         for j in range(LANES):
             add_to_lane(rest[j], &sums[j], &err[j])
-    if real is float:
-        add(sum_lanes(sums), hi, lo)
+    if real is double:
+        fold(sums, err, 16)
+        fold(sums, err, 8)
+        fold(sums, err, 4)
+        fold(sums, err, 2)
+        fold(sums, err, 1)
+        add(sums[0], hi, lo)
+        lo[0] += err[0] if err[0] == err[0] else 0.0    # as in `add`: an infinite sum has none
     else:
-        for j in range(LANES):
-            add(sums[j], hi, lo)
-    value = sum_lanes(err)
-    lo[0] += value if value == value else 0.0   # as in `add`: an infinite sum has none
+        add(sum_lanes(sums), hi, lo)
 
 
 cdef inline void add(double value, double* hi, double* lo) noexcept nogil:
