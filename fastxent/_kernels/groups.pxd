@@ -181,7 +181,9 @@ cdef inline void square_by_group(
         row.n += w != 0.0
 
 
-cdef inline void square_run(double* e, const double* weight, Py_ssize_t n, GroupSquares* row) noexcept nogil:
+cdef inline void square_run(
+    double* e, const double* weight, Py_ssize_t n, GroupSquares* row
+) noexcept nogil:
     """Add the squares of n losses; they are overwritten, and up to LANES after them."""
     cdef double[BLOCK + LANES] w
     cdef double[LANES] ee, ew, ww, nonzero

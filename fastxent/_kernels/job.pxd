@@ -172,7 +172,7 @@ cdef struct GroupDeltas:    # of one block of losses without weights
     double n
     double centre
 
-cdef struct GroupBlock:     # what belongs to a block of losses, which have been multiplied by their weights
+cdef struct GroupBlock:     # what belongs to a block of losses, which are multiplied by their weights
     const double* weight    # NULL: all are 1
     const uint8_t* valid    # NULL: all count
     const int64_t* code     # the group of each, from `low` on; NULL: all are of one

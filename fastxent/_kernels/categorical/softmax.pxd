@@ -305,7 +305,7 @@ cdef inline void sum_exp_tiles(
     """Exponentials of up to ROWS rows over `exp_scale_inverse`; at the targets stands any number.
 
     sum_exp is the sum of each row, of e^(x_j - x_target) over j != target. exps has room for one class
-    more than there are, or than in a tile if they are not kept. `loaded`: the logits are in it, one tile.
+    more than there are, or than in a tile if they are not kept. The logits of one tile may be `loaded`.
     """
     cdef real target_logit[ROWS]
     cdef real label[ROWS]

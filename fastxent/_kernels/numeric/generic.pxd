@@ -38,7 +38,7 @@ cdef inline real difference(real x, real y, real* err) noexcept nogil:
 
 
 cdef inline real blend(bint first, real a, real b) noexcept nogil:
-    """a if `first`, else b. Of a choice gcc may make a branch, or a store that depends on it; not of bits."""
+    """a if `first`, else b, as bits: of a choice gcc may make a branch, or a conditional store."""
     cdef uint32_t mask_f32
     cdef uint64_t mask_f64
     if real is float:
