@@ -16,7 +16,7 @@ from fastxent._kernels.arrays.load cimport element_ptr, view_classes
 from fastxent._kernels.categorical.distribution cimport prefetch_run, RUN, Terms, terms_ahead
 from fastxent._kernels.categorical.rows cimport Rows
 from fastxent._kernels.categorical.softmax cimport (
-    is_tiled, load_tile, sum_below_tile, sum_exp_tiles, sum_tile, target_scores,
+    is_tiled, load_tile, sum_exp_tiles, sum_tile, target_scores,
 )
 from fastxent._kernels.job cimport (
     BLOCK, CATEGORICAL_LOGITS, is_index, Job, LANES, ROWS, TILE_CLASSES,
@@ -108,7 +108,10 @@ cdef inline void soft_terms_of_tile(
     cdef real terms[TILE_CLASSES * ROWS]
     cdef Py_ssize_t i, j, k
     if job.label_smoothing != 0.0:
-        sum_below_tile(base, tile, m, rows.spread)
+        for k in range(m):
+            for i in range(ROWS):
+                terms[k * ROWS + i] = base[i] - tile[k * ROWS + i]
+        sum_tile(<const real*>terms, m, rows.spread)
     if job.index_labels:
         return
     load_tile(job, &job.labels, start, rows.n, first, m, q)

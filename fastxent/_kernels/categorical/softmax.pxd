@@ -166,26 +166,6 @@ cdef inline void sum_tile(const real* tile, Py_ssize_t classes, double* total) n
             total[first + j] += sums[j] + err[j]
 
 
-cdef inline void sum_below_tile(
-    const real* base, const real* tile, Py_ssize_t classes, double* total
-) noexcept nogil:
-    """`sum_tile` of base - x."""
-    cdef double sums[LANES]
-    cdef double err[LANES]
-    cdef Py_ssize_t first, j, k
-    for first from 0 <= first < ROWS by LANES:
-        for j in range(LANES):
-            sums[j] = 0.0
-            err[j] = 0.0
-        for k in range(classes):
-            for j in range(LANES):
-                add_to_lane(
-                    base[first + j] - tile[k * ROWS + first + j], &sums[j], &err[j]
-                )
-        for j in range(LANES):
-            total[first + j] += sums[j] + err[j]
-
-
 cdef inline void sum_exp_tile(
     const real* target_logit, Py_ssize_t classes, const char* next_rows, int itemsize, real* tile,
     double* total
