@@ -67,13 +67,16 @@ COMPILE = "-O3 -g0 -DNDEBUG -fwrapv -fvisibility=hidden -Wall -Wextra".split()
 COMPILE += "-ffp-contract=off -fno-math-errno -fno-trapping-math".split()
 if is_gcc():
     # It stops inlining in long functions, and where a module has grown enough: a call in a loop
-    # cannot be vectorised. Small functions are inlined first, whatever the size of the module.
+    # cannot be vectorised. Small functions are inlined first, whatever the size of the module, and
+    # long ones that are called from several places never: -O3's 200 instructions make modules a
+    # third larger, and rows of float64 an eighth slower.
     # What it guesses to be cold keeps its accumulators in memory, and it has taken whole kernels
     # for that.
     COMPILE += [
         "--param=large-function-insns=50000",
         "--param=large-stack-frame=200000",
         "--param=early-inlining-insns=50",
+        "--param=max-inline-insns-single=70",
         "--param=inline-unit-growth=40",
         "-fno-guess-branch-probability",
     ]

@@ -235,6 +235,11 @@ cdef inline bint has_rows(const Job* job) noexcept nogil:
     )
 
 
+cdef inline bint has_number_labels(const Job* job) noexcept nogil:
+    """Whether a label is any number, or a count, and no probability or class."""
+    return job.loss == GAUSSIAN or job.loss == POISSON
+
+
 cdef inline bint has_row_logits(const Job* job) noexcept nogil:
     """Whether a position is a row of logits."""
     return job.loss in (CATEGORICAL_LOGITS, CATEGORICAL_FOCAL)

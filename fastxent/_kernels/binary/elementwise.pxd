@@ -18,7 +18,7 @@ from fastxent._kernels.numeric.clipped_log cimport clip, share_err
 from fastxent._kernels.numeric.generic cimport (
     exp_minus_abs, exponent, log1p_unit, log_of_parts, mantissa,
 )
-from fastxent._kernels.numeric.sums cimport add, lane_sum, sum_lanes
+from fastxent._kernels.numeric.sums cimport add, add_losses, lane_sum, sum_lanes
 from fastxent._kernels.types cimport floating, real
 
 
@@ -246,6 +246,21 @@ cdef inline bint add_weighted(
     return True
 
 
+cdef inline bint add_single_losses(
+    const Job* job, const Staged* block, double* loss, Partial* partial, real* tag
+) noexcept nogil:
+    """Store the finite losses of a block or add them up, weighed; False for a bad weight."""
+    cdef double weight[BLOCK]
+    if job.weight.dtype != ABSENT or block.valid != NULL:
+        load_weights(job, block, weight, tag)
+        return add_weighted(job, block, <const double*>loss, <const double*>weight, partial)
+    if job.want_losses:
+        store(job, &job.out, block.start, BLOCK, loss)
+    else:
+        add_losses(loss, NULL, BLOCK, partial)
+    return True
+
+
 cdef inline bint store_plain(
     const Job* job, const Staged* block, real* exps, real* loss, double* wide
 ) noexcept nogil:
@@ -293,9 +308,7 @@ cdef inline bint add_elementwise(
             job, block, <const real*>narrow,
             view(job, &job.weight, block.start, BLOCK, loss, <float*>weight), partial,
         )
+    if not plain:
+        return add_single_losses(job, block, loss, partial, exps)
     load_weights(job, block, weight, exps)
-    if plain:
-        return add_weighted(
-            job, block, <const real*>narrow, <const double*>weight, partial
-        )
-    return add_weighted(job, block, <const double*>loss, <const double*>weight, partial)
+    return add_weighted(job, block, <const real*>narrow, <const double*>weight, partial)

@@ -12,10 +12,11 @@ from fastxent._kernels.arrays.prefetch cimport (
 from fastxent._kernels.binary.elementwise cimport add_elementwise
 from fastxent._kernels.binary.gaussian cimport gaussian_block
 from fastxent._kernels.binary.gradient cimport fast_gradients, full_gradients
+from fastxent._kernels.binary.poisson cimport poisson_block
 from fastxent._kernels.binary.stage cimport stage, Staged
 from fastxent._kernels.job cimport (
     ABSENT, BFLOAT16, BINARY, BINARY_FOCAL, BINARY_LOGITS, BLOCK, FLOAT16, FLOAT32, FLOAT64,
-    GAUSSIAN, Job, LANES, Partial,
+    GAUSSIAN, has_number_labels, Job, LANES, Partial,
 )
 from fastxent._kernels.likelihood cimport (
     add_product, AllZeros, BothOutcomes, clipped, log_one_plus, MIN_BITS, multiply_clipped,
@@ -32,7 +33,7 @@ cdef inline bint has_fast_path(const Job* job) noexcept nogil:
     return (
         job.loss == BINARY
         or job.loss == BINARY_LOGITS
-        or job.loss == GAUSSIAN
+        or has_number_labels(job)
         or (job.loss == BINARY_FOCAL and job.scores.dtype != FLOAT64)
     )
 
@@ -365,6 +366,15 @@ cdef inline bint add_logits(
 # ---- a block ----------------------------------------------------------------------------------
 
 
+cdef inline bint density_block(
+    const Job* job, Py_ssize_t start, Product* product, Partial* partial, real* tag
+) noexcept nogil:
+    """A full block whose labels are numbers; False, with nothing done, where it is not ordinary."""
+    if job.loss == GAUSSIAN:
+        return gaussian_block(job, start, product, partial, tag)
+    return poisson_block(job, start, partial, tag)
+
+
 cdef inline bint fast_block(
     const Job* job, Py_ssize_t start, Product* products, Partial* partial, bint* hard, real* tag
 ) noexcept nogil:
@@ -380,10 +390,10 @@ cdef inline bint fast_block(
     # By pointers: a function of its own has the registers to itself.
     cdef bint (*derive)(const Job*, const Staged*, const real*, Partial*) noexcept nogil
     cdef bint (*add_block)(const Job*, const Staged*, real*, Product*, Partial*) noexcept nogil
-    if job.loss == GAUSSIAN:
+    if has_number_labels(job):
         if real is float and job.scores.dtype == FLOAT32 and job.labels.dtype == FLOAT32:
-            return gaussian_block(job, start, products, partial, tag)
-        return gaussian_block(job, start, products, partial, <double*>NULL)
+            return density_block(job, start, products, partial, tag)
+        return density_block(job, start, products, partial, <double*>NULL)
     if not stage(job, start, &block, scores, labels, valid):
         return False
     hard[0] = block.hard

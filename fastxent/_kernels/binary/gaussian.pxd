@@ -4,18 +4,20 @@
 from libc.math cimport INFINITY, NAN
 from libc.stdint cimport uint64_t
 
-from fastxent._kernels.arrays.bounds cimport outside
+from fastxent._kernels.arrays.bounds cimport all_within, largest, outside
 from fastxent._kernels.arrays.load cimport is_repeated, load_one
 from fastxent._kernels.arrays.prefetch cimport (
-    OF_LABELS, OF_SCALE, OF_SCORES, Prefetch, prefetch_operand,
+    OF_LABELS, OF_SCALE, OF_SCORES, Prefetch, prefetch_operand, prefetch_operand_unrolled,
 )
-from fastxent._kernels.binary.elementwise cimport add_weighted, load_scale, load_weights
+from fastxent._kernels.binary.elementwise cimport add_single_losses, load_scale
 from fastxent._kernels.binary.stage cimport stage, Staged
 from fastxent._kernels.job cimport ABSENT, BLOCK, Job, LANES, Partial
 from fastxent._kernels.likelihood cimport (
     mantissa_of_bits, MIN_BITS, multiply_lanes, Product, take_exponents,
 )
-from fastxent._kernels.numeric.elementary cimport logn_f64
+from fastxent._kernels.numeric.elementary cimport (
+    exponent_f64, log_of_quotient_f64, logn_f64, mantissa_f64,
+)
 from fastxent._kernels.numeric.sums cimport add, sum_lanes
 from fastxent._kernels.types cimport bits_of_f64, real
 
@@ -106,6 +108,24 @@ cdef inline bint add_gaussian(
     return True
 
 
+cdef inline void scale_square(
+    double var, double* distance, double* quotient, const real* tag
+) noexcept nogil:
+    """distance^2 / var, and the quotient f / (2 + f) that the logarithm of var takes.
+
+    Of losses that are rounded to float32, one division serves both.
+    """
+    cdef double f = mantissa_f64(var) - 1.0
+    cdef double inverse
+    if real is double:
+        distance[0] *= distance[0] / var
+        quotient[0] = f / (2.0 + f)
+    else:
+        inverse = 1.0 / (var * (2.0 + f))
+        distance[0] *= distance[0] * (2.0 + f) * inverse
+        quotient[0] = f * var * inverse
+
+
 cdef inline bint add_gaussian_elementwise(
     const Job* job, const Staged* block, const double* var, bint one_var,
     Partial* partial, real* tag
@@ -114,24 +134,37 @@ cdef inline bint add_gaussian_elementwise(
     cdef const real* mean = <const real*>block.scores
     cdef const real* y = <const real*>block.labels
     cdef double loss[BLOCK]
-    cdef double weight[BLOCK]
     cdef double constant = 0.9189385332046727 if job.full else 0.0
-    cdef double log_var = logn_f64(var[0])
-    cdef Py_ssize_t i
+    cdef double quotient[BLOCK]
+    cdef double log_var
+    cdef Prefetch next = block.next
+    cdef Py_ssize_t i, j
     if block.has_nan:
         return False
-    for i in range(BLOCK):
-        loss[i] = <double>y[i] - <double>mean[i]
+    for i from 0 <= i < BLOCK by LANES:
+        prefetch_operand(&next, OF_SCORES, i)
+        prefetch_operand(&next, OF_LABELS, i)
+        for j in range(i, i + LANES):
+            loss[j] = <double>y[j] - <double>mean[j]
     if one_var:
+        # Not before the choice: gcc would carry it into the loop below, which it then cannot vectorise.
+        log_var = logn_f64(var[0])
         for i in range(BLOCK):
             loss[i] = 0.5 * (log_var + loss[i] * (loss[i] / var[0])) + constant
     else:
+        # In two loops: each is half as long a chain of operations, and more of them are under way.
+        for i from 0 <= i < BLOCK by LANES:
+            prefetch_operand_unrolled(&next, OF_SCALE, i)
+            for j in range(i, i + LANES):
+                scale_square(var[j], &loss[j], &quotient[j], mean)
         for i in range(BLOCK):
-            loss[i] = 0.5 * (logn_f64(var[i]) + loss[i] * (loss[i] / var[i])) + constant
-    if outside(loss, BLOCK, -1.7976931348623157e308, 1.7976931348623157e308):
+            log_var = log_of_quotient_f64(
+                mantissa_f64(var[i]) - 1.0, quotient[i], -0.0, exponent_f64(var[i])
+            )
+            loss[i] = 0.5 * (log_var + loss[i]) + constant
+    if not all_within(<const double*>loss, largest(<const double*>NULL), True):
         return False
-    load_weights(job, block, weight, tag)
-    return add_weighted(job, block, <const double*>loss, <const double*>weight, partial)
+    return add_single_losses(job, block, loss, partial, tag)
 
 
 cdef inline bint gaussian_block(

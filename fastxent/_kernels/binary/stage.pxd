@@ -1,6 +1,6 @@
 # What the fast paths take: a full block with its mask applied. An element that does not count has the
 # score 1/2, or the logit 0: the factor 1/2, or 2, in a product, which is removed exactly. Of a Gaussian
-# it has the mean and the label 0, and the variance 1.
+# it has the mean and the label 0, and the variance 1; of a Poisson loss the logarithm and the label 0.
 
 from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, uint8_t
@@ -13,7 +13,7 @@ from fastxent._kernels.arrays.prefetch cimport (
     no_prefetch, OF_MASK, Prefetch, prefetch_of, prefetch_operand,
 )
 from fastxent._kernels.job cimport (
-    ABSENT, BINARY, BLOCK, FLOAT64, GAUSSIAN, Job, LANES, NAN_PROPAGATE, NAN_RAISE,
+    ABSENT, BINARY, BLOCK, FLOAT64, has_number_labels, Job, LANES, NAN_PROPAGATE, NAN_RAISE,
 )
 from fastxent._kernels.numeric.sums cimport lane_sum
 from fastxent._kernels.types cimport real
@@ -103,7 +103,7 @@ cdef inline bint stage(
     cdef real neutral = half if job.loss == BINARY else zero
     cdef int differ = 0
     cdef Py_ssize_t i
-    if job.loss != GAUSSIAN:
+    if not has_number_labels(job):
         y = hard_labels(job, start, BLOCK, scratch, labels)
     block.start = start
     block.hard = y != NULL
@@ -126,12 +126,12 @@ cdef inline bint stage(
             scores[i] = value if valid[i] != zero else neutral
         x = scores
         if not block.hard:
-            neutral = zero if job.loss == GAUSSIAN else one
+            neutral = zero if has_number_labels(job) else one
             for i in range(BLOCK):
                 value = y[i]
                 labels[i] = value if valid[i] != zero else neutral
             y = labels
-            block.hard = job.loss != GAUSSIAN and all_zero_or_one(y, BLOCK)
+            block.hard = not has_number_labels(job) and all_zero_or_one(y, BLOCK)
     block.scores = x
     block.labels = y
     # Labels of more digits than the scores: by their value, not their dtype, for the same bits.

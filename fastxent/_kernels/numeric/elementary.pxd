@@ -72,6 +72,24 @@ cdef inline double exp_f64(double x) noexcept nogil:
     return y if x == x else x
 
 
+cdef inline double exp_bounded_f64(double x) noexcept nogil:
+    """e^x for |x| <= 700."""
+    cdef double shifted = x * 1.4426950408889634 + 6755399441055744.0
+    cdef double y = _exp_f64(x, -0.0, shifted - 6755399441055744.0)
+    return f64_from_bits(bits_of_f64(y) + (bits_of_f64(shifted) << 52))
+
+
+cdef inline double exp_bounded_short(double x) noexcept nogil:
+    """e^x for |x| <= 700, to 10 digits for a result that is rounded to float32: 21 operations of 33."""
+    cdef double shifted = x * 1.4426950408889634 + 6755399441055744.0
+    cdef double r = fma_exact_f64(shifted - 6755399441055744.0, -0.693147180559663, x)
+    cdef double rr = r * r
+    cdef double p = 0.00019790365581837615 * r + 0.0013944660789528376
+    p = p * rr + (0.00833349703184632 * r + 0.04166629492669783)
+    p = p * rr + (0.16666665869113617 * r + 0.5000000067690514)
+    return f64_from_bits(bits_of_f64((1.0 + r) + p * rr) + (bits_of_f64(shifted) << 52))
+
+
 cdef inline double exp_scaled_f64(double x, double lo) noexcept nogil:
     """2^64 e^(x + lo); 0 for x < -745, infinite for x > 660 and for NaN."""
     cdef double shifted = x * 1.4426950408889634 + 6755399441055808.0
@@ -194,10 +212,8 @@ cdef inline double exponent_f64(double x) noexcept nogil:
     return f64_from_bits((_centred_f64(x) >> 52) | <uint64_t> 0x4330000000000000) - 4503599627371519.0
 
 
-@cython.cdivision(True)  # otherwise a test for a zero divisor keeps the loop from vectorising
-cdef inline double _log_f64(double f, double lo, double k) noexcept nogil:
-    """k ln 2 + log(1 + f) + lo."""
-    cdef double s = f / (2.0 + f)
+cdef inline double log_of_quotient_f64(double f, double s, double lo, double k) noexcept nogil:
+    """k ln 2 + log(1 + f) + lo, where s = f / (2 + f)."""
     cdef double z = s * s
     cdef double zz = z * z
     cdef double p = 0.1479571370613368 * zz + (0.15314077960631772 * z + 0.18183563071869374)
@@ -208,6 +224,12 @@ cdef inline double _log_f64(double f, double lo, double k) noexcept nogil:
     # f is not small relative to k ln 2: the rounding error of their sum is kept
     cdef double total = fma_exact_f64(k, 0.693147180559663, f)
     return total + ((fma_exact_f64(k, 0.693147180559663, -total) + f) - (half_square - low))
+
+
+@cython.cdivision(True)  # otherwise a test for a zero divisor keeps the loop from vectorising
+cdef inline double _log_f64(double f, double lo, double k) noexcept nogil:
+    """k ln 2 + log(1 + f) + lo."""
+    return log_of_quotient_f64(f, f / (2.0 + f), lo, k)
 
 
 cdef inline double _log_dd(double x, double lo, double shift) noexcept nogil:
@@ -255,33 +277,6 @@ cdef inline double log1p_f64(double u) noexcept nogil:
     cdef double other = x - u
     cdef double lo = (1.0 - other) + (u - (x - other))
     return _log_limits_f64(x, _log_dd(x, lo, -0.0))
-
-
-@cython.cdivision(True)
-cdef inline double log_factorial_f64(double y) noexcept nogil:
-    """log y! = log Gamma(y + 1) of y >= 0, to about 1e-14 absolute, or 1e-15 relative where it is large.
-
-    Stirling's series (NIST Digital Library of Mathematical Functions, 5.11.1), beyond 9; smaller
-    numbers are raised by the recurrence Gamma(x + 1) = x Gamma(x).
-    """
-    cdef double x = y + 1.0
-    cdef bint small = x < 9.0
-    cdef double rising = x * (x + 1.0) * (x + 2.0) * (x + 3.0)
-    cdef double t, z, series
-    rising = rising * ((x + 4.0) * (x + 5.0) * (x + 6.0) * (x + 7.0)) if small else 1.0
-    x = x + 8.0 if small else x
-    t = 1.0 / x
-    z = t * t
-    series = -0.029550653594771242 * z + 0.00641025641025641     # 1/156, -3617/122400
-    series = series * z - 0.0019175269175269176                 # 691/360360
-    series = series * z + 0.0008417508417508417                 # 1/1188
-    series = series * z - 0.0005952380952380953                 # 1/1680
-    series = series * z + 0.0007936507936507937                 # 1/1260
-    series = series * z - 0.002777777777777778                  # 1/360
-    series = series * z + 0.08333333333333333                   # 1/12
-    series = (x - 0.5) * log_f64(x) - x + (0.9189385332046727 + series * t) - log_f64(rising)
-    series = series if y < 1e300 else y * (log_f64(y) - 1.0)
-    return 0.0 if y == 0.0 or y == 1.0 else series
 
 
 cdef inline uint32_t _centred_f32(float x) noexcept nogil:
