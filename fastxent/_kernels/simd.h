@@ -285,7 +285,7 @@ static inline void fastxent_fence(void)
 #define fastxent_prefetch(address) ((void)(address))
 #endif
 
-/* ---- 4 x 4 transposes ---------------------------------------------------------------------- */
+/* ---- transposes: 4 x 4 floats, 2 x 2 doubles ------------------------------------------------ */
 
 #if defined(__has_builtin)
 #if __has_builtin(__builtin_shufflevector)
@@ -297,8 +297,11 @@ static inline void fastxent_fence(void)
 #define FASTXENT_TILES 0
 #define fastxent_transpose4x4_rows(source, step, tile, tile_step) ((void)(source))
 #define fastxent_transpose4x4_tile(tile, tile_step, target, step) ((void)(tile))
+#define fastxent_transpose2x2_rows(source, step, tile, tile_step) ((void)(source))
+#define fastxent_transpose2x2_tile(tile, tile_step, target, step) ((void)(tile))
 #else
-/* Squares of four rows of four floats that are turned at a time, side by side in registers. */
+/* Squares of four rows of four floats that are turned at a time, side by side in registers.
+ * Two rows of two doubles are a square as well: a double is two floats that stay together. */
 #if defined(__AVX512F__)
 #define FASTXENT_TILES 4
 #elif defined(__AVX2__)
@@ -383,6 +386,31 @@ static inline void fastxent_transpose4x4_tile(const float* tile, Py_ssize_t tile
     for (int r = 0; r < 4; r++)
         for (int s = 0; s < FASTXENT_TILES; s++)
             memcpy(target + (4 * s + r) * step, (const float*)&x[r] + 4 * s, 16);
+}
+
+static inline void fastxent_transpose2x2_rows(const double* source, Py_ssize_t step, double* tile,
+                                              Py_ssize_t tile_step)
+{
+    fastxent_row_group even = fastxent_load_side_by_side((const float*)source, step);
+    fastxent_row_group odd = fastxent_load_side_by_side((const float*)(source + step), step);
+    fastxent_row_group first = FASTXENT_PICK(even, odd, 0, 1, 4, 5);
+    fastxent_row_group second = FASTXENT_PICK(even, odd, 2, 3, 6, 7);
+    memcpy(tile, &first, sizeof first);
+    memcpy(tile + tile_step, &second, sizeof second);
+}
+
+static inline void fastxent_transpose2x2_tile(const double* tile, Py_ssize_t tile_step,
+                                              double* target, Py_ssize_t step)
+{
+    fastxent_row_group first, second, even, odd;
+    memcpy(&first, tile, sizeof first);
+    memcpy(&second, tile + tile_step, sizeof second);
+    even = FASTXENT_PICK(first, second, 0, 1, 4, 5);
+    odd = FASTXENT_PICK(first, second, 2, 3, 6, 7);
+    for (int s = 0; s < FASTXENT_TILES; s++) {
+        memcpy(target + 2 * s * step, (const float*)&even + 4 * s, 16);
+        memcpy(target + (2 * s + 1) * step, (const float*)&odd + 4 * s, 16);
+    }
 }
 #endif
 

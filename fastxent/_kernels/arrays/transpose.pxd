@@ -13,6 +13,12 @@ cdef extern from "simd.h":
     void transpose4x4_tile "fastxent_transpose4x4_tile"(
         const float* tile, Py_ssize_t tile_step, float* target, Py_ssize_t step
     ) noexcept nogil
+    void transpose2x2_rows "fastxent_transpose2x2_rows"(
+        const double* source, Py_ssize_t step, double* tile, Py_ssize_t tile_step
+    ) noexcept nogil
+    void transpose2x2_tile "fastxent_transpose2x2_tile"(
+        const double* tile, Py_ssize_t tile_step, double* target, Py_ssize_t step
+    ) noexcept nogil
 
 
 cdef inline void tile_of_steps(
@@ -37,6 +43,12 @@ cdef inline void tile_of_rows(
                 for i from 0 <= i < ROWS by 4 * TILES:
                     transpose4x4_rows(source + i * step + column, step, tile + column * ROWS + i, ROWS)
             return
+    elif TILES and classes >= 2:
+        for k from 0 <= k < classes by 2:
+            column = min(k, classes - 2)
+            for i from 0 <= i < ROWS by 2 * TILES:
+                transpose2x2_rows(source + i * step + column, step, tile + column * ROWS + i, ROWS)
+        return
     if step == 2 and classes == 2:
         tile_of_steps(source, 2, 2, tile)
     elif step == 3 and classes == 3:
@@ -57,6 +69,14 @@ cdef inline void rows_of_tile(const real* tile, Py_ssize_t classes, real* target
                         tile + column * ROWS + i, ROWS, target + i * classes + column, classes
                     )
             return
+    elif TILES and classes >= 2:
+        for k from 0 <= k < classes by 2:
+            column = min(k, classes - 2)
+            for i from 0 <= i < ROWS by 2 * TILES:
+                transpose2x2_tile(
+                    tile + column * ROWS + i, ROWS, target + i * classes + column, classes
+                )
+        return
     for i in range(ROWS):
         for k in range(classes):
             target[i * classes + k] = tile[k * ROWS + i]
