@@ -71,7 +71,8 @@ if is_gcc():
     # long ones that are called from several places never: -O3's 200 instructions make modules a
     # third larger, and rows of float64 an eighth slower.
     # What it guesses to be cold keeps its accumulators in memory, and it has taken whole kernels
-    # for that.
+    # for that. A loop that fills or copies the numbers of 64 rows stays a loop: "rep stos" and a call
+    # of memcpy take longer than the rest of what few classes need.
     COMPILE += [
         "--param=large-function-insns=50000",
         "--param=large-stack-frame=200000",
@@ -79,6 +80,7 @@ if is_gcc():
         "--param=max-inline-insns-single=70",
         "--param=inline-unit-growth=40",
         "-fno-guess-branch-probability",
+        "-fno-tree-loop-distribute-patterns",
     ]
 LINK = ["-Wl,-s"] if sys.platform == "linux" else []
 if SANITIZE:

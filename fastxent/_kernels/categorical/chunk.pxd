@@ -26,7 +26,9 @@ from fastxent._kernels.categorical.soft_labels cimport (
 from fastxent._kernels.categorical.soft_logits cimport (
     has_soft_path, set_logsumexp, soft_terms, sum_exp_of_tiles,
 )
-from fastxent._kernels.categorical.softmax cimport is_tiled, sum_exp_row, target_scores
+from fastxent._kernels.categorical.softmax cimport (
+    is_tiled, sum_exp_row, target_scores, TILED_CLASSES,
+)
 from fastxent._kernels.categorical.tile cimport soft_tile_losses
 from fastxent._kernels.focal cimport focal_of_sum_exp
 from fastxent._kernels.job cimport (
@@ -71,7 +73,7 @@ cdef inline void sum_exp_rows(
     const Job* job, Py_ssize_t start, Rows* rows, double* sum_exp, real* tag
 ) noexcept nogil:
     """sum of e^(x_j - x_target) over j != target of each row."""
-    cdef real tile[(TILE_CLASSES + 1) * ROWS]
+    cdef real tile[(TILED_CLASSES + 1) * ROWS]
     cdef real target[ROWS]
     cdef Py_ssize_t i
     if is_tiled(job, tag):

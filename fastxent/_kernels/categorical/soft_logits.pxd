@@ -16,7 +16,7 @@ from fastxent._kernels.arrays.load cimport element_ptr, view_classes
 from fastxent._kernels.categorical.distribution cimport prefetch_run, RUN, Terms, terms_ahead
 from fastxent._kernels.categorical.rows cimport Rows
 from fastxent._kernels.categorical.softmax cimport (
-    is_tiled, load_tile, sum_exp_tiles, sum_tile, target_scores,
+    is_tiled, load_tile, sum_exp_tiles, sum_tile, target_scores, tile_width,
 )
 from fastxent._kernels.job cimport (
     BLOCK, CATEGORICAL_LOGITS, is_index, Job, LANES, ROWS, TILE_CLASSES,
@@ -28,11 +28,6 @@ from fastxent._kernels.types cimport real
 cdef inline bint has_soft_path(const Job* job) noexcept nogil:
     """Whether these rows of logits are soft labels that have the fast path."""
     return job.loss == CATEGORICAL_LOGITS and job.class_weight == NULL and not is_index(job)
-
-
-cdef inline bint is_one_tile(const Job* job) noexcept nogil:
-    """Whether a block of rows is one tile."""
-    return job.classes <= TILE_CLASSES
 
 
 cdef inline void start_terms(Rows* rows) noexcept nogil:
@@ -52,21 +47,25 @@ cdef inline void finish_terms(const Job* job, Rows* rows) noexcept nogil:
     cdef double share = smoothing / <double>job.classes
     cdef Py_ssize_t i
     for i in range(ROWS):
-        rows.label_sum[i] = (1.0 - smoothing) * rows.label_sum[i] + smoothing
-        if job.index_labels:
-            rows.label_sum[i] = 1.0
         rows.linear[i] = (1.0 - smoothing) * rows.linear[i]
-        if smoothing != 0.0:
+    if smoothing != 0.0:
+        for i in range(ROWS):
             rows.linear[i] += share * rows.spread[i]
+    if job.index_labels:
+        for i in range(ROWS):
+            rows.label_sum[i] = 1.0
+    else:
+        for i in range(ROWS):
+            rows.label_sum[i] = (1.0 - smoothing) * rows.label_sum[i] + smoothing
 
 
 # ---- few classes: SIMD over the rows ---------------------------------------------------------
 
 
-cdef inline void largest_of_tile(
-    const real* tile, Py_ssize_t first, Py_ssize_t m, real* maximum, real* argmax
+cdef inline void largest_of_tiles(
+    const real* logits, Py_ssize_t classes, real* maximum, real* argmax
 ) noexcept nogil:
-    """The largest of m classes more, and its number."""
+    """The largest logit of each row, and its class: the first of several."""
     # Each choice has a loop of its own: of two that share a condition gcc makes branches.
     cdef real best[LANES]
     cdef real at[LANES]
@@ -75,12 +74,12 @@ cdef inline void largest_of_tile(
     cdef Py_ssize_t i, j, k
     for i from 0 <= i < ROWS by LANES:      # LANES at a time stay in registers
         for j in range(LANES):
-            best[j] = maximum[i + j]
-            at[j] = argmax[i + j]
-        for k in range(m):
-            number = <real><int32_t>(first + k)
+            best[j] = -INFINITY
+            at[j] = 0
+        for k in range(classes):
+            number = <real><int32_t>k
             for j in range(LANES):
-                x[j] = tile[k * ROWS + i + j]
+                x[j] = logits[k * ROWS + i + j]
             for j in range(LANES):
                 at[j] = number if x[j] > best[j] else at[j]
             for j in range(LANES):
@@ -123,67 +122,42 @@ cdef inline void soft_terms_of_tile(
     sum_tile(terms, m, rows.linear)
 
 
-cdef inline void start_largest(real* maximum, real* argmax) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(ROWS):
-        maximum[i] = -INFINITY
-        argmax[i] = 0
-
-
-cdef inline void soft_terms_of_one(
-    const Job* job, Py_ssize_t start, Rows* rows, const real* tile
+cdef inline void soft_terms_of_tiles(
+    const Job* job, Py_ssize_t start, Rows* rows, const real* logits
 ) noexcept nogil:
-    """`soft_terms` of rows whose logits are in one tile."""
+    """`soft_terms` of rows whose logits are in tiles, one after the other."""
     cdef real base[ROWS]
     cdef real argmax[ROWS]
-    cdef Py_ssize_t i
+    cdef Py_ssize_t first, i, width = tile_width(job)
     start_terms(rows)
     if job.index_labels:
         for i in range(ROWS):
-            base[i] = tile[rows.target[i] * ROWS + i] if i < rows.n else 0
+            base[i] = logits[rows.target[i] * ROWS + i] if i < rows.n else 0
     else:
-        start_largest(base, argmax)
-        largest_of_tile(tile, 0, job.classes, base, argmax)
+        largest_of_tiles(logits, job.classes, base, argmax)
         for i in range(rows.n):
             rows.target[i] = <int64_t>argmax[i]
-    soft_terms_of_tile(job, start, rows, 0, job.classes, base, tile)
+    for first from 0 <= first < job.classes by width:
+        soft_terms_of_tile(
+            job, start, rows, first, min(width, job.classes - first), base, logits + first * ROWS
+        )
     finish_terms(job, rows)
-
-
-cdef inline void soft_terms_of_tiles(
-    const Job* job, Py_ssize_t start, Rows* rows, real* tag
-) noexcept nogil:
-    """The sums over rows of several tiles."""
-    cdef real tile[TILE_CLASSES * ROWS]
-    cdef real base[ROWS]
-    cdef real argmax[ROWS]
-    cdef Py_ssize_t first, i, m
-    if job.index_labels:
-        target_scores(job, start, rows.n, rows.target, base)
-        for i in range(rows.n, ROWS):
-            base[i] = 0
-    else:
-        start_largest(base, argmax)
-        for first from 0 <= first < job.classes by TILE_CLASSES:
-            m = min(<Py_ssize_t>TILE_CLASSES, job.classes - first)
-            load_tile(job, &job.scores, start, rows.n, first, m, tile)
-            largest_of_tile(tile, first, m, base, argmax)
-        for i in range(rows.n):
-            rows.target[i] = <int64_t>argmax[i]
-    for first from 0 <= first < job.classes by TILE_CLASSES:
-        m = min(<Py_ssize_t>TILE_CLASSES, job.classes - first)
-        load_tile(job, &job.scores, start, rows.n, first, m, tile)
-        soft_terms_of_tile(job, start, rows, first, m, base, tile)
 
 
 cdef inline void sum_exp_of_tiles(
     const Job* job, Py_ssize_t start, Rows* rows, bint keep, real* exps, double* sum_exp
 ) noexcept nogil:
-    """`sum_exp_tiles`, after `soft_terms` of rows that are one tile: it is loaded once."""
-    cdef bint loaded = has_soft_path(job) and is_one_tile(job)
+    """`sum_exp_tiles`, after `soft_terms`, for which all logits are loaded, once."""
+    cdef bint loaded = has_soft_path(job)
+    cdef Py_ssize_t first, width
     if loaded:
-        load_tile(job, &job.scores, start, rows.n, 0, job.classes, exps)
-        soft_terms_of_one(job, start, rows, <const real*>exps)
+        width = tile_width(job)
+        for first from 0 <= first < job.classes by width:
+            load_tile(
+                job, &job.scores, start, rows.n, first, min(width, job.classes - first),
+                exps + first * ROWS,
+            )
+        soft_terms_of_tiles(job, start, rows, <const real*>exps)
     sum_exp_tiles(job, start, rows.n, rows.target, loaded, keep, exps, sum_exp)
 
 
@@ -292,23 +266,20 @@ cdef inline void set_logsumexp(
 cdef inline void soft_terms(const Job* job, Py_ssize_t start, Rows* rows, real* tag) noexcept nogil:
     """Choose r, to `target`, and set what makes a loss of log(1 + s): `label_sum` and `linear`.
 
-    Rows that are one tile are left to `sum_exp_of_tiles`.
+    Rows in tiles are left to `sum_exp_of_tiles`.
     """
     cdef real base[ROWS]
     cdef const char* row
     cdef Py_ssize_t i
-    if is_tiled(job, tag) and is_one_tile(job):
+    if is_tiled(job, tag):
         return
     start_terms(rows)
-    if is_tiled(job, tag):
-        soft_terms_of_tiles(job, start, rows, tag)
-    else:
-        if job.index_labels:
-            target_scores(job, start, rows.n, rows.target, base)
-        for i in range(rows.n):
-            if rows.valid[i]:
-                if not job.index_labels:
-                    row = element_ptr(job, &job.scores, start + i)
-                    rows.target[i] = find_largest(job, row, rows.scratch, &base[i])
-                soft_terms_of_row(job, start, rows, i, base[i])
+    if job.index_labels:
+        target_scores(job, start, rows.n, rows.target, base)
+    for i in range(rows.n):
+        if rows.valid[i]:
+            if not job.index_labels:
+                row = element_ptr(job, &job.scores, start + i)
+                rows.target[i] = find_largest(job, row, rows.scratch, &base[i])
+            soft_terms_of_row(job, start, rows, i, base[i])
     finish_terms(job, rows)

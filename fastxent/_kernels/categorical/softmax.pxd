@@ -211,28 +211,42 @@ cdef inline bint is_tiled(const Job* job, const real* tag) noexcept nogil:
         return job.classes <= TILED_CLASSES // 2
 
 
+cdef inline Py_ssize_t tile_width(const Job* job) noexcept nogil:
+    """The classes of each tile: as many tiles as are needed, of one size."""
+    cdef Py_ssize_t tiles = (job.classes + TILE_CLASSES - 1) // TILE_CLASSES
+    if tiles == 1:      # no division for rows that take less time than it
+        return job.classes
+    return (job.classes + tiles - 1) // tiles
+
+
 cdef inline void sum_exp_wide_tiles(
-    const Job* job, Py_ssize_t start, int n, const int64_t* target, bint keep, real* exps,
-    real* target_logit, double* sum_exp
+    const Job* job, Py_ssize_t start, int n, const int64_t* target, bint loaded, bint keep,
+    real* exps, real* target_logit, double* sum_exp
 ) noexcept nogil:
-    """`sum_exp_tiles` of more than TILE_CLASSES classes: several tiles of one size."""
+    """`sum_exp_tiles` of more than TILE_CLASSES classes."""
     cdef real minus_infinity = -INFINITY
     cdef real* tile
     cdef const char* next_rows
     cdef Py_ssize_t first, i, k, m
-    cdef Py_ssize_t tiles = (job.classes + TILE_CLASSES - 1) // TILE_CLASSES
-    cdef Py_ssize_t width = (job.classes + tiles - 1) // tiles
-    target_scores(job, start, n, target, target_logit)
+    cdef Py_ssize_t width = tile_width(job)
+    if loaded:
+        for i in range(n):
+            k = target[i] * ROWS + i
+            target_logit[i] = exps[k]
+            exps[k] = minus_infinity
+    else:
+        target_scores(job, start, n, target, target_logit)
     for i in range(n, ROWS):
         target_logit[i] = 0
     for first from 0 <= first < job.classes by width:
         m = min(width, job.classes - first)
-        tile = exps + (first * ROWS if keep else 0)
-        load_tile(job, &job.scores, start, n, first, m, tile)
-        for i in range(n):
-            # A target of another tile is written to the spare class, without a branch.
-            k = target[i] - first
-            tile[(k if 0 <= k < m else m) * ROWS + i] = minus_infinity
+        tile = exps + (first * ROWS if keep or loaded else 0)
+        if not loaded:
+            load_tile(job, &job.scores, start, n, first, m, tile)
+            for i in range(n):
+                # A target of another tile is written to the spare class, without a branch.
+                k = target[i] - first
+                tile[(k if 0 <= k < m else m) * ROWS + i] = minus_infinity
         next_rows = job.scores.data + (start + 2 * ROWS) * job.scores.stride[0]
         next_rows += first * ROWS * job.scores.itemsize
         sum_exp_tile(target_logit, m, next_rows, job.scores.itemsize, tile, sum_exp)
@@ -284,8 +298,9 @@ cdef inline void sum_exp_tiles(
 ) noexcept nogil:
     """Exponentials of up to ROWS rows over `exp_scale_inverse`; at the targets stands any number.
 
-    sum_exp is the sum of each row, of e^(x_j - x_target) over j != target. exps has room for one class
-    more than there are, or than in a tile if they are not kept. The logits of one tile may be `loaded`.
+    sum_exp is the sum of each row, of e^(x_j - x_target) over j != target. The logits may be `loaded`.
+    exps has room for one class more than there are, or than in a tile if they are neither kept nor
+    loaded.
     """
     cdef real target_logit[ROWS]
     cdef real label[ROWS]
@@ -296,7 +311,7 @@ cdef inline void sum_exp_tiles(
     for i in range(ROWS):
         sum_exp[i] = 0.0
     if job.classes > TILE_CLASSES:
-        sum_exp_wide_tiles(job, start, n, target, keep, exps, target_logit, sum_exp)
+        sum_exp_wide_tiles(job, start, n, target, loaded, keep, exps, target_logit, sum_exp)
     else:
         labels_of_rows(target, n, label)
         if not loaded:
