@@ -13,10 +13,11 @@ from libc.math cimport INFINITY, NAN
 from libc.stdint cimport int32_t, int64_t
 
 from fastxent._kernels.arrays.load cimport element_ptr, view_classes
+from fastxent._kernels.arrays.prefetch cimport prefetch_lanes
 from fastxent._kernels.categorical.distribution cimport prefetch_run, RUN, Terms, terms_ahead
 from fastxent._kernels.categorical.rows cimport Rows
 from fastxent._kernels.categorical.softmax cimport (
-    is_tiled, load_tile, sum_exp_tiles, sum_tile, target_scores, tile_width,
+    is_tiled, load_tile, rows_ahead, sum_exp_tiles, sum_tile, target_scores, tile_width,
 )
 from fastxent._kernels.job cimport (
     BLOCK, CATEGORICAL_LOGITS, is_index, Job, LANES, ROWS, TILE_CLASSES,
@@ -105,6 +106,8 @@ cdef inline void soft_terms_of_tile(
     """Add q, q (base - x) and base - x of m classes to the sums of their rows."""
     cdef real q[TILE_CLASSES * ROWS]
     cdef real terms[TILE_CLASSES * ROWS]
+    cdef int itemsize = job.labels.itemsize
+    cdef const char* next_rows = rows_ahead(&job.labels, start, first)
     cdef Py_ssize_t i, j, k
     if job.label_smoothing != 0.0:
         for k in range(m):
@@ -115,6 +118,7 @@ cdef inline void soft_terms_of_tile(
         return
     load_tile(job, &job.labels, start, rows.n, first, m, q)
     for k in range(m):
+        prefetch_lanes(next_rows + k * ROWS * itemsize, ROWS // LANES * itemsize)
         for i in range(ROWS):
             j = k * ROWS + i
             terms[j] = soft_term(base[i], tile[j], q[j])

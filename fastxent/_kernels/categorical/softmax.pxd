@@ -219,6 +219,14 @@ cdef inline Py_ssize_t tile_width(const Job* job) noexcept nogil:
     return (job.classes + tiles - 1) // tiles
 
 
+cdef inline const char* rows_ahead(const Operand* op, Py_ssize_t start, Py_ssize_t first) noexcept nogil:
+    """What to prefetch with a tile that begins at class `first`: its share of the rows two blocks ahead.
+
+    Exact if the rows are contiguous, harmless if not.
+    """
+    return op.data + (start + 2 * ROWS) * op.stride[0] + first * ROWS * op.itemsize
+
+
 cdef inline void sum_exp_wide_tiles(
     const Job* job, Py_ssize_t start, int n, const int64_t* target, bint loaded, bint keep,
     real* exps, real* target_logit, double* sum_exp
@@ -247,8 +255,7 @@ cdef inline void sum_exp_wide_tiles(
                 # A target of another tile is written to the spare class, without a branch.
                 k = target[i] - first
                 tile[(k if 0 <= k < m else m) * ROWS + i] = minus_infinity
-        next_rows = job.scores.data + (start + 2 * ROWS) * job.scores.stride[0]
-        next_rows += first * ROWS * job.scores.itemsize
+        next_rows = rows_ahead(&job.scores, start, first)
         sum_exp_tile(target_logit, m, next_rows, job.scores.itemsize, tile, sum_exp)
 
 
@@ -306,8 +313,7 @@ cdef inline void sum_exp_tiles(
     cdef real label[ROWS]
     cdef double scale = exp_scale_inverse(exps)
     cdef Py_ssize_t i
-    # Two blocks ahead. Exact if the rows are contiguous, harmless if not.
-    cdef const char* next_rows = job.scores.data + (start + 2 * ROWS) * job.scores.stride[0]
+    cdef const char* next_rows = rows_ahead(&job.scores, start, 0)
     for i in range(ROWS):
         sum_exp[i] = 0.0
     if job.classes > TILE_CLASSES:
