@@ -232,16 +232,24 @@ cdef inline double _log_f64(double f, double lo, double k) noexcept nogil:
     return log_of_quotient_f64(f, f / (2.0 + f), lo, k)
 
 
-cdef inline double _log_dd(double x, double lo, double shift) noexcept nogil:
-    """log(x + lo) + shift ln 2."""
+cdef inline double reduce_dd(double x, double lo, double* rest) noexcept nogil:
+    """f of x + lo = 2^k (1 + f), and the logarithm of what its rounding leaves: `_log_f64` takes both."""
     # 2^(1 - k), because 2^-k may be subnormal
     cdef double scale = f64_from_bits(<uint64_t> 0x7FF0000000000000
                                       - (_centred_f64(x) & <uint64_t> 0x7FF0000000000000))
     cdef double exact = mantissa_f64(x) - 1.0
-    cdef double rest = lo * scale * 0.5
-    cdef double f = exact + rest
-    cdef double err = (exact - f) + rest
-    return _log_f64(f, err - err * f, exponent_f64(x) + shift)
+    cdef double low = lo * scale * 0.5
+    cdef double f = exact + low
+    cdef double err = (exact - f) + low
+    rest[0] = err - err * f
+    return f
+
+
+cdef inline double _log_dd(double x, double lo, double shift) noexcept nogil:
+    """log(x + lo) + shift ln 2."""
+    cdef double rest
+    cdef double f = reduce_dd(x, lo, &rest)
+    return _log_f64(f, rest, exponent_f64(x) + shift)
 
 
 cdef inline double _log_limits_f64(double x, double y) noexcept nogil:
@@ -270,13 +278,25 @@ cdef inline double log_f64(double x) noexcept nogil:
     return _log_limits_f64(x, y)
 
 
-cdef inline double log1p_f64(double u) noexcept nogil:
-    """log(1 + u)."""
+cdef inline double reduce_one_plus(double u, double* rest) noexcept nogil:
+    """`reduce_dd` of 1 + u."""
     cdef double x = 1.0 + u
     # The rounding error of the sum, whichever of 1 and u is larger
     cdef double other = x - u
-    cdef double lo = (1.0 - other) + (u - (x - other))
-    return _log_limits_f64(x, _log_dd(x, lo, -0.0))
+    return reduce_dd(x, (1.0 - other) + (u - (x - other)), rest)
+
+
+cdef inline double log_of_reduced(double u, double f, double rest) noexcept nogil:
+    """log(1 + u), of what `reduce_one_plus` gives."""
+    cdef double x = 1.0 + u
+    return _log_limits_f64(x, _log_f64(f, rest, exponent_f64(x)))
+
+
+cdef inline double log1p_f64(double u) noexcept nogil:
+    """log(1 + u)."""
+    cdef double rest
+    cdef double f = reduce_one_plus(u, &rest)
+    return log_of_reduced(u, f, rest)
 
 
 cdef inline uint32_t _centred_f32(float x) noexcept nogil:
