@@ -251,17 +251,20 @@ cdef inline void add_rows(
     const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
 ) noexcept nogil:
     """Multiply the losses of a block by their factors, store them and add them up."""
+    cdef int valid = rows.n
     cdef Py_ssize_t i
-    if not rows.weighted:
-        partial.count += rows.n
-    else:
+    if rows.weighted:
+        valid = 0
         for i in range(rows.n):
-            partial.count += rows.valid[i]
-            if not rows.valid[i]:
-                rows.loss[i] = rows.absent[i]
-                rows.factor[i] = 0.0
-                rows.weight[i] = 0.0
+            valid += rows.valid[i]
+        if valid < rows.n:
+            for i in range(rows.n):
+                if not rows.valid[i]:
+                    rows.loss[i] = rows.absent[i]
+                    rows.factor[i] = 0.0
+                    rows.weight[i] = 0.0
         apply_weights(rows.loss, rows.factor, rows.n)
+    partial.count += valid
     if job.z_loss != 0.0:
         add_z_loss(job, rows)
     if job.want_losses:

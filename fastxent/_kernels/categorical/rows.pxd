@@ -3,6 +3,7 @@
 from libc.math cimport INFINITY, NAN
 from libc.stdint cimport int64_t, uint8_t
 
+from fastxent._kernels.arrays.bounds cimport outside
 from fastxent._kernels.arrays.load cimport element_ptr, gather, load, load_indices, load_one
 from fastxent._kernels.job cimport (
     ABSENT, BAD_LABEL, BAD_WEIGHT, BLOCK, ErrorCode, is_float, is_index, Job, NAN_LABEL, NAN_OMIT,
@@ -81,6 +82,43 @@ cdef inline bint leave_out_label(
     return True
 
 
+cdef inline bint check_each_row(
+    const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
+) noexcept nogil:
+    """Leave out rows without a label; False, with the error recorded, if a label or weight is invalid."""
+    cdef Py_ssize_t i
+    for i in range(rows.n):
+        if rows.target[i] == NO_CLASS and rows.valid[i] and is_float(job.labels.dtype):
+            if not leave_out_label(job, start + i, rows, i, partial):
+                return False
+        if not rows.valid[i]:
+            rows.target[i] = 0
+            rows.weight[i] = 0.0
+            continue
+        if job.index_labels and not 0 <= rows.target[i] < job.classes:
+            return row_error(partial, BAD_LABEL, start + i, -1)
+        if not 0.0 <= rows.weight[i] < INFINITY:
+            return row_error(partial, BAD_WEIGHT, start + i, -1)
+    return True
+
+
+cdef inline void weigh_rows(const Job* job, Rows* rows) noexcept nogil:
+    """Set the factors of rows that are checked; those of rows that are left out are 0."""
+    cdef Py_ssize_t i
+    for i in range(rows.n):
+        rows.factor[i] = rows.weight[i] if rows.valid[i] else 0.0
+    if job.class_weight != NULL and job.index_labels:
+        for i in range(rows.n):
+            rows.weight[i] *= job.class_weight[rows.target[i]]
+        # With smoothing, the loss already contains the weight of every class.
+        if job.label_smoothing == 0.0:
+            for i in range(rows.n):
+                rows.factor[i] *= job.class_weight[rows.target[i]]
+    if job.class_alpha != NULL and is_index(job):
+        for i in range(rows.n):
+            rows.factor[i] *= job.class_alpha[rows.target[i]]
+
+
 cdef inline bint load_rows(
     const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
 ) noexcept nogil:
@@ -108,25 +146,12 @@ cdef inline bint load_rows(
     rows.weighted = True
     if job.weight.dtype != ABSENT:
         load(job, &job.weight, start, n, rows.scratch, rows.weight)
-    for i in range(n):
-        if rows.target[i] == NO_CLASS and rows.valid[i] and is_float(job.labels.dtype):
-            if not leave_out_label(job, start + i, rows, i, partial):
-                return False
-        if not rows.valid[i]:
-            rows.target[i] = 0
-            continue
-        if job.index_labels and not 0 <= rows.target[i] < job.classes:
-            return row_error(partial, BAD_LABEL, start + i, -1)
-        if not 0.0 <= rows.weight[i] < INFINITY:
-            return row_error(partial, BAD_WEIGHT, start + i, -1)
-        rows.factor[i] = rows.weight[i]
-        if job.class_weight != NULL and job.index_labels:
-            rows.weight[i] *= job.class_weight[rows.target[i]]
-            # With smoothing, the loss already contains the weight of every class.
-            if job.label_smoothing == 0.0:
-                rows.factor[i] = rows.weight[i]
-        if job.class_alpha != NULL and is_index(job):
-            rows.factor[i] *= job.class_alpha[rows.target[i]]
+    if not in_range(rows.target, n, job.classes) or outside(
+        rows.weight, n, 0.0, 1.7976931348623157e308
+    ):
+        if not check_each_row(job, start, rows, partial):
+            return False
+    weigh_rows(job, rows)
     return True
 
 
