@@ -1,94 +1,28 @@
 # Derivatives of losses of few classes: ROWS rows at a time, SIMD over the rows. Gradients against class
 # indices are computed in the scores' own type, all else in float64.
 
-from libc.math cimport INFINITY, NAN
+from libc.math cimport NAN
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memcpy
 
-from fastxent._kernels.arrays.load cimport element_ptr, load_one
+from fastxent._kernels.arrays.load cimport element_ptr
 from fastxent._kernels.arrays.store cimport store_grad_class, store_grad_classes, write_run
 from fastxent._kernels.arrays.transpose cimport rows_of_tile
+from fastxent._kernels.categorical.gradient_scale cimport (
+    grad_weights, hessian, row_scale, soft_scale, SoftScale,
+)
 from fastxent._kernels.categorical.rows cimport Rows
 from fastxent._kernels.categorical.soft_logits cimport set_logsumexp, sum_exp_of_tiles
 from fastxent._kernels.categorical.softmax cimport (
     labels_of_rows, load_tile, sum_tile, TILED_CLASSES,
 )
 from fastxent._kernels.categorical.tile cimport softmax_of_tile, exp_of_tile, weigh_tile
-from fastxent._kernels.focal cimport class_grad_weights, grad_weights_of_sum_exp
+from fastxent._kernels.focal cimport class_grad_weights
 from fastxent._kernels.job cimport (
     ABSENT, CATEGORICAL_FOCAL, is_index, Job, Operand, ROWS, TILE_CLASSES,
 )
 from fastxent._kernels.numeric.generic cimport blend, exp_scale_inverse, log1p_all
 from fastxent._kernels.types cimport real
-
-
-cdef inline void grad_weights(
-    const Job* job, const double* sum_exp, int n, double* grad_weight
-) noexcept nogil:
-    """What the gradients of the cross entropies of up to ROWS rows are multiplied by."""
-    cdef Py_ssize_t i
-    if job.loss == CATEGORICAL_FOCAL:
-        grad_weights_of_sum_exp(job, sum_exp, n, grad_weight)
-    else:
-        for i in range(n):
-            grad_weight[i] = 1.0
-
-
-cdef struct SoftScale:      # of a row: gradients are exps * factor - (label * kept + spread)
-    double label_sum    # multiplies the exponentials
-    double kept         # what a label weighs
-    double spread       # the share of every class in the labels' smoothing
-    double target       # what the gradient of `target` has besides the other exponentials
-
-
-cdef inline SoftScale soft_scale(
-    const Job* job, const Rows* rows, Py_ssize_t i, double label
-) noexcept nogil:
-    """What the labels and the z_loss of row i add to its gradient; `label` is that of `target`."""
-    cdef SoftScale soft
-    cdef double weight = rows.factor[i] * job.grad_scale
-    cdef double smoothing = job.label_smoothing
-    cdef double share
-    soft.label_sum, soft.kept, soft.spread, soft.target = 1.0, 0.0, 0.0, 0.0
-    if not is_index(job):
-        soft.label_sum = rows.label_sum[i]
-        soft.kept = (1.0 - smoothing) * weight
-        soft.spread = smoothing / <double>job.classes * weight
-        soft.target = soft.spread * <double>(job.classes - 1)
-        if not job.index_labels:
-            soft.target = weight * soft.label_sum - (soft.kept * label + soft.spread)
-    if job.z_loss != 0.0:   # its gradient is the softmax times this
-        share = 2.0 * job.z_loss * rows.logsumexp[i]
-        soft.label_sum += share
-        soft.target += share * weight
-    return soft
-
-
-cdef inline double label_of_target(
-    const Job* job, Py_ssize_t start, const Rows* rows, Py_ssize_t i
-) noexcept nogil:
-    """The label of the class `target` of a row; 0 for class indices."""
-    if job.index_labels:
-        return 0.0
-    return load_one(
-        &job.labels,
-        element_ptr(job, &job.labels, start + i) + rows.target[i] * job.labels.class_stride,
-    )
-
-
-cdef inline double row_scale(
-    const Job* job, const Rows* rows, Py_ssize_t i, double sum_exp, double grad_weight
-) noexcept nogil:
-    """What the exponentials of a row are multiplied by; NaN if a float might not hold it."""
-    # With a Hessian, 1 - p of another class may be too small.
-    cdef double limit = INFINITY if job.hess.dtype == ABSENT else 1e8
-    cdef double linear = 0.0 if is_index(job) else rows.linear[i]
-    cdef double scale = rows.factor[i] * grad_weight * job.grad_scale / (1.0 + sum_exp)
-    cdef double small = 0.0 if rows.factor[i] == 0.0 else NAN
-    scale = scale if scale > 1e-30 else small
-    scale = scale if scale < 1e30 else NAN
-    scale = scale if sum_exp < limit else NAN
-    return scale + (linear - linear)
 
 
 cdef inline void store_grad_tile(
@@ -122,12 +56,6 @@ cdef inline void clear_rows(const Rows* rows, Py_ssize_t classes, real* tile) no
         for i in range(rows.n):
             j = k * ROWS + i
             tile[j] = blend(rows.valid[i] != 0, tile[j], zero)
-
-
-cdef inline double hessian(const Job* job, double p, double one_minus_p, double weight) noexcept nogil:
-    """The weighted second derivative of a cross entropy by a logit."""
-    cdef double hess = p * one_minus_p
-    return (job.hess_floor if hess < job.hess_floor else hess) * weight
 
 
 cdef inline void hessians_of_tile(
