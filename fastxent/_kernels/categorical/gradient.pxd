@@ -234,8 +234,8 @@ cdef inline bint run_row_block(
     cdef real target[ROWS]
     cdef Py_ssize_t i
     cdef bint fast_path = is_index(job) or has_soft_path(job)
-    if job.hess.dtype != ABSENT and (real is double or job.loss != CATEGORICAL_LOGITS):
-        fast_path = False   # 1 - p of float64 needs more digits than it has
+    if job.hess.dtype != ABSENT and job.loss != CATEGORICAL_LOGITS:
+        fast_path = False
     for i in range(ROWS):
         done[i] = 0
     if not fast_path:

@@ -6,6 +6,8 @@ from fastxent._kernels.arrays.load cimport element_ptr, load_one
 from fastxent._kernels.categorical.rows cimport Rows
 from fastxent._kernels.focal cimport grad_weights_of_sum_exp
 from fastxent._kernels.job cimport ABSENT, CATEGORICAL_FOCAL, is_index, Job
+from fastxent._kernels.numeric.generic cimport difference
+from fastxent._kernels.types cimport fma_bounded_f64, real
 
 
 cdef inline void grad_weights(
@@ -77,7 +79,42 @@ cdef inline double row_scale(
     return scale + (linear - linear)
 
 
-cdef inline double hessian(const Job* job, double p, double one_minus_p, double weight) noexcept nogil:
-    """The weighted second derivative of a cross entropy by a logit."""
-    cdef double hess = p * one_minus_p
+cdef struct HessScale:      # of a row: p (1 - p) is e ((others - e) + rest) times the inverse
+    double others   # the sum of all exponentials but the target's
+    double rest     # what it lacks of the sum of all: the target's, and its rounding error
+    double inverse      # of the square of that sum, in two parts
+    double inverse_lo
+    double target   # e ((others - e) + rest) of the target
+    double weight   # what the second derivatives are multiplied by
+
+
+cdef inline HessScale hess_scale(
+    double others, double err, double target_exp, double weight
+) noexcept nogil:
+    """For others + err, the sum of all exponentials but the target's; none of its digits get lost.
+
+    1 - p needs those of `err` where p is near 1, and the square would double a rounding error.
+    """
+    cdef HessScale scale
+    cdef double rounding, total = difference(others, -target_exp, &rounding)
+    cdef double square = total * total
+    cdef double left = fma_bounded_f64(total, total, -square) + 2.0 * total * (rounding + err)
+    scale.others = others
+    scale.rest = target_exp + err
+    scale.inverse = 1.0 / square
+    scale.inverse_lo = scale.inverse * (
+        fma_bounded_f64(-scale.inverse, square, 1.0) - scale.inverse * left
+    )
+    scale.target = target_exp * (others + err)
+    scale.weight = weight
+    return scale
+
+
+cdef inline double hessian(
+    const Job* job, double product, double inverse, double inverse_lo, double weight, const real* tag
+) noexcept nogil:
+    """The weighted second derivative of a cross entropy by a logit, from the product of `HessScale`."""
+    cdef double hess = product * inverse
+    if real is double:
+        hess += product * inverse_lo
     return (job.hess_floor if hess < job.hess_floor else hess) * weight

@@ -9,12 +9,12 @@ from fastxent._kernels.arrays.load cimport element_ptr
 from fastxent._kernels.arrays.store cimport store_grad_class, store_grad_classes, write_run
 from fastxent._kernels.arrays.transpose cimport rows_of_tile
 from fastxent._kernels.categorical.gradient_scale cimport (
-    grad_weights, hessian, row_scale, soft_scale, SoftScale,
+    grad_weights, hess_scale, HessScale, hessian, row_scale, soft_scale, SoftScale,
 )
 from fastxent._kernels.categorical.rows cimport Rows
 from fastxent._kernels.categorical.soft_logits cimport set_logsumexp, sum_exp_of_tiles
 from fastxent._kernels.categorical.softmax cimport (
-    labels_of_rows, load_tile, sum_tile, TILED_CLASSES,
+    labels_of_rows, load_tile, sum_tile, sum_tile_exactly, TILED_CLASSES,
 )
 from fastxent._kernels.categorical.tile cimport softmax_of_tile, exp_of_tile, weigh_tile
 from fastxent._kernels.focal cimport class_grad_weights
@@ -58,30 +58,65 @@ cdef inline void clear_rows(const Rows* rows, Py_ssize_t classes, real* tile) no
             tile[j] = blend(rows.valid[i] != 0, tile[j], zero)
 
 
-cdef inline void hessians_of_tile(
-    const Job* job, const Rows* rows, const double* sum_exp, double exp_factor,
-    const real* exps, real* hess
+cdef inline void weights_of_hessians(
+    const Job* job, const Rows* rows, double* weight
 ) noexcept nogil:
-    """The diagonals of the Hessians. p is a float, but 1 - p has the digits of float64."""
-    cdef double unit[ROWS]
+    """What the second derivatives of ROWS rows are multiplied by; 0 where a row is left out."""
+    cdef Py_ssize_t i
+    for i in range(rows.n):
+        weight[i] = rows.factor[i] * job.grad_scale
+    if not is_index(job):
+        for i in range(rows.n):
+            weight[i] *= rows.label_sum[i]
+    for i in range(rows.n):
+        weight[i] = weight[i] if rows.valid[i] else 0.0
+    for i in range(rows.n, ROWS):
+        weight[i] = 0.0
+
+
+cdef inline void hessians_of_tile(
+    const Job* job, const Rows* rows, const real* label, const double* sum_exp, double target_exp,
+    real* exps, real* hess
+) noexcept nogil:
+    """The diagonals of the Hessians. The exponentials of the targets may become 0."""
+    cdef double others[ROWS]
+    cdef double err[ROWS]
+    cdef double rest[ROWS]
+    cdef double inverse[ROWS]
+    cdef double inverse_lo[ROWS]
     cdef double weight[ROWS]
-    cdef double p
+    cdef real target_hess[ROWS]
+    cdef real zero = 0, k_real
+    cdef double e
+    cdef HessScale scale
     cdef Py_ssize_t i, k
     for i in range(ROWS):
-        unit[i] = 0.0
-        weight[i] = 0.0
-        if i < rows.n and rows.valid[i]:
-            unit[i] = exp_factor / (1.0 + sum_exp[i])
-            weight[i] = rows.factor[i] * job.grad_scale
-            if not is_index(job):
-                weight[i] *= rows.label_sum[i]
+        others[i] = sum_exp[i] * target_exp
+        err[i] = 0.0
+    weights_of_hessians(job, rows, weight)
+    if real is double:
+        for k in range(job.classes):
+            k_real = <real><int32_t>k
+            for i in range(ROWS):
+                exps[k * ROWS + i] = blend(label[i] == k_real, zero, exps[k * ROWS + i])
+        sum_tile_exactly(exps, job.classes, others, err)
+    for i in range(ROWS):
+        scale = hess_scale(others[i], err[i], target_exp, weight[i])
+        rest[i] = scale.rest
+        inverse[i] = scale.inverse
+        inverse_lo[i] = scale.inverse_lo
+        target_hess[i] = <real>hessian(
+            job, scale.target, scale.inverse, scale.inverse_lo, weight[i], hess
+        )
     for k in range(job.classes):
+        k_real = <real><int32_t>k
         for i in range(ROWS):
-            p = <double>exps[k * ROWS + i] * unit[i]
-            hess[k * ROWS + i] = <real>hessian(job, p, 1.0 - p, weight[i])
-    for i in range(rows.n):
-        p = 1.0 / (1.0 + sum_exp[i])
-        hess[rows.target[i] * ROWS + i] = <real>hessian(job, p, sum_exp[i] * p, weight[i])
+            e = <double>exps[k * ROWS + i]
+            hess[k * ROWS + i] = <real>hessian(
+                job, e * ((others[i] - e) + rest[i]), inverse[i], inverse_lo[i], weight[i], hess
+            )
+        for i in range(ROWS):
+            hess[k * ROWS + i] = blend(label[i] == k_real, target_hess[i], hess[k * ROWS + i])
 
 
 cdef inline void soft_tile_gradients(
@@ -171,12 +206,12 @@ cdef inline void tile_gradients(
     for i in range(ROWS):
         factor[i] = <real>(scale[i] * exp_factor)
         target_grad[i] = <real>(-sum_exp[i] * scale[i])
+    labels_of_rows(rows.target, n, label)
     if job.hess.dtype != ABSENT:
-        hessians_of_tile(job, rows, sum_exp, exp_factor, exps, hess)
+        hessians_of_tile(job, rows, label, sum_exp, 1.0 / exp_factor, exps, hess)
     if not is_index(job) or job.z_loss != 0.0:
         soft_tile_gradients(job, start, rows, sum_exp, exp_factor, scale, exps)
     else:
-        labels_of_rows(rows.target, n, label)
         for k in range(classes):
             k_real = <real><int32_t>k
             for i in range(ROWS):
