@@ -5,7 +5,8 @@ from libc.string cimport memcpy
 from fastxent._kernels.arrays.load cimport element_ptr, is_real, view_classes
 from fastxent._kernels.arrays.store cimport store_grad_classes
 from fastxent._kernels.categorical.gradient_scale cimport (
-    grad_weights, hess_scale, HessScale, hessian, label_of_target, row_scale, soft_scale, SoftScale,
+    grad_weights, hess_product, hess_scale, HessScale, hessian, label_of_target, row_scale,
+    soft_scale, SoftScale,
 )
 from fastxent._kernels.categorical.rows cimport Rows
 from fastxent._kernels.categorical.softmax cimport exp_of_classes, sum_exp_block
@@ -49,13 +50,11 @@ cdef inline void hessians_of_exps(
 ) noexcept nogil:
     """The diagonal of the Hessian for m classes of a row; `target` is counted from the first of them."""
     cdef HessScale s = scale[0]     # else read again after each store
-    cdef double e
+    cdef double product
     cdef Py_ssize_t j
     for j in range(m):
-        e = <double>exps[j]
-        hess[j] = <real>hessian(
-            job, e * ((s.others - e) + s.rest), s.inverse, s.inverse_lo, s.weight, exps
-        )
+        product = hess_product(<double>exps[j], s.total, s.total_lo, exps)
+        hess[j] = <real>hessian(job, product, s.inverse, s.inverse_lo, s.weight, exps)
     if 0 <= target < m:
         hess[target] = <real>hessian(job, s.target, s.inverse, s.inverse_lo, s.weight, exps)
 
@@ -166,7 +165,7 @@ cdef inline bint long_row_gradients(
     scale.factor = factor * exp_factor
     scale.target = scale.soft.target - sum_exp * factor
     scale.hess = hess_scale(
-        others, err, 1.0 / exp_factor, rows.factor[i] * job.grad_scale * scale.soft.label_sum
+        others, err, 1.0 / exp_factor, rows.factor[i] * job.grad_scale * scale.soft.label_sum, cache
     )
     write_row_gradients(job, start + i, rows, i, target_logit, kept, &scale)
     return True

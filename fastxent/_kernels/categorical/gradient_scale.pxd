@@ -79,41 +79,48 @@ cdef inline double row_scale(
     return scale + (linear - linear)
 
 
-cdef struct HessScale:      # of a row: p (1 - p) is e ((others - e) + rest) times the inverse
-    double others   # the sum of all exponentials but the target's
-    double rest     # what it lacks of the sum of all: the target's, and its rounding error
-    double inverse      # of the square of that sum, in two parts
+cdef struct HessScale:      # of a row: p (1 - p) is e (total - e) / total^2; *_lo is what float64 rounds
+    double total    # the sum of its exponentials
+    double total_lo
+    double inverse      # of the square of the sum
     double inverse_lo
-    double target   # e ((others - e) + rest) of the target
+    double target   # e (total - e) of the target, which is not 0 where total - e is
     double weight   # what the second derivatives are multiplied by
 
 
 cdef inline HessScale hess_scale(
-    double others, double err, double target_exp, double weight
+    double others, double err, double target_exp, double weight, const real* tag
 ) noexcept nogil:
-    """For others + err, the sum of all exponentials but the target's; none of its digits get lost.
-
-    1 - p needs those of `err` where p is near 1, and the square would double a rounding error.
-    """
+    """For others + err, the sum of all exponentials but the target's."""
     cdef HessScale scale
-    cdef double rounding, total = difference(others, -target_exp, &rounding)
+    cdef double left, rounding, total = difference(others, -target_exp, &rounding)
     cdef double square = total * total
-    cdef double left = fma_bounded_f64(total, total, -square) + 2.0 * total * (rounding + err)
-    scale.others = others
-    scale.rest = target_exp + err
+    scale.total = total
+    scale.total_lo = rounding + err
     scale.inverse = 1.0 / square
-    scale.inverse_lo = scale.inverse * (
-        fma_bounded_f64(-scale.inverse, square, 1.0) - scale.inverse * left
-    )
+    scale.inverse_lo = 0.0
+    if real is double:
+        left = fma_bounded_f64(total, total, -square) + 2.0 * total * scale.total_lo
+        scale.inverse_lo = scale.inverse * (
+            fma_bounded_f64(-scale.inverse, square, 1.0) - scale.inverse * left
+        )
     scale.target = target_exp * (others + err)
     scale.weight = weight
     return scale
 
 
+cdef inline double hess_product(double e, double total, double total_lo, const real* tag) noexcept nogil:
+    """e (total - e): the other exponentials have all their digits, even where p is near 1."""
+    if real is float:
+        return e * (total - e)
+    else:
+        return e * ((total - e) + total_lo)
+
+
 cdef inline double hessian(
     const Job* job, double product, double inverse, double inverse_lo, double weight, const real* tag
 ) noexcept nogil:
-    """The weighted second derivative of a cross entropy by a logit, from the product of `HessScale`."""
+    """The weighted second derivative of a cross entropy by a logit, from `hess_product`."""
     cdef double hess = product * inverse
     if real is double:
         hess += product * inverse_lo

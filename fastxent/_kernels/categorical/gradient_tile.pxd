@@ -9,7 +9,7 @@ from fastxent._kernels.arrays.load cimport element_ptr
 from fastxent._kernels.arrays.store cimport store_grad_class, store_grad_classes, write_run
 from fastxent._kernels.arrays.transpose cimport rows_of_tile
 from fastxent._kernels.categorical.gradient_scale cimport (
-    grad_weights, hess_scale, HessScale, hessian, row_scale, soft_scale, SoftScale,
+    grad_weights, hess_product, hess_scale, HessScale, hessian, row_scale, soft_scale, SoftScale,
 )
 from fastxent._kernels.categorical.rows cimport Rows
 from fastxent._kernels.categorical.soft_logits cimport set_logsumexp, sum_exp_of_tiles
@@ -81,13 +81,14 @@ cdef inline void hessians_of_tile(
     """The diagonals of the Hessians. The exponentials of the targets may become 0."""
     cdef double others[ROWS]
     cdef double err[ROWS]
-    cdef double rest[ROWS]
+    cdef double total[ROWS]
+    cdef double total_lo[ROWS]
     cdef double inverse[ROWS]
     cdef double inverse_lo[ROWS]
     cdef double weight[ROWS]
     cdef real target_hess[ROWS]
     cdef real zero = 0, k_real
-    cdef double e
+    cdef double product
     cdef HessScale scale
     cdef Py_ssize_t i, k
     for i in range(ROWS):
@@ -101,8 +102,9 @@ cdef inline void hessians_of_tile(
                 exps[k * ROWS + i] = blend(label[i] == k_real, zero, exps[k * ROWS + i])
         sum_tile_exactly(exps, job.classes, others, err)
     for i in range(ROWS):
-        scale = hess_scale(others[i], err[i], target_exp, weight[i])
-        rest[i] = scale.rest
+        scale = hess_scale(others[i], err[i], target_exp, weight[i], hess)
+        total[i] = scale.total
+        total_lo[i] = scale.total_lo
         inverse[i] = scale.inverse
         inverse_lo[i] = scale.inverse_lo
         target_hess[i] = <real>hessian(
@@ -111,9 +113,9 @@ cdef inline void hessians_of_tile(
     for k in range(job.classes):
         k_real = <real><int32_t>k
         for i in range(ROWS):
-            e = <double>exps[k * ROWS + i]
+            product = hess_product(<double>exps[k * ROWS + i], total[i], total_lo[i], hess)
             hess[k * ROWS + i] = <real>hessian(
-                job, e * ((others[i] - e) + rest[i]), inverse[i], inverse_lo[i], weight[i], hess
+                job, product, inverse[i], inverse_lo[i], weight[i], hess
             )
         for i in range(ROWS):
             hess[k * ROWS + i] = blend(label[i] == k_real, target_hess[i], hess[k * ROWS + i])
@@ -183,6 +185,7 @@ cdef inline void tile_gradients(
     cdef real k_real, share
     cdef Py_ssize_t i, k
     cdef int n = rows.n, classes = <int>job.classes, all_done = 1
+    cdef bint soft = not is_index(job) or job.z_loss != 0.0
     sum_exp_of_tiles(job, start, rows, True, exps, sum_exp)
     memcpy(rows.loss, sum_exp, n * sizeof(double))
     grad_weights(job, sum_exp, n, grad_weight)
@@ -206,10 +209,11 @@ cdef inline void tile_gradients(
     for i in range(ROWS):
         factor[i] = <real>(scale[i] * exp_factor)
         target_grad[i] = <real>(-sum_exp[i] * scale[i])
-    labels_of_rows(rows.target, n, label)
+    if job.hess.dtype != ABSENT or not soft:
+        labels_of_rows(rows.target, n, label)
     if job.hess.dtype != ABSENT:
         hessians_of_tile(job, rows, label, sum_exp, 1.0 / exp_factor, exps, hess)
-    if not is_index(job) or job.z_loss != 0.0:
+    if soft:
         soft_tile_gradients(job, start, rows, sum_exp, exp_factor, scale, exps)
     else:
         for k in range(classes):
