@@ -25,7 +25,7 @@ binary/         losses of one number per position: chunk chooses between fast an
 categorical/    losses of one row per position: chunk, rows (labels, weights, masks), softmax (sums of
                 exponentials), tile (few classes in float64), soft_labels (one row against a
                 distribution), temperature (derivatives by a factor of the logits), gradient,
-                gradient_tile
+                gradient_row and gradient_tile (many classes, few), gradient_scale (what both share)
 groups          sums of single losses and of their squares about a mean, by group
 focal           the factor of focal losses, and its derivatives
 gradient        derivatives, written after the losses of a block

@@ -163,6 +163,21 @@ def test_categorical_gradients(classes, dtype):
         assert ulps(hess, bend, dtype) <= 4, (scale, lead)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("classes", [2, 33, 100, 2500])
+def test_hessians_of_certain_errors(classes, dtype):
+    """Where p of a wrong class is near 1, 1 - p has all its digits."""
+    rng = np.random.default_rng(2)
+    for lead in (9, 17, 36):
+        z = rng.normal(0, 1, (9, classes))
+        z[:, 1] += lead
+        z = z.astype(dtype)
+        y = np.zeros(9, int)
+        p = [exact_row_gradients(0, row)[1] for row in z]
+        hess = cce_hess(y, z)[1][:, 1]
+        assert ulps(hess, [x * (1 - x) for x in p], dtype) <= 4, lead
+
+
 @pytest.mark.skipif(not EXTENDED, reason="longdouble is float64 here: nothing to compare with")
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", LOGITS)

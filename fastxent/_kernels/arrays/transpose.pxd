@@ -57,6 +57,14 @@ cdef inline void tile_of_rows(
         tile_of_steps(source, step, classes, tile)
 
 
+cdef inline void steps_of_tile(const real* tile, Py_ssize_t classes, real* target) noexcept nogil:
+    """`rows_of_tile`, which compilers vectorise for a constant number of classes."""
+    cdef Py_ssize_t i, k
+    for i in range(ROWS):
+        for k in range(classes):
+            target[i * classes + k] = tile[k * ROWS + i]
+
+
 cdef inline void rows_of_tile(const real* tile, Py_ssize_t classes, real* target) noexcept nogil:
     """target[i * classes + k] = tile[k * ROWS + i], of ROWS rows."""
     cdef Py_ssize_t i, k, column
@@ -77,6 +85,9 @@ cdef inline void rows_of_tile(const real* tile, Py_ssize_t classes, real* target
                     tile + column * ROWS + i, ROWS, target + i * classes + column, classes
                 )
         return
-    for i in range(ROWS):
-        for k in range(classes):
-            target[i * classes + k] = tile[k * ROWS + i]
+    if classes == 2:
+        steps_of_tile(tile, 2, target)
+    elif classes == 3:
+        steps_of_tile(tile, 3, target)
+    else:
+        steps_of_tile(tile, classes, target)

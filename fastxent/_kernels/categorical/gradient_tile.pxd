@@ -1,94 +1,28 @@
 # Derivatives of losses of few classes: ROWS rows at a time, SIMD over the rows. Gradients against class
 # indices are computed in the scores' own type, all else in float64.
 
-from libc.math cimport INFINITY, NAN
+from libc.math cimport NAN
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memcpy
 
-from fastxent._kernels.arrays.load cimport element_ptr, load_one
+from fastxent._kernels.arrays.load cimport element_ptr
 from fastxent._kernels.arrays.store cimport store_grad_class, store_grad_classes, write_run
 from fastxent._kernels.arrays.transpose cimport rows_of_tile
+from fastxent._kernels.categorical.gradient_scale cimport (
+    grad_weights, hess_product, hess_scale, HessScale, hessian, row_scale, soft_scale, SoftScale,
+)
 from fastxent._kernels.categorical.rows cimport Rows
 from fastxent._kernels.categorical.soft_logits cimport set_logsumexp, sum_exp_of_tiles
 from fastxent._kernels.categorical.softmax cimport (
-    labels_of_rows, load_tile, sum_tile, TILED_CLASSES,
+    labels_of_rows, load_tile, sum_tile, sum_tile_exactly, TILED_CLASSES,
 )
 from fastxent._kernels.categorical.tile cimport softmax_of_tile, exp_of_tile, weigh_tile
-from fastxent._kernels.focal cimport class_grad_weights, grad_weights_of_sum_exp
+from fastxent._kernels.focal cimport class_grad_weights
 from fastxent._kernels.job cimport (
     ABSENT, CATEGORICAL_FOCAL, is_index, Job, Operand, ROWS, TILE_CLASSES,
 )
 from fastxent._kernels.numeric.generic cimport blend, exp_scale_inverse, log1p_all
 from fastxent._kernels.types cimport real
-
-
-cdef inline void grad_weights(
-    const Job* job, const double* sum_exp, int n, double* grad_weight
-) noexcept nogil:
-    """What the gradients of the cross entropies of up to ROWS rows are multiplied by."""
-    cdef Py_ssize_t i
-    if job.loss == CATEGORICAL_FOCAL:
-        grad_weights_of_sum_exp(job, sum_exp, n, grad_weight)
-    else:
-        for i in range(n):
-            grad_weight[i] = 1.0
-
-
-cdef struct SoftScale:      # of a row: gradients are exps * factor - (label * kept + spread)
-    double label_sum    # multiplies the exponentials
-    double kept         # what a label weighs
-    double spread       # the share of every class in the labels' smoothing
-    double target       # what the gradient of `target` has besides the other exponentials
-
-
-cdef inline SoftScale soft_scale(
-    const Job* job, const Rows* rows, Py_ssize_t i, double label
-) noexcept nogil:
-    """What the labels and the z_loss of row i add to its gradient; `label` is that of `target`."""
-    cdef SoftScale soft
-    cdef double weight = rows.factor[i] * job.grad_scale
-    cdef double smoothing = job.label_smoothing
-    cdef double share
-    soft.label_sum, soft.kept, soft.spread, soft.target = 1.0, 0.0, 0.0, 0.0
-    if not is_index(job):
-        soft.label_sum = rows.label_sum[i]
-        soft.kept = (1.0 - smoothing) * weight
-        soft.spread = smoothing / <double>job.classes * weight
-        soft.target = soft.spread * <double>(job.classes - 1)
-        if not job.index_labels:
-            soft.target = weight * soft.label_sum - (soft.kept * label + soft.spread)
-    if job.z_loss != 0.0:   # its gradient is the softmax times this
-        share = 2.0 * job.z_loss * rows.logsumexp[i]
-        soft.label_sum += share
-        soft.target += share * weight
-    return soft
-
-
-cdef inline double label_of_target(
-    const Job* job, Py_ssize_t start, const Rows* rows, Py_ssize_t i
-) noexcept nogil:
-    """The label of the class `target` of a row; 0 for class indices."""
-    if job.index_labels:
-        return 0.0
-    return load_one(
-        &job.labels,
-        element_ptr(job, &job.labels, start + i) + rows.target[i] * job.labels.class_stride,
-    )
-
-
-cdef inline double row_scale(
-    const Job* job, const Rows* rows, Py_ssize_t i, double sum_exp, double grad_weight
-) noexcept nogil:
-    """What the exponentials of a row are multiplied by; NaN if a float might not hold it."""
-    # With a Hessian, 1 - p of another class may be too small.
-    cdef double limit = INFINITY if job.hess.dtype == ABSENT else 1e8
-    cdef double linear = 0.0 if is_index(job) else rows.linear[i]
-    cdef double scale = rows.factor[i] * grad_weight * job.grad_scale / (1.0 + sum_exp)
-    cdef double small = 0.0 if rows.factor[i] == 0.0 else NAN
-    scale = scale if scale > 1e-30 else small
-    scale = scale if scale < 1e30 else NAN
-    scale = scale if sum_exp < limit else NAN
-    return scale + (linear - linear)
 
 
 cdef inline void store_grad_tile(
@@ -124,36 +58,67 @@ cdef inline void clear_rows(const Rows* rows, Py_ssize_t classes, real* tile) no
             tile[j] = blend(rows.valid[i] != 0, tile[j], zero)
 
 
-cdef inline double hessian(const Job* job, double p, double one_minus_p, double weight) noexcept nogil:
-    """The weighted second derivative of a cross entropy by a logit."""
-    cdef double hess = p * one_minus_p
-    return (job.hess_floor if hess < job.hess_floor else hess) * weight
+cdef inline void weights_of_hessians(
+    const Job* job, const Rows* rows, double* weight
+) noexcept nogil:
+    """What the second derivatives of ROWS rows are multiplied by; 0 where a row is left out."""
+    cdef Py_ssize_t i
+    for i in range(rows.n):
+        weight[i] = rows.factor[i] * job.grad_scale
+    if not is_index(job):
+        for i in range(rows.n):
+            weight[i] *= rows.label_sum[i]
+    for i in range(rows.n):
+        weight[i] = weight[i] if rows.valid[i] else 0.0
+    for i in range(rows.n, ROWS):
+        weight[i] = 0.0
 
 
 cdef inline void hessians_of_tile(
-    const Job* job, const Rows* rows, const double* sum_exp, double exp_factor,
-    const real* exps, real* hess
+    const Job* job, const Rows* rows, const real* label, const double* sum_exp, double target_exp,
+    real* exps, real* hess
 ) noexcept nogil:
-    """The diagonals of the Hessians. p is a float, but 1 - p has the digits of float64."""
-    cdef double unit[ROWS]
+    """The diagonals of the Hessians. The exponentials of the targets may become 0."""
+    cdef double others[ROWS]
+    cdef double err[ROWS]
+    cdef double total[ROWS]
+    cdef double total_lo[ROWS]
+    cdef double inverse[ROWS]
+    cdef double inverse_lo[ROWS]
     cdef double weight[ROWS]
-    cdef double p
+    cdef real target_hess[ROWS]
+    cdef real zero = 0, k_real
+    cdef double product
+    cdef HessScale scale
     cdef Py_ssize_t i, k
     for i in range(ROWS):
-        unit[i] = 0.0
-        weight[i] = 0.0
-        if i < rows.n and rows.valid[i]:
-            unit[i] = exp_factor / (1.0 + sum_exp[i])
-            weight[i] = rows.factor[i] * job.grad_scale
-            if not is_index(job):
-                weight[i] *= rows.label_sum[i]
+        others[i] = sum_exp[i] * target_exp
+        err[i] = 0.0
+    weights_of_hessians(job, rows, weight)
+    if real is double:
+        for k in range(job.classes):
+            k_real = <real><int32_t>k
+            for i in range(ROWS):
+                exps[k * ROWS + i] = blend(label[i] == k_real, zero, exps[k * ROWS + i])
+        sum_tile_exactly(exps, job.classes, others, err)
+    for i in range(ROWS):
+        scale = hess_scale(others[i], err[i], target_exp, weight[i], hess)
+        total[i] = scale.total
+        total_lo[i] = scale.total_lo
+        inverse[i] = scale.inverse
+        inverse_lo[i] = scale.inverse_lo
+        target_hess[i] = <real>hessian(
+            job, scale.target, scale.inverse, scale.inverse_lo, weight[i], hess
+        )
     for k in range(job.classes):
+        k_real = <real><int32_t>k
         for i in range(ROWS):
-            p = <double>exps[k * ROWS + i] * unit[i]
-            hess[k * ROWS + i] = <real>hessian(job, p, 1.0 - p, weight[i])
-    for i in range(rows.n):
-        p = 1.0 / (1.0 + sum_exp[i])
-        hess[rows.target[i] * ROWS + i] = <real>hessian(job, p, sum_exp[i] * p, weight[i])
+            product = hess_product(<double>exps[k * ROWS + i], total[i], total_lo[i], hess)
+            hess[k * ROWS + i] = <real>hessian(
+                job, product, inverse[i], inverse_lo[i], weight[i], hess
+            )
+        for i in range(ROWS):
+            hess[k * ROWS + i] = blend(label[i] == k_real, target_hess[i], hess[k * ROWS + i])
 
 
 cdef inline void soft_tile_gradients(
@@ -220,6 +185,7 @@ cdef inline void tile_gradients(
     cdef real k_real, share
     cdef Py_ssize_t i, k
     cdef int n = rows.n, classes = <int>job.classes, all_done = 1
+    cdef bint soft = not is_index(job) or job.z_loss != 0.0
     sum_exp_of_tiles(job, start, rows, True, exps, sum_exp)
     memcpy(rows.loss, sum_exp, n * sizeof(double))
     grad_weights(job, sum_exp, n, grad_weight)
@@ -243,12 +209,13 @@ cdef inline void tile_gradients(
     for i in range(ROWS):
         factor[i] = <real>(scale[i] * exp_factor)
         target_grad[i] = <real>(-sum_exp[i] * scale[i])
+    if job.hess.dtype != ABSENT or not soft:
+        labels_of_rows(rows.target, n, label)
     if job.hess.dtype != ABSENT:
-        hessians_of_tile(job, rows, sum_exp, exp_factor, exps, hess)
-    if not is_index(job) or job.z_loss != 0.0:
+        hessians_of_tile(job, rows, label, sum_exp, 1.0 / exp_factor, exps, hess)
+    if soft:
         soft_tile_gradients(job, start, rows, sum_exp, exp_factor, scale, exps)
     else:
-        labels_of_rows(rows.target, n, label)
         for k in range(classes):
             k_real = <real><int32_t>k
             for i in range(ROWS):

@@ -150,20 +150,42 @@ cdef inline void load_tile(
             tile[k * ROWS + i] = 0
 
 
+cdef inline void sum_lanes_of_tile(
+    const real* tile, Py_ssize_t classes, double* sums, double* err
+) noexcept nogil:
+    """The sums over the classes of LANES rows of a tile, and their rounding errors."""
+    cdef Py_ssize_t j, k
+    for j in range(LANES):
+        sums[j] = 0.0
+        err[j] = 0.0
+    for k in range(classes):
+        for j in range(LANES):
+            add_to_lane(tile[k * ROWS + j], &sums[j], &err[j])
+
+
 cdef inline void sum_tile(const real* tile, Py_ssize_t classes, double* total) noexcept nogil:
     """Add to total[i] the sum over the classes of row i, for ROWS rows."""
     cdef double sums[LANES]
     cdef double err[LANES]
-    cdef Py_ssize_t first, j, k
+    cdef Py_ssize_t first, j
     for first from 0 <= first < ROWS by LANES:
-        for j in range(LANES):
-            sums[j] = 0.0
-            err[j] = 0.0
-        for k in range(classes):
-            for j in range(LANES):
-                add_to_lane(tile[k * ROWS + first + j], &sums[j], &err[j])
+        sum_lanes_of_tile(tile + first, classes, sums, err)
         for j in range(LANES):
             total[first + j] += sums[j] + err[j]
+
+
+cdef inline void sum_tile_exactly(
+    const real* tile, Py_ssize_t classes, double* total, double* err
+) noexcept nogil:
+    """The sums over the classes of ROWS rows, and their rounding errors; of float32 there are none."""
+    cdef double sums[LANES]
+    cdef double errors[LANES]
+    cdef Py_ssize_t first, j
+    for first from 0 <= first < ROWS by LANES:
+        sum_lanes_of_tile(tile + first, classes, sums, errors)
+        for j in range(LANES):
+            total[first + j] = sums[j]
+            err[first + j] = errors[j]
 
 
 cdef inline void sum_exp_tile(
