@@ -85,7 +85,7 @@ cdef inline bint leave_out_label(
 cdef inline bint check_each_row(
     const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
 ) noexcept nogil:
-    """Leave out rows without a label; False, with the error recorded, if a label or weight is invalid."""
+    """Leave out rows without a label; False, with the error recorded, if one is invalid."""
     cdef Py_ssize_t i
     for i in range(rows.n):
         if rows.target[i] == NO_CLASS and rows.valid[i] and is_float(job.labels.dtype):

@@ -233,7 +233,7 @@ cdef inline double _log_f64(double f, double lo, double k) noexcept nogil:
 
 
 cdef inline double reduce_dd(double x, double lo, double* rest) noexcept nogil:
-    """f of x + lo = 2^k (1 + f), and the logarithm of what its rounding leaves: `_log_f64` takes both."""
+    """f of x + lo = 2^k (1 + f), and the logarithm of what rounding leaves; `_log_f64` takes both."""
     # 2^(1 - k), because 2^-k may be subnormal
     cdef double scale = f64_from_bits(<uint64_t> 0x7FF0000000000000
                                       - (_centred_f64(x) & <uint64_t> 0x7FF0000000000000))
