@@ -87,7 +87,8 @@ def copy_sources(to: Path) -> Path:
 def unpack(sdist: Path, to: Path) -> Path:
     """Unpack, and give the folder of the sources."""
     with tarfile.open(sdist) as archive:
-        archive.extractall(to, filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # since Python 3.11.4
+        archive.extractall(to)
     return to / sdist.name.removesuffix(".tar.gz")
 
 
