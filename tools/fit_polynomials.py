@@ -189,7 +189,6 @@ def main() -> int:
         report("1 / ln 2", [to_wide(1 / ln2), to_narrow(1 / ln2)]),
         report("1 / ln 2, its rest", [to_narrow(1 / ln2 - mpf(to_narrow(1 / ln2)))]),
         polynomial("exp, float64", exp_part, exp_weight, -edge, edge, [0.5, 1 / 6], 10, to_wide),
-        polynomial("exp, 10 digits", exp_part, exp_weight, -edge, edge, [], 6, to_wide),
         polynomial("exp, float32", exp_part, exp_weight, -edge, edge, [], 5, to_narrow, halves),
         polynomial("2^g, float32", exp2_part, exp2_weight, -half, half, [], 6, to_narrow, halves2),
         polynomial("log, float64", log_part, log_weight, mpf(0), largest, [], 7, to_wide),

@@ -91,3 +91,18 @@ def test_an_accumulator_takes_it():
     acc = fastxent.LossAccumulator("poisson_nll", full=True)
     acc.update([0, 2], [0.0, 0.0])
     assert acc.result() == fastxent.poisson_nll([0, 2], [0.0, 0.0], full=True)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", ["poisson_nll", "gaussian_nll"])
+def test_the_labels_dtype_changes_no_bit(name, dtype):
+    z = RNG.normal(0, 2, 5003).astype(dtype)
+    y = RNG.poisson(2.0, z.shape)
+    options = {"sample_weight": RNG.random(z.shape)}
+    if name == "gaussian_nll":
+        options["var"] = RNG.uniform(0.5, 2, z.shape).astype(dtype)
+    for reduction in ("mean", "none"):
+        want = getattr(fastxent, name)(y, z, reduction=reduction, **options)
+        for labels in (y.astype("f4"), y.astype("f8"), y.astype("i1")):
+            got = getattr(fastxent, name)(labels, z, reduction=reduction, **options)
+            np.testing.assert_array_equal(got, want)

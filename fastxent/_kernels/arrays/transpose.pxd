@@ -21,6 +21,27 @@ cdef extern from "simd.h":
     ) noexcept nogil
 
 
+cdef inline Py_ssize_t side_of_square(const real* tag) noexcept nogil:
+    """How many rows and classes a square has that is turned in registers."""
+    return 4 if real is float else 2
+
+
+cdef inline void squares_to_tile(const real* source, Py_ssize_t step, real* tile) noexcept nogil:
+    """Turn TILES squares of rows, one below the other."""
+    if real is float:
+        transpose4x4_rows(source, step, tile, ROWS)
+    else:
+        transpose2x2_rows(source, step, tile, ROWS)
+
+
+cdef inline void squares_to_rows(const real* tile, real* target, Py_ssize_t step) noexcept nogil:
+    """The inverse."""
+    if real is float:
+        transpose4x4_tile(tile, ROWS, target, step)
+    else:
+        transpose2x2_tile(tile, ROWS, target, step)
+
+
 cdef inline void tile_of_steps(
     const real* source, Py_ssize_t step, Py_ssize_t classes, real* tile
 ) noexcept nogil:
@@ -36,18 +57,12 @@ cdef inline void tile_of_rows(
 ) noexcept nogil:
     """tile[k * ROWS + i] = source[i * step + k], of ROWS rows."""
     cdef Py_ssize_t i, k, column
-    if real is float:
-        if TILES and classes >= 4:
-            for k from 0 <= k < classes by 4:
-                column = min(k, classes - 4)    # the last four overlap those before
-                for i from 0 <= i < ROWS by 4 * TILES:
-                    transpose4x4_rows(source + i * step + column, step, tile + column * ROWS + i, ROWS)
-            return
-    elif TILES and classes >= 2:
-        for k from 0 <= k < classes by 2:
-            column = min(k, classes - 2)
-            for i from 0 <= i < ROWS by 2 * TILES:
-                transpose2x2_rows(source + i * step + column, step, tile + column * ROWS + i, ROWS)
+    cdef Py_ssize_t side = side_of_square(source)
+    if TILES and classes >= side:
+        for k from 0 <= k < classes by side:
+            column = min(k, classes - side)     # the last square overlaps the one before
+            for i from 0 <= i < ROWS by side * TILES:
+                squares_to_tile(source + i * step + column, step, tile + column * ROWS + i)
         return
     if step == 2 and classes == 2:
         tile_of_steps(source, 2, 2, tile)
@@ -68,22 +83,12 @@ cdef inline void steps_of_tile(const real* tile, Py_ssize_t classes, real* targe
 cdef inline void rows_of_tile(const real* tile, Py_ssize_t classes, real* target) noexcept nogil:
     """target[i * classes + k] = tile[k * ROWS + i], of ROWS rows."""
     cdef Py_ssize_t i, k, column
-    if real is float:
-        if TILES and classes >= 4:
-            for k from 0 <= k < classes by 4:
-                column = min(k, classes - 4)
-                for i from 0 <= i < ROWS by 4 * TILES:
-                    transpose4x4_tile(
-                        tile + column * ROWS + i, ROWS, target + i * classes + column, classes
-                    )
-            return
-    elif TILES and classes >= 2:
-        for k from 0 <= k < classes by 2:
-            column = min(k, classes - 2)
-            for i from 0 <= i < ROWS by 2 * TILES:
-                transpose2x2_tile(
-                    tile + column * ROWS + i, ROWS, target + i * classes + column, classes
-                )
+    cdef Py_ssize_t side = side_of_square(tile)
+    if TILES and classes >= side:
+        for k from 0 <= k < classes by side:
+            column = min(k, classes - side)
+            for i from 0 <= i < ROWS by side * TILES:
+                squares_to_rows(tile + column * ROWS + i, target + i * classes + column, classes)
         return
     if classes == 2:
         steps_of_tile(tile, 2, target)

@@ -11,7 +11,7 @@ from fastxent._kernels.arrays.prefetch cimport (
 )
 from fastxent._kernels.binary.elementwise cimport add_single_losses, load_scale
 from fastxent._kernels.binary.stage cimport stage, Staged
-from fastxent._kernels.job cimport ABSENT, BLOCK, Job, LANES, Partial
+from fastxent._kernels.job cimport ABSENT, BLOCK, FLOAT64, Job, LANES, Partial
 from fastxent._kernels.likelihood cimport (
     mantissa_of_bits, MIN_BITS, multiply_lanes, Product, take_exponents,
 )
@@ -19,7 +19,7 @@ from fastxent._kernels.numeric.elementary cimport (
     exponent_f64, log_of_quotient_f64, logn_f64, mantissa_f64,
 )
 from fastxent._kernels.numeric.sums cimport add, sum_lanes
-from fastxent._kernels.types cimport bits_of_f64, real
+from fastxent._kernels.types cimport bits_of_f64, floating, real
 
 cdef enum:
     MIN_SQUARES = 16    # below it the rounding error of the variances' product would count
@@ -109,7 +109,7 @@ cdef inline bint add_gaussian(
 
 
 cdef inline void scale_square(
-    double var, double* distance, double* quotient, const real* tag
+    double var, double* distance, double* quotient, const floating* tag
 ) noexcept nogil:
     """distance^2 / var, and the quotient f / (2 + f) that the logarithm of var takes.
 
@@ -117,13 +117,25 @@ cdef inline void scale_square(
     """
     cdef double f = mantissa_f64(var) - 1.0
     cdef double inverse
-    if real is double:
+    if floating is double:
         distance[0] *= distance[0] / var
         quotient[0] = f / (2.0 + f)
     else:
         inverse = 1.0 / (var * (2.0 + f))
         distance[0] *= distance[0] * (2.0 + f) * inverse
         quotient[0] = f * var * inverse
+
+
+cdef inline void scale_squares(
+    const Staged* block, const double* var, double* distance, double* quotient, const floating* tag
+) noexcept nogil:
+    """`scale_square` of a full block."""
+    cdef Prefetch next = block.next
+    cdef Py_ssize_t i, j
+    for i from 0 <= i < BLOCK by LANES:
+        prefetch_operand_unrolled(&next, OF_SCALE, i)
+        for j in range(i, i + LANES):
+            scale_square(var[j], &distance[j], &quotient[j], tag)
 
 
 cdef inline bint add_gaussian_elementwise(
@@ -153,10 +165,11 @@ cdef inline bint add_gaussian_elementwise(
             loss[i] = 0.5 * (log_var + loss[i] * (loss[i] / var[0])) + constant
     else:
         # In two loops: each is half as long a chain of operations, and more of them are under way.
-        for i from 0 <= i < BLOCK by LANES:
-            prefetch_operand_unrolled(&next, OF_SCALE, i)
-            for j in range(i, i + LANES):
-                scale_square(var[j], &loss[j], &quotient[j], mean)
+        # By the scores' type: that of the labels changes no bit.
+        if job.scores.dtype == FLOAT64:
+            scale_squares(block, var, loss, quotient, <const double*>NULL)
+        else:
+            scale_squares(block, var, loss, quotient, <const float*>NULL)
         for i in range(BLOCK):
             log_var = log_of_quotient_f64(
                 mantissa_f64(var[i]) - 1.0, quotient[i], -0.0, exponent_f64(var[i])

@@ -20,7 +20,7 @@ from fastxent._kernels.job cimport (
 from fastxent._kernels.numeric.clipped_log cimport minus_log
 from fastxent._kernels.numeric.elementary cimport exp_f64, exp_nonpos_f64, log_f64
 from fastxent._kernels.numeric.generic cimport exp_minus_abs, log1p_unit
-from fastxent._kernels.numeric.log_factorial cimport log_factorials
+from fastxent._kernels.numeric.log_factorial cimport add_log_factorials
 from fastxent._kernels.numeric.sums cimport add_losses, apply_weights, mul_zero_inf
 from fastxent._kernels.types cimport real
 
@@ -236,11 +236,7 @@ cdef inline void poisson_losses(Block* block, bint full) noexcept nogil:
         block.loss[i] = rate - mul_zero_inf(block.label[i], block.score[i])
         block.loss[i] = rate if rate == INFINITY else block.loss[i]
     if full:
-        for i in range(block.n):
-            block.scratch[i] = block.label[i]
-        log_factorials(block.scratch, block.n)
-        for i in range(block.n):
-            block.loss[i] += block.scratch[i]
+        add_log_factorials(<const double*>block.label, block.n, block.loss)
 
 
 cdef inline void block_losses(const Job* job, Block* block, real* tag) noexcept nogil:

@@ -1,33 +1,14 @@
 # The Poisson negative log-likelihood, e^z - y z and log y! where it is wanted, in float64.
 
 from fastxent._kernels.arrays.bounds cimport all_within
-from fastxent._kernels.arrays.load cimport convert
 from fastxent._kernels.arrays.prefetch cimport OF_LABELS, OF_SCORES, prefetch_operand
 from fastxent._kernels.arrays.store cimport store_grad
 from fastxent._kernels.binary.elementwise cimport add_single_losses, load_weights
 from fastxent._kernels.binary.stage cimport stage, Staged
 from fastxent._kernels.job cimport ABSENT, BLOCK, Job, LANES, Partial
-from fastxent._kernels.numeric.elementary cimport exp_bounded_f64, exp_bounded_short
-from fastxent._kernels.numeric.log_factorial cimport log_factorials
+from fastxent._kernels.numeric.elementary cimport exp_bounded_f64
+from fastxent._kernels.numeric.log_factorial cimport add_log_factorials
 from fastxent._kernels.types cimport real
-
-
-cdef inline double rate_of(real z) noexcept nogil:
-    """e^z, |z| <= 600."""
-    if real is float:
-        return exp_bounded_short(<double>z)
-    else:
-        return exp_bounded_f64(z)
-
-
-cdef inline void add_log_factorials(const real* y, double* loss) noexcept nogil:
-    """loss += log y!"""
-    cdef double logs[BLOCK]
-    cdef Py_ssize_t i
-    convert(y, BLOCK, logs)
-    log_factorials(logs, BLOCK)
-    for i in range(BLOCK):
-        loss[i] += logs[i]
 
 
 cdef inline void poisson_derivatives(
@@ -70,10 +51,10 @@ cdef inline bint poisson_block(
         prefetch_operand(&block.next, OF_SCORES, i)
         prefetch_operand(&block.next, OF_LABELS, i)
         for j in range(i, i + LANES):
-            rate[j] = rate_of(z[j])
+            rate[j] = exp_bounded_f64(<double>z[j])
             loss[j] = rate[j] - <double>y[j] * <double>z[j]
     if job.full:
-        add_log_factorials(y, loss)
+        add_log_factorials(y, BLOCK, loss)
     if not add_single_losses(job, &block, loss, partial, tag):
         return False
     if job.grad.dtype != ABSENT:

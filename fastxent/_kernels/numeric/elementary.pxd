@@ -79,17 +79,6 @@ cdef inline double exp_bounded_f64(double x) noexcept nogil:
     return f64_from_bits(bits_of_f64(y) + (bits_of_f64(shifted) << 52))
 
 
-cdef inline double exp_bounded_short(double x) noexcept nogil:
-    """e^x for |x| <= 700, to 10 digits for a result that is rounded to float32: 21 operations of 33."""
-    cdef double shifted = x * 1.4426950408889634 + 6755399441055744.0
-    cdef double r = fma_exact_f64(shifted - 6755399441055744.0, -0.693147180559663, x)
-    cdef double rr = r * r
-    cdef double p = 0.00019790365581837615 * r + 0.0013944660789528376
-    p = p * rr + (0.00833349703184632 * r + 0.04166629492669783)
-    p = p * rr + (0.16666665869113617 * r + 0.5000000067690514)
-    return f64_from_bits(bits_of_f64((1.0 + r) + p * rr) + (bits_of_f64(shifted) << 52))
-
-
 cdef inline double exp_scaled_f64(double x, double lo) noexcept nogil:
     """2^64 e^(x + lo); 0 for x < -745, infinite for x > 660 and for NaN."""
     cdef double shifted = x * 1.4426950408889634 + 6755399441055808.0

@@ -2,8 +2,10 @@
 
 cimport cython
 
+from fastxent._kernels.job cimport BLOCK
 from fastxent._kernels.numeric.elementary cimport logn_f64
 from fastxent._kernels.numeric.generic cimport blend
+from fastxent._kernels.types cimport real
 
 
 @cython.cdivision(True)     # otherwise a test for a zero divisor keeps the loop from vectorising
@@ -41,3 +43,14 @@ cdef inline void log_factorials(double* y, int n) noexcept nogil:
         result = (x - 0.5) * (logn_f64(x) - 1.0) - 0.5
         result = result + stirling_tail(x) - logn_f64(rising)
         y[i] = blend((y[i] == 0.0) | (y[i] == 1.0), 0.0, result)    # "or" would be a branch
+
+
+cdef inline void add_log_factorials(const real* y, int n, double* loss) noexcept nogil:
+    """loss += log y! of n <= BLOCK counts."""
+    cdef double logs[BLOCK]
+    cdef Py_ssize_t i
+    for i in range(n):
+        logs[i] = <double>y[i]
+    log_factorials(logs, n)
+    for i in range(n):
+        loss[i] += logs[i]
