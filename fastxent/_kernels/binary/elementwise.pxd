@@ -15,8 +15,9 @@ from fastxent._kernels.job cimport (
 )
 from fastxent._kernels.likelihood cimport Product
 from fastxent._kernels.numeric.clipped_log cimport clip, share_err
+from fastxent._kernels.numeric.elementary cimport exp_reduced_f64, reduce_scaled_f64
 from fastxent._kernels.numeric.generic cimport (
-    exp_minus_abs, exponent, log1p_unit, log_of_parts, mantissa,
+    exp_minus_abs, exponent, log1p_unit, log_of_parts, mantissa, minus_abs,
 )
 from fastxent._kernels.numeric.sums cimport add, add_losses, lane_sum, sum_lanes
 from fastxent._kernels.types cimport floating, real
@@ -62,6 +63,28 @@ cdef inline void probability_losses(
             loss[j] = zero - log_of_parts(f[j], low[j], k[j])
 
 
+cdef inline void exps_minus_abs(const real* z, const Prefetch* next, real* exps) noexcept nogil:
+    """e^-|z| of a full block of finite logits."""
+    cdef real low[BLOCK]
+    cdef real power[BLOCK]
+    cdef real x
+    cdef real lowest = (z[0] - z[0]) - <real>750.0   # not a constant: see `bounds_of_reduced`
+    cdef Prefetch ahead = next[0]
+    cdef Py_ssize_t i, j
+    for i from 0 <= i < BLOCK by LANES:
+        prefetch_operand(&ahead, OF_SCORES, i)
+        for j in range(i, i + LANES):
+            if real is float:
+                exps[j] = exp_minus_abs(z[j])
+            else:       # in two loops, as elsewhere: a tenth less time (Zen 3)
+                x = minus_abs(z[j])
+                x = lowest if lowest > x else x
+                exps[j] = reduce_scaled_f64(x, -0.0, &low[j], &power[j])
+    if real is double:
+        for i in range(BLOCK):
+            exps[i] = exp_reduced_f64(exps[i], low[i]) * power[i] * 5.421010862427522e-20   # 2^-64
+
+
 cdef inline void softplus_losses(
     const real* z, const real* y, const Prefetch* next, real* exps, real* loss
 ) noexcept nogil:
@@ -70,10 +93,7 @@ cdef inline void softplus_losses(
     cdef real zero = 0
     cdef Prefetch ahead = next[0]
     cdef Py_ssize_t i, j
-    for i from 0 <= i < BLOCK by LANES:
-        prefetch_operand_unrolled(&ahead, OF_SCORES, i)
-        for j in range(i, i + LANES):
-            e[j] = exp_minus_abs(z[j])
+    exps_minus_abs(z, next, e)
     for i from 0 <= i < BLOCK by LANES:
         prefetch_operand_unrolled(&ahead, OF_LABELS, i)
         for j in range(i, i + LANES):

@@ -9,7 +9,7 @@ from fastxent._kernels.arrays.load cimport is_repeated, load_one
 from fastxent._kernels.arrays.prefetch cimport (
     no_prefetch, OF_LABELS, OF_SCORES, Prefetch, prefetch_operand, prefetch_operand_unrolled,
 )
-from fastxent._kernels.binary.elementwise cimport add_elementwise
+from fastxent._kernels.binary.elementwise cimport add_elementwise, exps_minus_abs
 from fastxent._kernels.binary.gaussian cimport gaussian_block
 from fastxent._kernels.binary.gradient cimport fast_gradients, full_gradients
 from fastxent._kernels.binary.poisson cimport poisson_block
@@ -23,7 +23,6 @@ from fastxent._kernels.likelihood cimport (
     multiply_halves, multiply_lanes, multiply_likelihoods, Product, take_exponents,
 )
 from fastxent._kernels.numeric.divergence cimport log_ratio
-from fastxent._kernels.numeric.generic cimport exp_minus_abs
 from fastxent._kernels.numeric.sums cimport add, lane_sum, sum_lanes
 from fastxent._kernels.types cimport real
 
@@ -264,10 +263,7 @@ cdef inline bint add_softplus(
         linear = (1.0 - job.label_smoothing) * linear + 0.5 * job.label_smoothing * sum_sizes(z)
     if not linear < INFINITY:
         return False
-    for i from 0 <= i < BLOCK by LANES:
-        prefetch_operand(&next, OF_SCORES, i)
-        for j in range(i, i + LANES):
-            e[j] = exp_minus_abs(z[j])
+    exps_minus_abs(z, &next, e)
     for j in range(LANES):
         lanes[j] = 1.0
     for i from 0 <= i < BLOCK by LANES:
@@ -325,10 +321,7 @@ cdef inline bint add_softplus_by_label(
         total[j] = sum_lanes(sums[j])
         if not total[j] < INFINITY:
             return False
-    for i from 0 <= i < BLOCK by LANES:
-        prefetch_operand(&block.next, OF_SCORES, i)
-        for j in range(i, i + LANES):
-            exps[j] = exp_minus_abs(z[j])
+    exps_minus_abs(z, &block.next, exps)
     for i from 0 <= i < BLOCK by LANES:
         prefetch_operand(&block.next, OF_LABELS, i)
         for j in range(LANES):

@@ -22,7 +22,7 @@ from fastxent._kernels.job cimport (
 )
 from fastxent._kernels.likelihood cimport clipped, has_bounds
 from fastxent._kernels.numeric.divergence cimport divergence_term, smallest_ratio_part
-from fastxent._kernels.numeric.generic cimport exponent, log_of_parts, mantissa
+from fastxent._kernels.numeric.generic cimport exponent, log_of_quotient, mantissa
 from fastxent._kernels.numeric.sums cimport add, add_run
 from fastxent._kernels.types cimport bits_of_f32, bits_of_f64, real
 
@@ -85,18 +85,28 @@ cdef inline bint is_unit(const real* x, Py_ssize_t n) noexcept nogil:
 cdef inline void cross_entropy_terms(
     const Terms* at, const real* p, const real* q, Py_ssize_t n, real* terms
 ) noexcept nogil:
-    """q log p; 0 where q is 0, infinite where p is 0 or subnormal."""
+    """q log p; 0 where q is 0, and not finite where p is 0 or subnormal.
+
+    In two loops, as in `probability_losses`: float64 takes an eighth less time.
+    """
     cdef real zero = 0, one = 1, absent = -0.0, minus_infinity = -INFINITY
     cdef real smallest = smallest_ratio_part(p)
-    cdef real x, y, weight
-    cdef Py_ssize_t first, i
+    cdef real f[RUN]
+    cdef real s[RUN]
+    cdef real k[RUN]
+    cdef real x, y, two = 2
+    cdef Py_ssize_t first, i, m
     for first from 0 <= first < n by RUN:
         prefetch_run(at, first)
-        for i in range(first, min(first + RUN, n)):
-            x, weight = p[i], q[i]  # loads that depend on a condition keep SSE2 from vectorising
-            x = one if weight == zero else x
-            y = weight * log_of_parts(mantissa(x) - one, absent, exponent(x))
-            terms[i] = minus_infinity if x < smallest else y
+        m = min(<Py_ssize_t>RUN, n - first)
+        for i in range(m):
+            x = p[first + i]
+            x = one if q[first + i] == zero else x
+            f[i] = mantissa(x) - one
+            k[i] = exponent(x) if x >= smallest else minus_infinity
+            s[i] = f[i] / (two + f[i])
+        for i in range(m):
+            terms[first + i] = q[first + i] * log_of_quotient(f[i], s[i], absent, k[i])
 
 
 cdef inline real clip_run(const Job* job, const real* p, Py_ssize_t n, real* target) noexcept nogil:

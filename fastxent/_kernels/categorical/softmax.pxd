@@ -19,7 +19,9 @@ from fastxent._kernels.arrays.prefetch cimport AHEAD, AHEAD_BYTES, prefetch_lane
 from fastxent._kernels.arrays.transpose cimport tile_of_rows
 from fastxent._kernels.job cimport BLOCK, is_half, Job, LANES, Operand, ROWS, TILE_CLASSES
 from fastxent._kernels.numeric.elementary cimport base_f32, exp2_f32, reduced_difference_f32
-from fastxent._kernels.numeric.generic cimport blend, difference, exp_scale_inverse, exp_scaled
+from fastxent._kernels.numeric.generic cimport (
+    blend, bounds_of_reduced, exp_reduced, exp_scale_inverse, reduce_scaled,
+)
 from fastxent._kernels.numeric.sums cimport add, add_to_lane, sum_lanes
 from fastxent._kernels.types cimport real
 
@@ -30,13 +32,6 @@ cdef enum:
 
 # ---- one exponential -------------------------------------------------------------------------
 
-cdef inline real exp_difference(real x, real maximum) noexcept nogil:
-    """e^(x - maximum) over `exp_scale_inverse`; the rounding error of the difference is compensated."""
-    cdef real err
-    cdef real d = difference(x, maximum, &err)
-    return exp_scaled(d, err)
-
-
 cdef inline void prefetch_classes(const Job* job, const char* place, Py_ssize_t i) noexcept nogil:
     """Prefetch AHEAD of class i of a row."""
     prefetch_lanes(place + (i + AHEAD) * job.scores.class_stride, job.scores.itemsize)
@@ -45,19 +40,25 @@ cdef inline void prefetch_classes(const Job* job, const char* place, Py_ssize_t 
 cdef inline void exp_shifted(
     const Job* job, const char* place, const real* x, Py_ssize_t n, real maximum, real* exps
 ) noexcept nogil:
-    """`exp_difference` of n classes of a row. They lie at `place` and are staged in x."""
+    """e^(x - maximum) over `exp_scale_inverse` of n classes of a row, which are staged in x.
+
+    They lie at `place`. The rounding error of the difference is compensated.
+    """
+    cdef real low[BLOCK]
+    cdef real power[BLOCK]
+    cdef real lowest, highest
     cdef Py_ssize_t i, j, whole = n - n % LANES
-    if real is double:
-        # Prefetching eight bytes per class in the loop of the sums comes all at once: 10 % slower.
-        for i from 0 <= i < whole by LANES:
+    bounds_of_reduced(maximum, &lowest, &highest)
+    for i in range(n):
+        exps[i] = reduce_scaled(x[i], maximum, lowest, highest, &low[i], &power[i])
+    for i from 0 <= i < whole by LANES:
+        if real is double:
+            # Prefetching eight bytes per class in the loop of the sums comes all at once: 10 % slower.
             prefetch_classes(job, place, i)
-            for j in range(i, i + LANES):
-                exps[j] = exp_difference(x[j], maximum)
-        for i in range(whole, n):
-            exps[i] = exp_difference(x[i], maximum)
-    else:
-        for i in range(n):
-            exps[i] = exp_difference(x[i], maximum)
+        for j in range(i, i + LANES):
+            exps[j] = exp_reduced(exps[j], low[j]) * power[j]
+    for i in range(whole, n):
+        exps[i] = exp_reduced(exps[i], low[i]) * power[i]
 
 
 cdef inline void exp_of_classes(
@@ -196,17 +197,19 @@ cdef inline void sum_exp_tile(
 
     They are e^(x - target) over `exp_scale_inverse`. The next rows are prefetched meanwhile.
     """
-    cdef float lowest[ROWS]
-    cdef float highest[ROWS]
+    cdef real lowest[ROWS]
+    cdef real highest[ROWS]
     cdef float shift[ROWS]
     cdef float rest[ROWS]
-    cdef float power[ROWS]
-    cdef real err[ROWS]
+    cdef real low[ROWS]
+    cdef real power[ROWS]
     cdef real* row
     cdef Py_ssize_t i, k
-    if real is float:
-        for i in range(ROWS):
+    for i in range(ROWS):
+        if real is float:
             base_f32(target_logit[i], &lowest[i], &highest[i], &shift[i], &rest[i])
+        else:
+            bounds_of_reduced(target_logit[i], &lowest[i], &highest[i])
     for k in range(classes):
         prefetch_lanes(next_rows + k * ROWS * itemsize, ROWS // LANES * itemsize)
         row = tile + k * ROWS
@@ -219,9 +222,11 @@ cdef inline void sum_exp_tile(
                 row[i] = exp2_f32(row[i], power[i])
         else:
             for i in range(ROWS):
-                row[i] = difference(row[i], target_logit[i], &err[i])
+                row[i] = reduce_scaled(
+                    row[i], target_logit[i], lowest[i], highest[i], &low[i], &power[i]
+                )
             for i in range(ROWS):
-                row[i] = exp_scaled(row[i], err[i])
+                row[i] = exp_reduced(row[i], low[i]) * power[i]
     sum_tile(tile, classes, total)
 
 

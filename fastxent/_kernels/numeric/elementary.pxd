@@ -32,10 +32,14 @@ from fastxent._kernels.types cimport (
 # low bits of the sum. The high part of ln 2 is short, so high = x - k * ln2_high is exact, and so
 # is 1 + high with its rounding error: only small terms round before the last addition.
 
-cdef inline double _exp_f64(double x, double lo, double k) noexcept nogil:
-    """e^(x + lo - k ln 2)."""
-    cdef double high = fma_exact_f64(k, -0.693147180559663, x)
-    cdef double low = k * -2.8235290563031577e-13 + lo
+cdef inline double reduce_exp_f64(double x, double lo, double k, double* low) noexcept nogil:
+    """x + lo - k ln 2 in two parts: the high one, which is exact, and `low`."""
+    low[0] = k * -2.8235290563031577e-13 + lo
+    return fma_exact_f64(k, -0.693147180559663, x)
+
+
+cdef inline double exp_reduced_f64(double high, double low) noexcept nogil:
+    """e^(high + low), |high| at most a little more than ln 2 / 2."""
     cdef double r = high + low
     cdef double rr = r * r
     cdef double p = 2.5009017966105813e-08 * r + 2.7623897532852716e-07
@@ -45,6 +49,13 @@ cdef inline double _exp_f64(double x, double lo, double k) noexcept nogil:
     p = p * rr + (0.16666666666666666 * r + 0.5)
     cdef double total = 1.0 + high
     return total + (((1.0 - total) + high) + (p * rr + low))
+
+
+cdef inline double _exp_f64(double x, double lo, double k) noexcept nogil:
+    """e^(x + lo - k ln 2)."""
+    cdef double low
+    cdef double high = reduce_exp_f64(x, lo, k, &low)
+    return exp_reduced_f64(high, low)
 
 
 cdef inline double exp_nonpos_dd(double x, double lo) noexcept nogil:
@@ -79,6 +90,14 @@ cdef inline double exp_bounded_f64(double x) noexcept nogil:
     return f64_from_bits(bits_of_f64(y) + (bits_of_f64(shifted) << 52))
 
 
+cdef inline double reduce_scaled_f64(double x, double lo, double* low, double* power) noexcept nogil:
+    """`reduce_exp_f64` for -753.4 < x < 665.4, and `power`: 2^64 e^(x + lo) is exp_reduced_f64 times it."""
+    cdef double magic = 6755399441056831.0      # 1.5 * 2^52 + 1023 + 64
+    cdef double shifted = x * 1.4426950408889634 + magic
+    power[0] = f64_from_bits(bits_of_f64(shifted) << 52)
+    return reduce_exp_f64(x, lo, shifted - magic, low)
+
+
 cdef inline double exp_scaled_f64(double x, double lo) noexcept nogil:
     """2^64 e^(x + lo); 0 for x < -745, infinite for x > 660 and for NaN."""
     cdef double shifted = x * 1.4426950408889634 + 6755399441055808.0
@@ -88,17 +107,36 @@ cdef inline double exp_scaled_f64(double x, double lo) noexcept nogil:
     return 0.0 if x < -745.0 else y
 
 
-cdef inline float _exp_f32(float x, float lo, float k) noexcept nogil:
-    """e^(x + lo - k ln 2)."""
+cdef inline float reduce_exp_f32(float x, float lo, float k, float* low) noexcept nogil:
+    """x + lo - k ln 2 in two parts: the high one, which is exact, and `low`."""
+    cdef float minus_ln2_high = -0.693145751953125, minus_ln2_low = -1.428606765330187e-06
+    low[0] = k * minus_ln2_low + lo
+    return fma_exact_f32(k, minus_ln2_high, x)
+
+
+cdef inline float exp_reduced_f32(float high, float low) noexcept nogil:
+    """e^(high + low), |high| at most a little more than ln 2 / 2."""
     cdef float c2 = 0.4999999403953552, c3 = 0.1666654497385025, c4 = 0.04166848212480545
-    cdef float c5 = 0.00836646556854248, c6 = 0.0013800497399643064
-    cdef float minus_ln2_high = -0.693145751953125, minus_ln2_low = -1.428606765330187e-06, one = 1.0
-    cdef float high = fma_exact_f32(k, minus_ln2_high, x)
-    cdef float low = k * minus_ln2_low + lo
+    cdef float c5 = 0.00836646556854248, c6 = 0.0013800497399643064, one = 1.0
     cdef float r = high + low
     cdef float rr = r * r
     cdef float p = (c6 * rr + (c5 * r + c4)) * rr + (c3 * r + c2)
     return one + (high + (p * rr + low))
+
+
+cdef inline float _exp_f32(float x, float lo, float k) noexcept nogil:
+    """e^(x + lo - k ln 2)."""
+    cdef float low
+    cdef float high = reduce_exp_f32(x, lo, k, &low)
+    return exp_reduced_f32(high, low)
+
+
+cdef inline float reduce_scaled_f32(float x, float lo, float* low, float* power) noexcept nogil:
+    """`reduce_exp_f32` for -104.6 < x < 72, and `power`: 2^24 e^(x + lo) is exp_reduced_f32 times it."""
+    cdef float magic = 12583063.0, per_ln2 = 1.4426950216293335     # magic: 1.5 * 2^23 + 127 + 24
+    cdef float shifted = x * per_ln2 + magic
+    power[0] = f32_from_bits(bits_of_f32(shifted) << 23)
+    return reduce_exp_f32(x, lo, shifted - magic, low)
 
 
 cdef inline float exp_scaled_f32(float x, float lo) noexcept nogil:
@@ -303,19 +341,24 @@ cdef inline float exponent_f32(float x) noexcept nogil:
     return f32_from_bits((_centred_f32(x) >> 23) | <uint32_t> 0x4B000000) - bias
 
 
-@cython.cdivision(True)
-cdef inline float _log_f32(float f, float lo, float k) noexcept nogil:
-    """k ln 2 + log(1 + f) + lo."""
+cdef inline float log_of_quotient_f32(float f, float s, float lo, float k) noexcept nogil:
+    """k ln 2 + log(1 + f) + lo, where s = f / (2 + f)."""
     cdef float p0 = 0.6666677594184875, p1 = 0.39977583289146423, p2 = 0.29870808124542236
     cdef float ln2_high = 0.693145751953125, ln2_low = 1.428606765330187e-06
-    cdef float two = 2.0, half = 0.5
-    cdef float s = f / (two + f)
+    cdef float half = 0.5
     cdef float z = s * s
     cdef float p = (p2 * z + p1) * z + p0
     cdef float half_square = half * f * f
     cdef float low = s * (half_square + z * p) + (k * ln2_low + lo)
     cdef float total = fma_exact_f32(k, ln2_high, f)
     return total + ((fma_exact_f32(k, ln2_high, -total) + f) - (half_square - low))
+
+
+@cython.cdivision(True)
+cdef inline float _log_f32(float f, float lo, float k) noexcept nogil:
+    """k ln 2 + log(1 + f) + lo."""
+    cdef float two = 2.0
+    return log_of_quotient_f32(f, f / (two + f), lo, k)
 
 
 cdef inline float _log_limits_f32(float x, float y) noexcept nogil:
