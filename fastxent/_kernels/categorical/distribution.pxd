@@ -263,6 +263,7 @@ cdef inline void fill_terms(
         high = clip_run(job, p, n, clipped_buffer)
         inside = clipped_buffer
     if job.label_smoothing != 0.0:
+        ones[0] = 1     # as above
         for i in range(n):
             ones[i] = 1
         weights, logs = ones, linear

@@ -15,11 +15,14 @@
 
 cimport cython
 from libc.math cimport INFINITY, NAN
+from libc.stdint cimport uint8_t
 
+from fastxent._kernels.arrays.bounds cimport largest
 from fastxent._kernels.arrays.load cimport convert_floats, element_ptr, gather_classes, view_classes
 from fastxent._kernels.arrays.prefetch cimport AHEAD, prefetch_lanes
 from fastxent._kernels.arrays.store cimport store_grad_classes
 from fastxent._kernels.categorical.chunk cimport add_rows
+from fastxent._kernels.categorical.kl_tile cimport FAR, kl_of_tile
 from fastxent._kernels.categorical.rows cimport apply_nan_policy, Rows
 from fastxent._kernels.categorical.softmax cimport exp_shifted, prefetch_classes
 from fastxent._kernels.categorical.statistics cimport (
@@ -27,15 +30,12 @@ from fastxent._kernels.categorical.statistics cimport (
 )
 from fastxent._kernels.job cimport (
     ABSENT, BLOCK, ErrorCode, FLOAT64, Job, LANES, NAN_LABEL, NAN_OMIT, NAN_SCORE, NO_ERROR, Operand,
-    Partial, UNDEFINED_ROW,
+    Partial, ROWS, TILE_CLASSES, UNDEFINED_ROW,
 )
 from fastxent._kernels.numeric.elementary cimport exp_nonpos_f64, log_f64
 from fastxent._kernels.numeric.expm1 cimport expm1_less, expm1_moderate, log1p_less
 from fastxent._kernels.numeric.generic cimport difference
 from fastxent._kernels.numeric.sums cimport add, lane_sum, sum_lanes
-
-cdef enum:
-    FAR = 30    # weights that underflow are then nothing in p either
 
 cdef struct KlRow:
     const char* p
@@ -220,18 +220,33 @@ cdef inline LogitPair logit_pair(const Job* job, Py_ssize_t position) noexcept n
     return pair
 
 
+cdef inline Py_ssize_t first_nan(const double* x, Py_ssize_t m) noexcept nogil:
+    """The number of the first NaN; -1 where there is none."""
+    cdef int found = 0
+    cdef Py_ssize_t i
+    for i in range(m):
+        found |= x[i] != x[i]
+    if found:
+        for i in range(m):
+            if x[i] != x[i]:
+                return i
+    return -1
+
+
 cdef inline void find_limits(
-    LogitPair* pair, const PairBlock* block, Py_ssize_t k, Py_ssize_t first, int m
+    LogitPair* pair, const double* x, Py_ssize_t k, Py_ssize_t first, int m
 ) noexcept nogil:
     """The maximum of m logits, and what is not finite among them."""
-    cdef Py_ssize_t i
-    cdef double x
-    for i in range(m):
-        x = block.x[k][i]
-        pair.maximum[k] = x if x > pair.maximum[k] else pair.maximum[k]
-        pair.infinite[k] += x == INFINITY
-        if x != x and pair.nan[k] < 0:
-            pair.nan[k] = first + i
+    cdef double tail[LANES]
+    cdef double infinite = 0.0
+    cdef Lanes lanes = fill_tail(x, m, <double>(-INFINITY), tail)
+    cdef double maximum = largest_class(&lanes, tail, largest(x), &infinite)
+    cdef Py_ssize_t nan
+    pair.maximum[k] = maximum if maximum > pair.maximum[k] else pair.maximum[k]
+    pair.infinite[k] += <Py_ssize_t>infinite
+    if pair.nan[k] < 0:
+        nan = first_nan(x, m)
+        pair.nan[k] = nan if nan < 0 else first + nan
 
 
 cdef inline ErrorCode pair_error(const LogitPair* pair, Py_ssize_t* index) noexcept nogil:
@@ -267,27 +282,43 @@ cdef inline void load_log_ratios(const LogitPair* pair, int m, PairBlock* block)
 
 
 @cython.cdivision(True)
+cdef inline void probabilities(const double* x, int m, double sum_exp, double* p) noexcept nogil:
+    """The probabilities of m classes, of their logits less the maximum."""
+    cdef Py_ssize_t i
+    for i in range(m):
+        p[i] = exp_nonpos_f64(x[i]) / sum_exp
+
+
 cdef inline void kl_terms(
     const LogitPair* pair, int m, bint derivative, PairBlock* block
 ) noexcept nogil:
     """q log(q/p) - q + p of m classes, or factor (p - q), to x[0]; q log(q/p) is 0 where q is 0."""
-    cdef double e, near, far, term, p, q
-    cdef bint is_near
+    # Each choice has a loop of its own: of two in one loop gcc makes branches.
+    cdef double p[BLOCK]
+    cdef double q[BLOCK]
+    cdef double* near = block.log_ratio
+    cdef double* far = block.x[0]
+    cdef double e
     cdef Py_ssize_t i
+    probabilities(block.x[0], m, pair.sum_exp[0], p)
+    probabilities(block.x[1], m, pair.sum_exp[1], q)
+    # NaN makes the other formula count
     for i in range(m):
-        e = block.log_ratio[i]
-        is_near = e >= -FAR and e <= FAR
+        near[i] = near[i] if near[i] >= -FAR and near[i] <= FAR else NAN
+    if derivative:
+        for i in range(m):
+            e = q[i] * expm1_moderate(near[i])
+            far[i] = (e if e == e else p[i] - q[i]) * pair.factor
+        return
+    for i in range(m):
         # From logits less their maxima, where a logit or a maximum is infinite
-        far = (block.x[0][i] - block.x[1][i]) - pair.log_ratio
-        p = exp_nonpos_f64(block.x[0][i]) / pair.sum_exp[0]
-        q = exp_nonpos_f64(block.x[1][i]) / pair.sum_exp[1]
-        near = e if is_near else 0.0
-        if derivative:
-            term = q * expm1_moderate(near) if is_near else p - q
-            block.x[0][i] = term * pair.factor
-        else:
-            term = q * expm1_less(near) if is_near else (p - q) - q * far
-            block.x[0][i] = p if q == 0.0 else term
+        e = (block.x[0][i] - block.x[1][i]) - pair.log_ratio
+        far[i] = (p[i] - q[i]) - q[i] * e
+    for i in range(m):
+        e = q[i] * expm1_less(near[i])
+        far[i] = e if e == e else far[i]
+    for i in range(m):
+        far[i] = p[i] if q[i] == 0.0 else far[i]
 
 
 cdef inline void run_pass(
@@ -309,7 +340,7 @@ cdef inline void run_pass(
                 block.x[k],
             )
             if stage == LIMITS:
-                find_limits(pair, &block, k, first, m)
+                find_limits(pair, block.x[k], k, first, m)
             elif stage == EXPONENTIALS:
                 make_relative(block.x[k], m, pair.maximum[k])
                 for i in range(m):
@@ -365,11 +396,17 @@ cdef inline bint kl_of_rows(
     const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
 ) noexcept nogil:
     """Divergences of up to ROWS rows, and gradients where wanted; False if one holds an error."""
+    cdef uint8_t done[ROWS]
     cdef ErrorCode error
     cdef Py_ssize_t i, index = -1
     cdef int derivative
+    cdef bint tiled = job.classes <= TILE_CLASSES
     cdef bint in_float64 = job.scores.dtype == FLOAT64 or job.labels.dtype == FLOAT64
+    if tiled:
+        kl_of_tile(job, start, rows, done)
     for i in range(rows.n):
+        if tiled and done[i]:
+            continue
         rows.loss[i] = 0.0
         if rows.valid[i]:
             rows.loss[i] = NAN if in_float64 else kl_of_row(job, start + i, rows.scratch)
