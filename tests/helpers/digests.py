@@ -27,6 +27,7 @@ MANY = 2_000_003
 MANY_ROWS = [(300_007, 3), (30_011, 33), (9, 130_003)]
 LABELS = ["bool", "uint8", "int16", "uint32", "int64", "float16", "float32", "float64"]
 FEW = ["bool", "int64", "float32"]
+FLOATS = ["float16", "float32", "float64"]
 CAPPED = ("categorical_cross_entropy_with_logits", "categorical_cross_entropy_value_and_grad")
 FOCAL = [
     [f"{kind}_focal_loss{end}" for end in ("", "_value_and_grad", "_grad_hess")]
@@ -103,6 +104,7 @@ def binary(rng: Any) -> Iterator[str]:
         z = spread(rng, n, 8)
         hard, soft, w = rng.integers(0, 2, n), rng.random(n), rng.random(n)
         mask = rng.random(n) < 0.8
+        sixteenths = np.round(16 * soft) / 16  # exact in every type
         for name in ("binary_cross_entropy", "binary_cross_entropy_with_logits"):
             scores = (z if name.endswith("logits") else squashed(z)).astype(dtype)
             for tag, digest in {
@@ -115,8 +117,12 @@ def binary(rng: Any) -> Iterator[str]:
             }.items():
                 yield f"{name} {n} {dtype.name} {tag} {digest}"
         for name in ("binary_cross_entropy_value_and_grad", "binary_cross_entropy_grad_hess"):
-            digest = same(name, variants(hard, z.astype(dtype), FEW, sample_weight=w))
-            yield f"{name} {n} {dtype.name} {digest}"
+            for tag, digest in {
+                "weights": same(name, variants(hard, z.astype(dtype), FEW, sample_weight=w)),
+                "soft": same(name, variants(sixteenths, z.astype(dtype), FLOATS, where=mask)),
+                "smooth": same(name, variants(hard, z.astype(dtype), FEW), label_smoothing=0.1),
+            }.items():
+                yield f"{name} {n} {dtype.name} {tag} {digest}"
         for name in FOCAL[0]:
             digest = same(name, variants(soft, z.astype(dtype), [], where=mask), gamma=2.7)
             digest += same(name, variants(hard, z.astype(dtype), [], sample_weight=w), alpha=0.25)

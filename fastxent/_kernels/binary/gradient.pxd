@@ -1,5 +1,5 @@
-# Derivatives of losses of one logit per position. As for the losses, full blocks with hard labels use
-# lanes of the scores' own type, and everything else uses float64.
+# Derivatives of losses of one logit per position. As for the losses, full blocks of the binary cross
+# entropy use lanes of the scores' own type, and everything else uses float64.
 
 from fastxent._kernels.arrays.bounds cimport all_within
 from fastxent._kernels.arrays.load cimport is_real
@@ -8,6 +8,7 @@ from fastxent._kernels.binary.elementwise cimport load_scale, load_weights
 from fastxent._kernels.binary.general cimport Block, block_gradients, load_block, PART
 from fastxent._kernels.binary.stage cimport Staged
 from fastxent._kernels.job cimport ABSENT, BLOCK, Job, Operand, Partial
+from fastxent._kernels.numeric.generic cimport with_sign_of
 from fastxent._kernels.types cimport real
 
 
@@ -67,7 +68,7 @@ cdef inline bint general_gradients(
 cdef inline bint full_gradients(
     const Job* job, const Staged* block, const real* exps, Partial* partial
 ) noexcept nogil:
-    """Those of a full block."""
+    """Those of a full block of another loss."""
     return general_gradients(job, block.start, BLOCK, partial)
 
 
@@ -83,29 +84,35 @@ cdef inline real* target_of(
 cdef inline bint fast_gradients(
     const Job* job, const Staged* block, const real* exps, Partial* partial
 ) noexcept nogil:
-    """The derivatives of a full block of logits, from e^-|z|; only of hard labels as fast as can be."""
+    """The derivatives of a full block of logits, from e^-|z|.
+
+    The gradient is (1 - y) p - y (1 - p), of which one product is 0 for a hard label. The larger one of p
+    and 1 - p is 1 / (1 + e^-|z|), and the other one e^-|z| times that. Where z is negative they change
+    places: the difference is that of -z and 1 - y, negated.
+    """
     cdef const real* z = <const real*>block.scores
     cdef const real* y = <const real*>block.labels
     cdef real factor[BLOCK]
     cdef real buffer[BLOCK]
     cdef real one = 1, zero = 0
-    cdef real e, against, part
+    cdef real kept = <real>(1.0 - job.label_smoothing), share = <real>(0.5 * job.label_smoothing)
+    cdef real e, x, label, against, greater
     cdef real* target
     cdef Py_ssize_t i
     if (
-        job.label_smoothing != 0.0
-        or not block.hard
-        or block.has_nan
+        block.has_nan
+        or (job.scale_operand.dtype != ABSENT and not (block.hard and job.label_smoothing == 0.0))
         or not load_factors(job, block, factor)
     ):
-        return full_gradients(job, block, exps, partial)
+        return general_gradients(job, block.start, BLOCK, partial)
     target = target_of(job, &job.grad, block.start, buffer)
     for i in range(BLOCK):
         e = exps[i]
-        against = -z[i] if y[i] != zero else z[i]
-        part = factor[i] / (one + e)    # one division: gcc makes two of a choice of numerators
-        part = part if against > zero else e * part
-        target[i] = -part if y[i] != zero else part
+        x = z[i] + zero     # no -0, so that the sign bit tells what the comparison does
+        label = y[i] * kept + share
+        against = one - label if x >= zero else label
+        greater = factor[i] / (one + e)
+        target[i] = with_sign_of(x, against * greater - (one - against) * (e * greater))
     if target == buffer:
         store_grad(job, &job.grad, block.start, BLOCK, <const real*>buffer)
     if job.hess.dtype != ABSENT:

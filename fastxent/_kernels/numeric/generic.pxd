@@ -92,6 +92,14 @@ cdef inline real minus_abs(real x) noexcept nogil:
         return f64_from_bits(bits_of_f64(x) | <uint64_t>0x8000000000000000)
 
 
+cdef inline real with_sign_of(real sign, real x) noexcept nogil:
+    """x, or -x where `sign` is negative."""
+    if real is float:
+        return f32_from_bits(bits_of_f32(x) ^ (bits_of_f32(sign) & <uint32_t>0x80000000))
+    else:
+        return f64_from_bits(bits_of_f64(x) ^ (bits_of_f64(sign) & <uint64_t>0x8000000000000000))
+
+
 cdef inline real exp_minus_abs(real size) noexcept nogil:
     """e^-|size| of a finite size."""
     if real is float:
