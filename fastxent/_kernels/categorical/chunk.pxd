@@ -247,24 +247,31 @@ cdef inline void add_z_loss(const Job* job, Rows* rows) noexcept nogil:
             )
 
 
+cdef inline int leave_out_rows(Rows* rows) noexcept nogil:
+    """Take the rows that do not count out of the sums; how many are left."""
+    cdef int valid = 0
+    cdef Py_ssize_t i
+    for i in range(rows.n):
+        valid += rows.valid[i]
+    if valid == rows.n:
+        return valid
+    for i in range(rows.n):
+        if not rows.valid[i]:
+            rows.loss[i] = rows.absent[i]
+            rows.factor[i] = 0.0
+            rows.weight[i] = 0.0
+    return valid
+
+
 cdef inline void add_rows(
     const Job* job, Py_ssize_t start, Rows* rows, Partial* partial
 ) noexcept nogil:
     """Multiply the losses of a block by their factors, store them and add them up."""
-    cdef int valid = rows.n
-    cdef Py_ssize_t i
     if rows.weighted:
-        valid = 0
-        for i in range(rows.n):
-            valid += rows.valid[i]
-        if valid < rows.n:
-            for i in range(rows.n):
-                if not rows.valid[i]:
-                    rows.loss[i] = rows.absent[i]
-                    rows.factor[i] = 0.0
-                    rows.weight[i] = 0.0
+        partial.count += leave_out_rows(rows)
         apply_weights(rows.loss, rows.factor, rows.n)
-    partial.count += valid
+    else:
+        partial.count += rows.n
     if job.z_loss != 0.0:
         add_z_loss(job, rows)
     if job.want_losses:

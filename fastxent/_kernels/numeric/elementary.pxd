@@ -272,13 +272,6 @@ cdef inline double reduce_dd(double x, double lo, double* rest) noexcept nogil:
     return f
 
 
-cdef inline double _log_dd(double x, double lo, double shift) noexcept nogil:
-    """log(x + lo) + shift ln 2."""
-    cdef double rest
-    cdef double f = reduce_dd(x, lo, &rest)
-    return _log_f64(f, rest, exponent_f64(x) + shift)
-
-
 cdef inline double _log_limits_f64(double x, double y) noexcept nogil:
     """y, or what the logarithm is where x is 0, infinite, negative or NaN."""
     cdef double edge = -INFINITY if x == 0.0 else NAN
@@ -293,7 +286,9 @@ cdef inline double logn_f64(double x) noexcept nogil:
 
 cdef inline double logn_dd(double x, double lo) noexcept nogil:
     """log(x + lo); x is finite, > 0, not subnormal."""
-    return _log_dd(x, lo, -0.0)
+    cdef double rest
+    cdef double f = reduce_dd(x, lo, &rest)
+    return _log_f64(f, rest, exponent_f64(x))
 
 
 cdef inline double log_f64(double x) noexcept nogil:
