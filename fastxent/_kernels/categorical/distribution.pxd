@@ -228,10 +228,6 @@ cdef inline void smooth_terms(
     cdef real zero = 0
     cdef real weight, term
     cdef Py_ssize_t i, j
-    for i in range(rows * m):
-        weight = q[i]
-        term = weight * logs[i]
-        terms[i] = zero if weight == zero else term
     if job.index_labels:
         for i in range(rows * m):
             terms[i] = 0
@@ -239,6 +235,11 @@ cdef inline void smooth_terms(
             j = target[i] - first
             if 0 <= j < m:
                 terms[i * m + j] = logs[i * m + j]
+        return
+    for i in range(rows * m):
+        weight = q[i]
+        term = weight * logs[i]
+        terms[i] = zero if weight == zero else term
 
 
 cdef inline void fill_terms(
@@ -263,10 +264,12 @@ cdef inline void fill_terms(
         high = clip_run(job, p, n, clipped_buffer)
         inside = clipped_buffer
     if job.label_smoothing != 0.0:
-        ones[0] = 1     # as above
-        for i in range(n):
-            ones[i] = 1
-        weights, logs = ones, linear
+        logs = linear
+        if not job.index_labels:    # whose labels are ones already
+            ones[0] = 1     # as above
+            for i in range(n):
+                ones[i] = 1
+            weights = ones
     if job.loss == KL:
         divergence_terms(&at, inside, q, n, terms, linear)
     else:
@@ -275,7 +278,7 @@ cdef inline void fill_terms(
         clip_terms(job, p, weights, n, high, logs)
     if job.label_smoothing != 0.0:
         smooth_terms(job, target, rows, first, m, q, logs, terms)
-    if not (is_unit(p, n) and (q == p or is_unit(q, n))):
+    if not (is_unit(p, n) and (q == p or job.index_labels or is_unit(q, n))):
         mark_outside(p, q, n, terms)
 
 
