@@ -86,9 +86,9 @@ cdef inline bint fast_gradients(
 ) noexcept nogil:
     """The derivatives of a full block of logits, from e^-|z|.
 
-    The gradient is (1 - y) p - y (1 - p), of which one product is 0 for a hard label. The larger one of p
-    and 1 - p is 1 / (1 + e^-|z|), and the other one e^-|z| times that. Where z is negative they change
-    places: the difference is that of -z and 1 - y, negated.
+    The gradient is (1 - y) p - y (1 - p), of which one product is 0 for a hard label. The larger one
+    of p and 1 - p is 1 / (1 + e^-|z|), and the other one e^-|z| times that. Where z is negative they
+    change places: the difference is that of -z and 1 - y, negated.
     """
     cdef const real* z = <const real*>block.scores
     cdef const real* y = <const real*>block.labels

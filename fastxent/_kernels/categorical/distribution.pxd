@@ -94,7 +94,7 @@ cdef inline void cross_entropy_terms(
     cdef real f[RUN]
     cdef real s[RUN]
     cdef real k[RUN]
-    cdef real x, y, two = 2
+    cdef real x, two = 2
     cdef Py_ssize_t first, i, m
     for first from 0 <= first < n by RUN:
         prefetch_run(at, first)

@@ -23,11 +23,11 @@ from fastxent._kernels.arrays.prefetch cimport AHEAD, prefetch_lanes
 from fastxent._kernels.arrays.store cimport store_grad_classes
 from fastxent._kernels.categorical.chunk cimport add_rows
 from fastxent._kernels.categorical.kl_tile cimport FAR, kl_of_tile
+from fastxent._kernels.categorical.largest cimport (
+    count_greater, fill_tail, first_equal, group, Lanes, largest_class,
+)
 from fastxent._kernels.categorical.rows cimport apply_nan_policy, Rows
 from fastxent._kernels.categorical.softmax cimport exp_shifted, prefetch_classes
-from fastxent._kernels.categorical.statistics cimport (
-    fill_tail, first_equal, group, Lanes, largest_class,
-)
 from fastxent._kernels.job cimport (
     ABSENT, BLOCK, ErrorCode, FLOAT64, Job, LANES, NAN_LABEL, NAN_OMIT, NAN_SCORE, NO_ERROR, Operand,
     Partial, ROWS, TILE_CLASSES, UNDEFINED_ROW,
@@ -125,7 +125,6 @@ cdef inline void add_kl_classes(
     cdef float tails[2 * LANES]
     cdef const float* x[2]       # p and q
     cdef Lanes lanes[2]
-    cdef double unused = 0.0
     cdef float maximum
     cdef Py_ssize_t i, k
     for k in range(2):
@@ -133,7 +132,7 @@ cdef inline void add_kl_classes(
             &job.labels if k else &job.scores, row.q if k else row.p, first, m, scratch, staged[k]
         )
         lanes[k] = fill_tail(x[k], m, <float>(-INFINITY), tails + k * LANES)
-    maximum = largest_class(&lanes[1], tails + LANES, <float>INFINITY, &unused)
+    maximum = largest_class(&lanes[1], tails + LANES)
     if maximum > row.maximum:
         if not row.has_shift:
             i = first_equal(&lanes[1], tails + LANES, maximum)
@@ -238,12 +237,11 @@ cdef inline void find_limits(
 ) noexcept nogil:
     """The maximum of m logits, and what is not finite among them."""
     cdef double tail[LANES]
-    cdef double infinite = 0.0
     cdef Lanes lanes = fill_tail(x, m, <double>(-INFINITY), tail)
-    cdef double maximum = largest_class(&lanes, tail, largest(x), &infinite)
+    cdef double maximum = largest_class(&lanes, tail)
     cdef Py_ssize_t nan
     pair.maximum[k] = maximum if maximum > pair.maximum[k] else pair.maximum[k]
-    pair.infinite[k] += <Py_ssize_t>infinite
+    pair.infinite[k] += <Py_ssize_t>count_greater(&lanes, tail, largest(x))
     if pair.nan[k] < 0:
         nan = first_nan(x, m)
         pair.nan[k] = nan if nan < 0 else first + nan

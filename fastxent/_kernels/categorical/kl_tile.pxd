@@ -1,9 +1,9 @@
 # The Kullback-Leibler divergence of rows of few logits: SIMD over the rows, in float64.
 #
-# It is the sum of q log(q/p) - q + p, as in kl_logits.pxd. With w = e^(q - maximum) and r = log(p/q) that
-# is the sum of w (e^r - 1 - r) over the sum of w. A common error of all r counts only by its square, since
-# the sum of p - q is 0. A row with a number that is not finite, or with |r| > FAR, is left to the general
-# path.
+# It is the sum of q log(q/p) - q + p, as in kl_logits.pxd. With w = e^(q - maximum) and r = log(p/q)
+# that is the sum of w (e^r - 1 - r) over the sum of w. A common error of all r counts only by its
+# square, since the sum of p - q is 0. A row with a number that is not finite, or with |r| > FAR, is
+# left to the general path.
 
 from libc.math cimport INFINITY, NAN
 from libc.stdint cimport uint8_t
@@ -100,7 +100,7 @@ cdef inline void gradients_of_tile(
     cdef double factor[ROWS]
     cdef double scale = exp_scale_inverse(grad) * job.grad_scale
     cdef int all_done = 1
-    cdef Py_ssize_t i, k
+    cdef Py_ssize_t i, j, k
     for i in range(ROWS):
         factor[i] = 0.0
     for i in range(rows.n):
@@ -108,7 +108,8 @@ cdef inline void gradients_of_tile(
         factor[i] = rows.factor[i] * scale / q.sums[i] if done[i] else 0.0
     for k in range(job.classes):
         for i in range(ROWS):
-            grad[k * ROWS + i] = q.exps[k * ROWS + i] * expm1_moderate(ratio[k * ROWS + i]) * factor[i]
+            j = k * ROWS + i
+            grad[j] = q.exps[j] * expm1_moderate(ratio[j]) * factor[i]
     store_grad_tile(job, &job.grad, start, rows.n, done, all_done, grad)
 
 

@@ -15,6 +15,7 @@ from libc.stdint cimport int32_t, int64_t
 from fastxent._kernels.arrays.load cimport element_ptr, view_classes
 from fastxent._kernels.arrays.prefetch cimport prefetch_lanes
 from fastxent._kernels.categorical.distribution cimport prefetch_run, RUN, Terms, terms_ahead
+from fastxent._kernels.categorical.largest cimport fill_tail, first_equal, Lanes, largest_class
 from fastxent._kernels.categorical.rows cimport Rows
 from fastxent._kernels.categorical.softmax cimport (
     is_tiled, load_tile, rows_ahead, sum_exp_tiles, sum_tile, target_scores, tile_width,
@@ -22,7 +23,7 @@ from fastxent._kernels.categorical.softmax cimport (
 from fastxent._kernels.job cimport (
     BLOCK, CATEGORICAL_LOGITS, is_index, Job, LANES, ROWS, TILE_CLASSES,
 )
-from fastxent._kernels.numeric.sums cimport add_run, greatest
+from fastxent._kernels.numeric.sums cimport add_run
 from fastxent._kernels.types cimport real
 
 
@@ -173,39 +174,21 @@ cdef inline Py_ssize_t find_largest(
 ) noexcept nogil:
     """The number of the largest logit of a row, the first of several; 0 where there is none."""
     cdef real staged[BLOCK]
-    cdef real lanes[LANES]
-    cdef int32_t at[LANES]
-    cdef int32_t place, other
-    cdef real largest, best = -INFINITY
+    cdef real tail[LANES]
+    cdef real block_maximum
+    cdef Lanes lanes
     cdef const real* x
-    cdef Py_ssize_t first, found = 0, i, j, m, whole
+    cdef Py_ssize_t first, found = 0
+    cdef int m
+    maximum[0] = -INFINITY
     for first from 0 <= first < job.classes by BLOCK:
-        m = min(<Py_ssize_t>BLOCK, job.classes - first)
-        x = view_classes(&job.scores, row, first, <int>m, scratch, staged)
-        for j in range(LANES):
-            lanes[j] = best
-            at[j] = 0
-        whole = m - m % LANES
-        for i from 0 <= i < whole by LANES:
-            for j in range(LANES):
-                at[j] = <int32_t>i if x[i + j] > lanes[j] else at[j]
-            for j in range(LANES):
-                lanes[j] = x[i + j] if x[i + j] > lanes[j] else lanes[j]
-        for j in range(m - whole):
-            at[j] = <int32_t>whole if x[whole + j] > lanes[j] else at[j]
-        for j in range(m - whole):
-            lanes[j] = x[whole + j] if x[whole + j] > lanes[j] else lanes[j]
-        for j in range(LANES):
-            staged[j] = lanes[j]
-        largest = greatest(staged)
-        if largest > best:
-            best = largest
-            place = BLOCK
-            for j in range(LANES):
-                other = at[j] + <int32_t>j if lanes[j] == largest else BLOCK
-                place = other if other < place else place
-            found = first + place
-    maximum[0] = best
+        m = <int>min(<Py_ssize_t>BLOCK, job.classes - first)
+        x = view_classes(&job.scores, row, first, m, scratch, staged)
+        lanes = fill_tail(x, m, <real>(-INFINITY), tail)
+        block_maximum = largest_class(&lanes, tail)
+        if block_maximum > maximum[0]:
+            maximum[0] = block_maximum
+            found = first + first_equal(&lanes, tail, block_maximum)
     return found
 
 

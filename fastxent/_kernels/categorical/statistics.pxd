@@ -10,9 +10,11 @@
 
 from libc.math cimport INFINITY, NAN
 from libc.stdint cimport int64_t
-from libc.string cimport memcpy
 
 from fastxent._kernels.arrays.load cimport element_ptr, load_one, view_classes
+from fastxent._kernels.categorical.largest cimport (
+    count_greater, fill_tail, first_equal, group, Lanes, largest_class,
+)
 from fastxent._kernels.categorical.rows cimport row_error, Rows
 from fastxent._kernels.categorical.softmax cimport exp_shifted, prefetch_classes
 from fastxent._kernels.job cimport (
@@ -30,74 +32,6 @@ cdef struct RowStatistics:
     double rest             # r
     double distance         # t
     double greater          # how many classes have a larger logit than the target
-
-cdef struct Lanes:          # up to BLOCK classes of a row, read by LANES
-    const void* x
-    Py_ssize_t whole        # the classes in full groups of LANES
-    Py_ssize_t padded       # and with the tail
-
-
-cdef inline const real* group(const Lanes* lanes, const real* tail, Py_ssize_t i) noexcept nogil:
-    """LANES classes from class i on."""
-    return <const real*>lanes.x + i if i < lanes.whole else tail
-
-
-cdef inline Lanes fill_tail(const real* x, Py_ssize_t m, real filler, real* tail) noexcept nogil:
-    """Copy the last m % LANES classes to the tail, and fill it up."""
-    cdef Lanes lanes
-    cdef Py_ssize_t j
-    lanes.x = x
-    lanes.whole = m - m % LANES
-    lanes.padded = (m + LANES - 1) // LANES * LANES
-    for j in range(LANES):
-        tail[j] = filler
-    memcpy(tail, x + lanes.whole, (m - lanes.whole) * sizeof(real))
-    return lanes
-
-
-cdef inline real largest_class(
-    const Lanes* lanes, const real* tail, real target_logit, double* greater
-) noexcept nogil:
-    """The largest logit of a block, NaN apart, and how many are larger than the target's."""
-    cdef real most[LANES]
-    cdef double count[LANES]
-    cdef real counts[LANES]
-    cdef real one = 1, zero = 0
-    cdef const real* x
-    cdef Py_ssize_t i, j
-    for j in range(LANES):
-        most[j] = -INFINITY
-        counts[j] = 0
-    for i from 0 <= i < lanes.padded by LANES:
-        x = group(lanes, tail, i)
-        for j in range(LANES):
-            most[j] = x[j] if x[j] > most[j] else most[j]
-            counts[j] += one if x[j] > target_logit else zero
-    for j in range(LANES):
-        count[j] = <double>counts[j]
-        most[0] = most[j] if most[j] > most[0] else most[0]
-    greater[0] += sum_lanes(count)
-    return most[0]
-
-
-cdef inline Py_ssize_t first_equal(
-    const Lanes* lanes, const real* tail, real value
-) noexcept nogil:
-    """The first class of a block with that logit, which is there."""
-    cdef const real* x
-    cdef Py_ssize_t i, j
-    cdef int found
-    for i from 0 <= i < lanes.padded by LANES:
-        x = group(lanes, tail, i)
-        found = 0
-        for j in range(LANES):
-            found |= x[j] == value
-        if found:
-            for j in range(LANES):
-                if x[j] == value:
-                    return i + j
-    return 0
-
 
 cdef inline void raise_maximum(RowStatistics* row, double maximum) noexcept nogil:
     """Make the sums of the classes seen so far relative to a new maximum."""
@@ -148,9 +82,10 @@ cdef inline void add_row_block(
     cdef const real* x = view_classes(&job.scores, source, first, m, scratch, staged)
     cdef const char* place = source + first * job.scores.class_stride
     cdef Lanes lanes = fill_tail(x, m, <real>(-INFINITY), tail)
-    cdef real maximum = largest_class(&lanes, tail, target_logit, &row.greater)
+    cdef real maximum = largest_class(&lanes, tail)
     cdef bint higher = maximum > row.maximum
     cdef Py_ssize_t i
+    row.greater += count_greater(&lanes, tail, target_logit)
     if higher:
         raise_maximum(row, maximum)
         row.argmax = first + first_equal(&lanes, tail, maximum)

@@ -91,7 +91,7 @@ cdef inline double exp_bounded_f64(double x) noexcept nogil:
 
 
 cdef inline double reduce_scaled_f64(double x, double lo, double* low, double* power) noexcept nogil:
-    """`reduce_exp_f64` for -753.4 < x < 665.4, and `power`: 2^64 e^(x + lo) is exp_reduced_f64 times it."""
+    """`reduce_exp_f64`, and `power`: exp_reduced_f64 times it is 2^64 e^(x + lo), -753 < x < 665."""
     cdef double magic = 6755399441056831.0      # 1.5 * 2^52 + 1023 + 64
     cdef double shifted = x * 1.4426950408889634 + magic
     power[0] = f64_from_bits(bits_of_f64(shifted) << 52)
@@ -132,7 +132,7 @@ cdef inline float _exp_f32(float x, float lo, float k) noexcept nogil:
 
 
 cdef inline float reduce_scaled_f32(float x, float lo, float* low, float* power) noexcept nogil:
-    """`reduce_exp_f32` for -104.6 < x < 72, and `power`: 2^24 e^(x + lo) is exp_reduced_f32 times it."""
+    """`reduce_exp_f32`, and `power`: exp_reduced_f32 times it is 2^24 e^(x + lo), -104 < x < 72."""
     cdef float magic = 12583063.0, per_ln2 = 1.4426950216293335     # magic: 1.5 * 2^23 + 127 + 24
     cdef float shifted = x * per_ln2 + magic
     power[0] = f32_from_bits(bits_of_f32(shifted) << 23)
