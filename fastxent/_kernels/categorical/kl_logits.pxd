@@ -1,7 +1,8 @@
 # The Kullback-Leibler divergence of softmax(p) from softmax(q), two rows of logits.
 #
-# Float32 and half precision take one pass. With weights w_c = e^(q_c - maximum), E the mean under them,
-# and D_c = p_c - q_c - shift, the divergence is
+# Rows of few classes are computed in tiles (kl_tile.pxd). Of many classes, float32 and half precision
+# take one pass. With weights w_c = e^(q_c - maximum), E the mean under them, and
+# D_c = p_c - q_c - shift, the divergence is
 #
 #     log E[e^D] - E[D] = g + (log1p(s) - s),  where g = E[e^D - 1 - D] and s = E[D] + g
 #

@@ -116,7 +116,7 @@ cdef inline void gradients_of_tile(
 cdef inline void kl_of_tile(
     const Job* job, Py_ssize_t start, Rows* rows, uint8_t* done
 ) noexcept nogil:
-    """Divergences of up to ROWS rows, and gradients where wanted; `done` marks the rows that have them."""
+    """Divergences of up to ROWS rows, and gradients where wanted; `done` marks who has them."""
     cdef RowsOfLogits p
     cdef RowsOfLogits q
     cdef double ratio[TILE_CLASSES * ROWS]
