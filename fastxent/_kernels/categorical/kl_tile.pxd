@@ -1,9 +1,9 @@
 # The Kullback-Leibler divergence of rows of few logits: SIMD over the rows, in float64.
 #
-# It is the sum of q log(q/p) - q + p, as in kl_logits.pxd. With w = e^(q - maximum) and r = log(p/q)
+# It is the sum of q log(q/p) - q + p, as in kl_general.pxd. With w = e^(q - maximum) and r = log(p/q)
 # that is the sum of w (e^r - 1 - r) over the sum of w. A common error of all r counts only by its
 # square, since the sum of p - q is 0. A row with a number that is not finite, or with |r| > FAR, is
-# left to the general path.
+# left to it.
 
 from libc.math cimport INFINITY, NAN
 from libc.stdint cimport uint8_t
