@@ -148,7 +148,10 @@ def as_mask(value: Any, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def as_scale(value: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """pos_weight or var, broadcast to the losses' shape."""
+    """pos_weight or var, broadcast to the losses' shape.
+
+    One number for all has a kernel of its own. Values decide, not strides: the layout changes no bit.
+    """
     array = as_array(value, name, scalars=True)
     if array.dtype.kind in "iub":
         array = array.astype(np.float64)
@@ -157,7 +160,16 @@ def as_scale(value: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
             f"{name} has dtype {array.dtype}: use integers, float16, bfloat16, float32 or float64"
             f"{missing_values_hint(array, _FILL)}"
         )
+    if array.ndim and _is_one_number(array) and array.shape == shape:
+        array = np.array(array.flat[0])
     return array if array.shape == shape else _broadcast(array, name, shape)
+
+
+def _is_one_number(array: np.ndarray) -> bool:
+    """Whether all elements are equal."""
+    if array.size == 0 or array.flat[0] != array.flat[array.size - 1]:
+        return False
+    return bool(array.min() == array.max())
 
 
 def _broadcast(array: np.ndarray, name: str, shape: tuple[int, ...]) -> np.ndarray:

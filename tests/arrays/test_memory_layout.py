@@ -241,3 +241,17 @@ def test_weights_in_half_precision(name):
             assert got == loss(name)(y, z, **{key: wide[key]})
     var = (np.abs(z) + 0.5).astype(bfloat16())
     assert fastxent.gaussian_nll(z, z / 2, var) == fastxent.gaussian_nll(z, z / 2, var.astype("f8"))
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("name", ["binary_cross_entropy_with_logits", "gaussian_nll"])
+def test_one_number_for_all_gives_the_bits_of_an_array_of_it(name, soft):
+    """As a number, repeated by strides of 0, and stored for each loss."""
+    rng = np.random.default_rng(7)
+    n = 3001
+    labels = rng.random(n) if soft else rng.integers(0, 2, n).astype(float)
+    scores = rng.normal(size=n)
+    option = "var" if name == "gaussian_nll" else "pos_weight"
+    kinds = 0.7, np.broadcast_to(0.7, n), np.full(n, 0.7), np.full(2 * n, 0.7)[::-2]
+    results = [getattr(fastxent, name)(labels, scores, **{option: kind}) for kind in kinds]
+    assert len(set(results)) == 1

@@ -23,7 +23,7 @@ INDEX, SOFT = RNG.integers(0, K, N), RNG.dirichlet(np.ones(K), N)
 SAMPLE, CLASS, MASK = RNG.random(N), RNG.random(K) + 0.1, RNG.random(N) < 0.7
 value_and_grad = fastxent.linear_cross_entropy_value_and_grad
 #: Bytes of the block of logits: all at once, parts of the vocabulary, a few words at a time.
-BLOCKS = [products.BLOCK, 8 * N * 4, 8 * (2 * D + 4)]
+BLOCKS = [products.BLOCK, 8 * N * 4, 8 * (2 * D + 8)]
 
 
 @pytest.fixture(params=BLOCKS, ids=["whole", "parts", "words"])

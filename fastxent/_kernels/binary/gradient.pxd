@@ -87,8 +87,8 @@ cdef inline bint fast_gradients(
     """The derivatives of a full block of logits, from e^-|z|.
 
     The gradient is (1 - y) p - y (1 - p), of which one product is 0 for a hard label. The larger one
-    of p and 1 - p is 1 / (1 + e^-|z|), and the other one e^-|z| times that. Where z is negative they
-    change places: the difference is that of -z and 1 - y, negated.
+    of p and 1 - p is 1 / (1 + e^-|z|), and the other one e^-|z| times that. They change places where
+    z is negative: the difference is that of -z and 1 - y, negated.
     """
     cdef const real* z = <const real*>block.scores
     cdef const real* y = <const real*>block.labels
@@ -96,7 +96,7 @@ cdef inline bint fast_gradients(
     cdef real buffer[BLOCK]
     cdef real one = 1, zero = 0
     cdef real kept = <real>(1.0 - job.label_smoothing), share = <real>(0.5 * job.label_smoothing)
-    cdef real e, x, label, against, greater
+    cdef real e, x, label, against, greater, grad
     cdef real* target
     cdef Py_ssize_t i
     if (
@@ -111,8 +111,10 @@ cdef inline bint fast_gradients(
         x = z[i] + zero     # no -0, so that the sign bit tells what the comparison does
         label = y[i] * kept + share
         against = one - label if x >= zero else label
-        greater = factor[i] / (one + e)
-        target[i] = with_sign_of(x, against * greater - (one - against) * (e * greater))
+        greater = one / (one + e)
+        # A 0 has the sign of the general path's.
+        grad = with_sign_of(-x, (one - against) * (e * greater) - against * greater)
+        target[i] = grad * factor[i]
     if target == buffer:
         store_grad(job, &job.grad, block.start, BLOCK, <const real*>buffer)
     if job.hess.dtype != ABSENT:
