@@ -160,9 +160,10 @@ def as_scale(value: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
             f"{name} has dtype {array.dtype}: use integers, float16, bfloat16, float32 or float64"
             f"{missing_values_hint(array, _FILL)}"
         )
-    if array.ndim and _is_one_number(array) and array.shape == shape:
-        array = np.array(array.flat[0])
-    return array if array.shape == shape else _broadcast(array, name, shape)
+    whole = array if array.shape == shape else _broadcast(array, name, shape)
+    if array.ndim and _is_one_number(array):
+        return np.broadcast_to(array.flat[0], shape)
+    return whole
 
 
 def _is_one_number(array: np.ndarray) -> bool:

@@ -255,3 +255,9 @@ def test_one_number_for_all_gives_the_bits_of_an_array_of_it(name, soft):
     kinds = 0.7, np.broadcast_to(0.7, n), np.full(n, 0.7), np.full(2 * n, 0.7)[::-2]
     results = [getattr(fastxent, name)(labels, scores, **{option: kind}) for kind in kinds]
     assert len(set(results)) == 1
+    rows, one_row = (labels[:3000].reshape(3, -1), scores[:3000].reshape(3, -1)), np.full(1000, 0.7)
+    results = [
+        getattr(fastxent, name)(*rows, **{option: kind})
+        for kind in (0.7, one_row, one_row[None], np.full((3, 1000), 0.7))
+    ]
+    assert len(set(results)) == 1
