@@ -4,12 +4,13 @@
 #
 # -0.0 counts as out of range here: the general path then decides.
 
+from libc.math cimport NAN
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from fastxent._kernels.arrays.load cimport one_of_half
 from fastxent._kernels.job cimport BLOCK, DType, LANES
-from fastxent._kernels.types cimport floating, bits_of_f32, bits_of_f64
+from fastxent._kernels.types cimport bits_of_f32, bits_of_f64, floating, real
 
 ctypedef fused pattern:
     uint16_t
@@ -69,3 +70,27 @@ cdef inline int outside(const double* x, int n, double low, double high) noexcep
     for i in range(n):
         found += 0 if low <= x[i] and x[i] <= high else 1
     return found
+
+
+cdef inline bint is_unit(const real* x, Py_ssize_t n) noexcept nogil:
+    """Whether all are from 0 to 1; -0.0 counts as outside."""
+    cdef uint32_t wrong_f32 = 0
+    cdef uint64_t wrong_f64 = 0
+    cdef Py_ssize_t i
+    if real is float:
+        for i in range(n):
+            wrong_f32 |= <uint32_t>0x3F800000 - bits_of_f32(x[i])
+        return wrong_f32 >> 31 == 0
+    else:
+        for i in range(n):
+            wrong_f64 |= <uint64_t>0x3FF0000000000000 - bits_of_f64(x[i])
+        return wrong_f64 >> 63 == 0
+
+
+cdef inline void mark_outside_unit(const real* x, Py_ssize_t n, real* terms) noexcept nogil:
+    """NaN for each term whose x is not in [0, 1]."""
+    cdef real zero = 0, one = 1, nan = NAN
+    cdef Py_ssize_t i
+    if not is_unit(x, n):
+        for i in range(n):
+            terms[i] = terms[i] if x[i] >= zero and x[i] <= one else nan

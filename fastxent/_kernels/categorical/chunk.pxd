@@ -17,6 +17,9 @@ from fastxent._kernels.categorical.columns cimport is_column_major, sum_exp_colu
 from fastxent._kernels.categorical.distribution cimport (
     add_distributions, distribution_rows, has_fast_distributions, rows_of_run,
 )
+from fastxent._kernels.categorical.long_row cimport (
+    choose_base, finish_sum_exp, start_long_rows, sum_exp_row,
+)
 from fastxent._kernels.categorical.row_check cimport check_rows
 from fastxent._kernels.categorical.rows cimport in_range, Rows, apply_nan_policy, load_rows
 from fastxent._kernels.categorical.soft_labels cimport (
@@ -24,11 +27,9 @@ from fastxent._kernels.categorical.soft_labels cimport (
     focal_from_logits, logsumexp_of_row, soft_row, SoftRow,
 )
 from fastxent._kernels.categorical.soft_logits cimport (
-    has_soft_path, set_logsumexp, soft_terms, sum_exp_of_tiles,
+    has_soft_path, set_logsumexp, sum_exp_of_tiles,
 )
-from fastxent._kernels.categorical.softmax cimport (
-    is_tiled, sum_exp_row, target_scores, TILED_CLASSES,
-)
+from fastxent._kernels.categorical.softmax cimport is_tiled, target_scores, TILED_CLASSES
 from fastxent._kernels.categorical.tile cimport soft_tile_losses
 from fastxent._kernels.focal cimport focal_of_sum_exp
 from fastxent._kernels.job cimport (
@@ -75,19 +76,22 @@ cdef inline void sum_exp_rows(
     """sum of e^(x_j - x_target) over j != target of each row."""
     cdef real tile[(TILED_CLASSES + 1) * ROWS]
     cdef real target[ROWS]
+    cdef double err
     cdef Py_ssize_t i
     if is_tiled(job, tag):
         prefetch_lanes(prefetch_address(&job.labels, start), 2 * job.labels.itemsize)
         sum_exp_of_tiles(job, start, rows, False, tile, sum_exp)
         return
-    target_scores(job, start, rows.n, rows.target, target)
-    if is_column_major(job, tag):
+    start_long_rows(job, start, rows, target)
+    if is_index(job) and is_column_major(job, tag):
         sum_exp_columns(job, start, rows.n, rows.target, target, sum_exp)
         return
     for i in range(rows.n):
-        sum_exp[i] = sum_exp_row(
-            job, element_ptr(job, &job.scores, start + i), rows.target[i], target[i], rows.scratch
-        )
+        sum_exp[i] = 0.0
+        if rows.valid[i]:
+            choose_base(job, start, rows, i, &target[i])
+            sum_exp[i] = sum_exp_row(job, start, rows, i, target[i], <real*>NULL, &err)
+            sum_exp[i] = finish_sum_exp(sum_exp[i], err, target[i])
 
 
 cdef inline double scalar_row(
@@ -169,7 +173,7 @@ cdef inline bint recompute_rows(
     cdef Py_ssize_t index, i
     cdef const char* row
     cdef SoftRow soft
-    cdef double target_logit
+    cdef double target_logit, err
     if not outside(rows.loss, rows.n, 0.0, 1.7976931348623157e308):
         return True
     for i in range(rows.n):
@@ -182,7 +186,8 @@ cdef inline bint recompute_rows(
                 continue
             row = element_ptr(job, &job.scores, start + i)
             target_logit = load_one(&job.scores, row + rows.target[i] * job.scores.class_stride)
-            rows.loss[i] = sum_exp_row(job, row, rows.target[i], target_logit, rows.scratch)
+            rows.loss[i] = sum_exp_row(job, start, rows, i, target_logit, <double*>NULL, &err)
+            rows.loss[i] = finish_sum_exp(rows.loss[i], err, target_logit)
             losses_of_sum_exp(job, &rows.loss[i], 1)
             if rows.loss[i] < INFINITY:
                 continue
@@ -353,8 +358,6 @@ cdef inline bint row_block(
             rows.loss[i] = 0.0
         ok = True
     elif has_row_logits(job) and (is_index(job) or has_soft_path(job)):
-        if not is_index(job):
-            soft_terms(job, start, &rows, tag)
         sum_exp_rows(job, start, &rows, rows.loss, tag)
         return add_log1p_rows(job, start, &rows, partial, tag)
     elif is_index(job):

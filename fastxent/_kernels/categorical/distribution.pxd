@@ -8,8 +8,9 @@
 # the caller then takes the general path.
 
 from libc.math cimport INFINITY, NAN
-from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
+from libc.stdint cimport int64_t, uint8_t
 
+from fastxent._kernels.arrays.bounds cimport mark_outside_unit
 from fastxent._kernels.arrays.load cimport (
     convert_dtype, element_ptr, gather_classes, is_real, load_indices,
 )
@@ -24,7 +25,7 @@ from fastxent._kernels.likelihood cimport clipped, has_bounds
 from fastxent._kernels.numeric.divergence cimport divergence_term, smallest_ratio_part
 from fastxent._kernels.numeric.generic cimport exponent, log_of_quotient, mantissa
 from fastxent._kernels.numeric.sums cimport add, add_run
-from fastxent._kernels.types cimport bits_of_f32, bits_of_f64, real
+from fastxent._kernels.types cimport real
 
 
 cdef enum:
@@ -65,21 +66,6 @@ cdef inline void prefetch_run(const Terms* at, Py_ssize_t i) noexcept nogil:
 
 
 # ---- the terms of a run ----------------------------------------------------------------------
-
-
-cdef inline bint is_unit(const real* x, Py_ssize_t n) noexcept nogil:
-    """Whether all are from 0 to 1; -0.0 counts as outside."""
-    cdef uint32_t wrong_f32 = 0
-    cdef uint64_t wrong_f64 = 0
-    cdef Py_ssize_t i
-    if real is float:
-        for i in range(n):
-            wrong_f32 |= <uint32_t>0x3F800000 - bits_of_f32(x[i])
-        return wrong_f32 >> 31 == 0
-    else:
-        for i in range(n):
-            wrong_f64 |= <uint64_t>0x3FF0000000000000 - bits_of_f64(x[i])
-        return wrong_f64 >> 63 == 0
 
 
 cdef inline void cross_entropy_terms(
@@ -147,17 +133,6 @@ cdef inline void divergence_terms(
             least = a if a < b else b
             terms[i] = divergence_term(a, b, &part)
             linear[i] = infinity if least < smallest else part
-
-
-cdef inline void mark_outside(
-    const real* p, const real* q, Py_ssize_t n, real* terms
-) noexcept nogil:
-    """NaN for a term of which a part is outside [0, 1]."""
-    cdef real zero = 0, one = 1, nan = NAN
-    cdef Py_ssize_t i
-    for i in range(n):
-        terms[i] = terms[i] if p[i] >= zero and p[i] <= one else nan
-        terms[i] = terms[i] if q[i] >= zero and q[i] <= one else nan
 
 
 # ---- the arrays of a run ---------------------------------------------------------------------
@@ -278,8 +253,9 @@ cdef inline void fill_terms(
         clip_terms(job, p, weights, n, high, logs)
     if job.label_smoothing != 0.0:
         smooth_terms(job, target, rows, first, m, q, logs, terms)
-    if not (is_unit(p, n) and (q == p or job.index_labels or is_unit(q, n))):
-        mark_outside(p, q, n, terms)
+    mark_outside_unit(p, n, terms)
+    if q != p and not job.index_labels:
+        mark_outside_unit(q, n, terms)
 
 
 cdef inline bint has_two_terms(const Job* job) noexcept nogil:

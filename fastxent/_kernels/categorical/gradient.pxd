@@ -10,12 +10,13 @@ from fastxent._kernels.arrays.store cimport store_grad_classes
 from fastxent._kernels.categorical.chunk cimport add_log1p_rows, run_rows
 from fastxent._kernels.categorical.gradient_row cimport long_row_gradients
 from fastxent._kernels.categorical.gradient_tile cimport general_tile_gradients, tile_gradients
+from fastxent._kernels.categorical.long_row cimport choose_base, start_long_rows
 from fastxent._kernels.categorical.rows cimport Rows, load_rows
-from fastxent._kernels.categorical.soft_logits cimport has_soft_path, soft_terms
+from fastxent._kernels.categorical.soft_logits cimport has_soft_path
 from fastxent._kernels.categorical.soft_labels cimport (
     load_classes, soft_row, SoftRow, sum_exp_below_maximum, weigh_classes,
 )
-from fastxent._kernels.categorical.softmax cimport is_tiled, target_scores
+from fastxent._kernels.categorical.softmax cimport is_tiled
 from fastxent._kernels.focal cimport softmax_of_classes, class_grad_weights
 from fastxent._kernels.job cimport (
     ABSENT, BLOCK, CATEGORICAL_FOCAL, CATEGORICAL_LOGITS, is_index, Job, NAN_OMIT, NAN_RAISE,
@@ -250,15 +251,14 @@ cdef inline bint run_row_block(
             general_tile_gradients(job, start, &rows, done)
         write_rows(job, start, &rows, done)
         return True
-    if not is_index(job):
-        soft_terms(job, start, &rows, tag)
     if is_tiled(job, tag):
         tile_gradients(job, start, &rows, done, tag)
     else:
-        target_scores(job, start, n, rows.target, target)
+        start_long_rows(job, start, &rows, target)
         for i in range(n):
             rows.loss[i] = 0.0
             if rows.valid[i]:
+                choose_base(job, start, &rows, i, &target[i])
                 done[i] = long_row_gradients(job, start, &rows, i, target[i])
     if not add_log1p_rows(job, start, &rows, partial, tag):
         return False

@@ -1,19 +1,17 @@
 # Derivatives of rows of many classes in the scores' own type: SIMD over the classes.
 
-from libc.string cimport memcpy
-
 from fastxent._kernels.arrays.load cimport element_ptr, is_real, view_classes
 from fastxent._kernels.arrays.store cimport store_grad_classes
 from fastxent._kernels.categorical.gradient_scale cimport (
     grad_weights, hess_product, hess_scale, HessScale, hessian, label_of_target, row_scale,
     soft_scale, SoftScale,
 )
+from fastxent._kernels.categorical.long_row cimport CACHED_CLASSES, finish_sum_exp, sum_exp_row
 from fastxent._kernels.categorical.rows cimport Rows
-from fastxent._kernels.categorical.softmax cimport exp_of_classes, sum_exp_block
-from fastxent._kernels.job cimport ABSENT, BLOCK, Job, LANES, Operand
+from fastxent._kernels.categorical.softmax cimport exp_of_classes
+from fastxent._kernels.job cimport ABSENT, BLOCK, Job, Operand
 from fastxent._kernels.numeric.elementary cimport log1p_f64
 from fastxent._kernels.numeric.generic cimport exp_scale_inverse
-from fastxent._kernels.numeric.sums cimport add, add_run
 from fastxent._kernels.types cimport real
 
 cdef struct GradScale:      # of a row: what makes its derivatives of its exponentials
@@ -21,10 +19,6 @@ cdef struct GradScale:      # of a row: what makes its derivatives of its expone
     double target       # the gradient of the target
     SoftScale soft
     HessScale hess
-
-cdef enum:
-    # The exponentials of a row of up to so many classes are kept in L1 until their sum is known.
-    CACHED_CLASSES = 2048
 
 
 cdef inline void scale_exps(
@@ -72,36 +66,6 @@ cdef inline real* kept_exps(const Job* job, Py_ssize_t position, real* cache) no
     ):
         return <real*>place
     return NULL
-
-
-cdef inline double sum_row_exps(
-    const Job* job, Py_ssize_t position, Rows* rows, Py_ssize_t i, real target_logit, real* kept,
-    double* err
-) noexcept nogil:
-    """The sum of the exponentials of a row, but for the target's, and its error; they go to `kept`."""
-    cdef real staged[BLOCK]
-    cdef real* exps
-    cdef const char* row = element_ptr(job, &job.scores, position)
-    cdef double hi = 0.0, lo = 0.0, block_sum
-    cdef Py_ssize_t first, m
-    cdef bint padded
-    for first from 0 <= first < job.classes by BLOCK:
-        m = min(<Py_ssize_t>BLOCK, job.classes - first)
-        padded = job.classes > CACHED_CLASSES and m % LANES != 0    # there is no room after the row
-        exps = staged
-        if kept != NULL and not padded:
-            exps = kept + first
-        block_sum = sum_exp_block(
-            job, row, rows.target[i], target_logit, first, <int>m, rows.scratch, exps
-        )
-        if kept != NULL and padded:
-            memcpy(kept + first, exps, m * sizeof(real))
-        if real is double and job.hess.dtype != ABSENT:
-            add_run(exps, m, &hi, &lo)      # 1 - p needs what rounding loses
-        else:
-            add(block_sum, &hi, &lo)
-    err[0] = lo
-    return hi
 
 
 cdef inline void write_row_gradients(
@@ -152,8 +116,8 @@ cdef inline bint long_row_gradients(
     cdef double exp_factor = exp_scale_inverse(cache)
     cdef double others, err, sum_exp, factor, grad_weight
     cdef GradScale scale
-    others = sum_row_exps(job, start + i, rows, i, target_logit, kept, &err)
-    sum_exp = (others + err) * exp_factor + <double>(target_logit - target_logit)
+    others = sum_exp_row(job, start, rows, i, target_logit, kept, &err)
+    sum_exp = finish_sum_exp(others, err, target_logit)
     rows.loss[i] = sum_exp
     rows.logsumexp[i] = log1p_f64(sum_exp) + <double>target_logit if job.z_loss != 0.0 else 0.0
     grad_weights(job, &sum_exp, 1, &grad_weight)

@@ -1,10 +1,11 @@
 # The largest of up to BLOCK classes of a row, and where it is.
 
 from libc.math cimport INFINITY
+from libc.stdint cimport int32_t
 from libc.string cimport memcpy
 
-from fastxent._kernels.job cimport LANES
-from fastxent._kernels.numeric.sums cimport greatest, sum_lanes
+from fastxent._kernels.job cimport BLOCK, LANES
+from fastxent._kernels.numeric.sums cimport greatest, least, sum_lanes
 from fastxent._kernels.types cimport real
 
 cdef struct Lanes:          # up to BLOCK classes of a row, read by LANES
@@ -67,16 +68,19 @@ cdef inline Py_ssize_t first_equal(
     const Lanes* lanes, const real* tail, real value
 ) noexcept nogil:
     """The first class of a block with that logit, which is there."""
+    # Without a branch, which depends on the numbers: each lane keeps the least of its classes.
+    cdef real at[LANES]
+    cdef real number, candidate, none = BLOCK
     cdef const real* x
     cdef Py_ssize_t i, j
-    cdef int found
+    for j in range(LANES):
+        at[j] = none
     for i from 0 <= i < lanes.padded by LANES:
         x = group(lanes, tail, i)
-        found = 0
+        number = <real><int32_t>i
         for j in range(LANES):
-            found |= x[j] == value
-        if found:
-            for j in range(LANES):
-                if x[j] == value:
-                    return i + j
-    return 0
+            candidate = number if x[j] == value else none
+            at[j] = candidate if candidate < at[j] else at[j]
+    for j in range(LANES):
+        at[j] += <real><int32_t>j
+    return <Py_ssize_t>least(at)

@@ -1,9 +1,9 @@
 # A check of rows of probabilities as a whole, where a loss reads one class of each: all classes are in
 # [0, 1], and how far from 1 their sums are.
 
+from fastxent._kernels.arrays.bounds cimport is_unit
 from fastxent._kernels.arrays.load cimport element_ptr, load_one, view_classes
 from fastxent._kernels.arrays.prefetch cimport prefetch_lanes
-from fastxent._kernels.categorical.distribution cimport is_unit
 from fastxent._kernels.categorical.rows cimport row_error
 from fastxent._kernels.categorical.softmax cimport load_tile, sum_tile
 from fastxent._kernels.job cimport (

@@ -9,21 +9,18 @@
 # largest logit for a distribution, where no term is below 0. A row that is out of the ordinary makes
 # its loss infinite or NaN: the general path recomputes it.
 
-from libc.math cimport INFINITY, NAN
+from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t
 
-from fastxent._kernels.arrays.load cimport element_ptr, view_classes
+from fastxent._kernels.arrays.bounds cimport mark_outside_unit
 from fastxent._kernels.arrays.prefetch cimport prefetch_lanes
-from fastxent._kernels.categorical.distribution cimport prefetch_run, RUN, Terms, terms_ahead
-from fastxent._kernels.categorical.largest cimport fill_tail, first_equal, Lanes, largest_class
 from fastxent._kernels.categorical.rows cimport Rows
 from fastxent._kernels.categorical.softmax cimport (
-    is_tiled, load_tile, rows_ahead, sum_exp_tiles, sum_tile, target_scores, tile_width,
+    load_tile, rows_ahead, sum_exp_tiles, sum_tile, target_scores, tile_width,
 )
 from fastxent._kernels.job cimport (
-    BLOCK, CATEGORICAL_LOGITS, is_index, Job, LANES, ROWS, TILE_CLASSES,
+    CATEGORICAL_LOGITS, is_index, Job, LANES, ROWS, TILE_CLASSES,
 )
-from fastxent._kernels.numeric.sums cimport add_run
 from fastxent._kernels.types cimport real
 
 
@@ -40,24 +37,26 @@ cdef inline void start_terms(Rows* rows) noexcept nogil:
         rows.label_sum[i] = 0.0
 
 
-cdef inline void finish_terms(const Job* job, Rows* rows) noexcept nogil:
-    """Q and the linear term, which contain the labels' smoothing e.
+cdef inline void finish_terms(
+    const Job* job, Rows* rows, Py_ssize_t first, Py_ssize_t stop
+) noexcept nogil:
+    """Q and the linear term of some rows, which contain the labels' smoothing e.
 
     Q = (1 - e) sum q + e, and the linear term has e / K of each class.
     """
     cdef double smoothing = job.label_smoothing
     cdef double share = smoothing / <double>job.classes
     cdef Py_ssize_t i
-    for i in range(ROWS):
+    for i in range(first, stop):
         rows.linear[i] = (1.0 - smoothing) * rows.linear[i]
     if smoothing != 0.0:
-        for i in range(ROWS):
+        for i in range(first, stop):
             rows.linear[i] += share * rows.spread[i]
     if job.index_labels:
-        for i in range(ROWS):
+        for i in range(first, stop):
             rows.label_sum[i] = 1.0
     else:
-        for i in range(ROWS):
+        for i in range(first, stop):
             rows.label_sum[i] = (1.0 - smoothing) * rows.label_sum[i] + smoothing
 
 
@@ -91,13 +90,11 @@ cdef inline void largest_of_tiles(
             argmax[i + j] = at[j]
 
 
-cdef inline real soft_term(real base, real x, real label) noexcept nogil:
-    """label (base - x), where 0 * inf is 0; NaN for a label out of [0, 1]."""
-    cdef real zero = 0, one = 1, nan = NAN
-    cdef real term = label * (base - x)
-    term = zero if label == zero else term
-    term = term if label >= zero else nan
-    return term if label <= one else nan
+cdef inline real soft_term(real largest, real x, real label) noexcept nogil:
+    """label (largest - x), where 0 * inf is 0. A logit that is NaN is left to the exponentials."""
+    cdef real zero = 0
+    cdef real term = label * (largest - x)
+    return term if term > zero else zero
 
 
 cdef inline void soft_terms_of_tile(
@@ -123,6 +120,7 @@ cdef inline void soft_terms_of_tile(
         for i in range(ROWS):
             j = k * ROWS + i
             terms[j] = soft_term(base[i], tile[j], q[j])
+    mark_outside_unit(<const real*>q, m * ROWS, terms)
     sum_tile(q, m, rows.label_sum)
     sum_tile(terms, m, rows.linear)
 
@@ -130,7 +128,7 @@ cdef inline void soft_terms_of_tile(
 cdef inline void soft_terms_of_tiles(
     const Job* job, Py_ssize_t start, Rows* rows, const real* logits
 ) noexcept nogil:
-    """`soft_terms` of rows whose logits are in tiles, one after the other."""
+    """The terms of rows whose logits are in tiles, one after the other."""
     cdef real base[ROWS]
     cdef real argmax[ROWS]
     cdef Py_ssize_t first, i, width = tile_width(job)
@@ -146,13 +144,13 @@ cdef inline void soft_terms_of_tiles(
         soft_terms_of_tile(
             job, start, rows, first, min(width, job.classes - first), base, logits + first * ROWS
         )
-    finish_terms(job, rows)
+    finish_terms(job, rows, 0, ROWS)
 
 
 cdef inline void sum_exp_of_tiles(
     const Job* job, Py_ssize_t start, Rows* rows, bint keep, real* exps, double* sum_exp
 ) noexcept nogil:
-    """`sum_exp_tiles`, after `soft_terms`, for which all logits are loaded, once."""
+    """`sum_exp_tiles`, after the terms of soft labels, for which all logits are loaded, once."""
     cdef bint loaded = has_soft_path(job)
     cdef Py_ssize_t first, width
     if loaded:
@@ -164,73 +162,6 @@ cdef inline void sum_exp_of_tiles(
             )
         soft_terms_of_tiles(job, start, rows, <const real*>exps)
     sum_exp_tiles(job, start, rows.n, rows.target, loaded, keep, exps, sum_exp)
-
-
-# ---- many classes: SIMD over the classes -----------------------------------------------------
-
-
-cdef inline Py_ssize_t find_largest(
-    const Job* job, const char* row, void* scratch, real* maximum
-) noexcept nogil:
-    """The number of the largest logit of a row, the first of several; 0 where there is none."""
-    cdef real staged[BLOCK]
-    cdef real tail[LANES]
-    cdef real block_maximum
-    cdef Lanes lanes
-    cdef const real* x
-    cdef Py_ssize_t first, found = 0
-    cdef int m
-    maximum[0] = -INFINITY
-    for first from 0 <= first < job.classes by BLOCK:
-        m = <int>min(<Py_ssize_t>BLOCK, job.classes - first)
-        x = view_classes(&job.scores, row, first, m, scratch, staged)
-        lanes = fill_tail(x, m, <real>(-INFINITY), tail)
-        block_maximum = largest_class(&lanes, tail)
-        if block_maximum > maximum[0]:
-            maximum[0] = block_maximum
-            found = first + first_equal(&lanes, tail, block_maximum)
-    return found
-
-
-cdef inline void soft_terms_of_row(
-    const Job* job, Py_ssize_t start, Rows* rows, Py_ssize_t row_number, real base
-) noexcept nogil:
-    """The sums over one row."""
-    cdef real x_staged[BLOCK]
-    cdef real q_staged[BLOCK]
-    cdef real terms[BLOCK]
-    cdef const real* x
-    cdef const real* q
-    cdef const char* row = element_ptr(job, &job.scores, start + row_number)
-    cdef const char* labels = NULL
-    cdef double sums[6]
-    cdef Terms at
-    cdef Py_ssize_t first, i, j, m
-    if not job.index_labels:
-        labels = element_ptr(job, &job.labels, start + row_number)
-    for j in range(6):
-        sums[j] = 0.0
-    for first from 0 <= first < job.classes by BLOCK:
-        m = min(<Py_ssize_t>BLOCK, job.classes - first)
-        x = view_classes(&job.scores, row, first, <int>m, rows.scratch, x_staged)
-        if not job.index_labels:
-            q = view_classes(&job.labels, labels, first, <int>m, rows.scratch, q_staged)
-            at = terms_ahead(job, start + row_number, first)
-            for i from 0 <= i < m - m % RUN by RUN:
-                prefetch_run(&at, i)
-                for j in range(i, i + RUN):
-                    terms[j] = soft_term(base, x[j], q[j])
-            for j in range(m - m % RUN, m):
-                terms[j] = soft_term(base, x[j], q[j])
-            add_run(<const real*>terms, m, &sums[0], &sums[1])
-            add_run(q, m, &sums[2], &sums[3])
-        if job.label_smoothing != 0.0:
-            for i in range(m):
-                terms[i] = base - x[i]
-            add_run(<const real*>terms, m, &sums[4], &sums[5])
-    rows.linear[row_number] = sums[0] + sums[1]
-    rows.label_sum[row_number] = sums[2] + sums[3]
-    rows.spread[row_number] = sums[4] + sums[5]
 
 
 # ---- z_loss ----------------------------------------------------------------------------------
@@ -245,28 +176,3 @@ cdef inline void set_logsumexp(
     target_scores(job, start, rows.n, rows.target, base)
     for i in range(rows.n):
         rows.logsumexp[i] = loss[i] + <double>base[i]
-
-
-# ---- both ------------------------------------------------------------------------------------
-
-
-cdef inline void soft_terms(const Job* job, Py_ssize_t start, Rows* rows, real* tag) noexcept nogil:
-    """Choose r, to `target`, and set what makes a loss of log(1 + s): `label_sum` and `linear`.
-
-    Rows in tiles are left to `sum_exp_of_tiles`.
-    """
-    cdef real base[ROWS]
-    cdef const char* row
-    cdef Py_ssize_t i
-    if is_tiled(job, tag):
-        return
-    start_terms(rows)
-    if job.index_labels:
-        target_scores(job, start, rows.n, rows.target, base)
-    for i in range(rows.n):
-        if rows.valid[i]:
-            if not job.index_labels:
-                row = element_ptr(job, &job.scores, start + i)
-                rows.target[i] = find_largest(job, row, rows.scratch, &base[i])
-            soft_terms_of_row(job, start, rows, i, base[i])
-    finish_terms(job, rows)

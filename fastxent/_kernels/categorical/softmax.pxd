@@ -5,15 +5,15 @@
 # row finds the maximum. A difference out of the exponential's range, or a NaN, makes the sum infinite
 # or NaN; the caller then recomputes the row.
 #
-# Few classes: ROWS rows at a time, SIMD over the rows. Many classes: SIMD over the classes. The number
-# of classes alone decides, never the layout: every layout gives the same bits.
+# Few classes: ROWS rows at a time, SIMD over the rows, here. Many classes: SIMD over the classes
+# (long_row.pxd). The number of classes alone decides, never the layout: every layout gives the same bits.
 
 from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t, uint16_t
 from libc.string cimport memcpy
 
 from fastxent._kernels.arrays.load cimport (
-    element_ptr, convert_dtype, is_real, load_one, view_classes, copy_elements, widen,
+    element_ptr, convert_dtype, is_real, load_one, copy_elements, widen,
 )
 from fastxent._kernels.arrays.prefetch cimport AHEAD, AHEAD_BYTES, prefetch_lanes, prefetch_line
 from fastxent._kernels.arrays.transpose cimport tile_of_rows
@@ -22,19 +22,27 @@ from fastxent._kernels.numeric.elementary cimport base_f32, exp2_f32, reduced_di
 from fastxent._kernels.numeric.generic cimport (
     blend, bounds_of_reduced, exp_reduced, exp_scale_inverse, reduce_scaled,
 )
-from fastxent._kernels.numeric.sums cimport add, add_to_lane, sum_lanes
+from fastxent._kernels.numeric.sums cimport add_to_lane
 from fastxent._kernels.types cimport real
 
 cdef enum:
     # Up to so many classes, SIMD goes over the rows, tile by tile. Measured: beyond, or with float64
     # beyond half as many, SIMD over the classes is faster.
     TILED_CLASSES = 192
+    RUN = 128       # classes between two bursts of prefetches: a longer burst stalls
 
 # ---- one exponential -------------------------------------------------------------------------
 
 cdef inline void prefetch_classes(const Job* job, const char* place, Py_ssize_t i) noexcept nogil:
     """Prefetch AHEAD of class i of a row."""
     prefetch_lanes(place + (i + AHEAD) * job.scores.class_stride, job.scores.itemsize)
+
+
+cdef inline void prefetch_run(const Job* job, const char* place, Py_ssize_t i) noexcept nogil:
+    """`prefetch_classes` of RUN classes."""
+    cdef Py_ssize_t j
+    for j from i <= j < i + RUN by LANES:
+        prefetch_classes(job, place, j)
 
 
 cdef inline void exp_shifted(
@@ -44,40 +52,43 @@ cdef inline void exp_shifted(
 
     They lie at `place`. The rounding error of the difference is compensated.
     """
-    cdef real low[BLOCK]
-    cdef real power[BLOCK]
+    cdef real low[RUN]
+    cdef real power[RUN]
     cdef real lowest, highest
-    cdef Py_ssize_t i, j, whole = n - n % LANES
+    cdef Py_ssize_t first, i, m
     bounds_of_reduced(maximum, &lowest, &highest)
-    for i in range(n):
-        exps[i] = reduce_scaled(x[i], maximum, lowest, highest, &low[i], &power[i])
-    for i from 0 <= i < whole by LANES:
-        if real is double:
-            # Prefetching eight bytes per class in the loop of the sums comes all at once: 10 % slower.
-            prefetch_classes(job, place, i)
-        for j in range(i, i + LANES):
-            exps[j] = exp_reduced(exps[j], low[j]) * power[j]
-    for i in range(whole, n):
-        exps[i] = exp_reduced(exps[i], low[i]) * power[i]
+    for first from 0 <= first < n by RUN:
+        # Not in the loop of the sums: it is short, and the requests would come all at once.
+        prefetch_run(job, place, first)
+        m = min(<Py_ssize_t>RUN, n - first)
+        for i in range(m):
+            exps[first + i] = reduce_scaled(
+                x[first + i], maximum, lowest, highest, &low[i], &power[i]
+            )
+        for i in range(m):
+            exps[first + i] = exp_reduced(exps[first + i], low[i]) * power[i]
 
 
 cdef inline void exp_of_classes(
     const Job* job, const char* place, const real* x, Py_ssize_t n, real target_logit, real* exps
 ) noexcept nogil:
     """e^(x - target) over `exp_scale_inverse` of n <= BLOCK classes of a row."""
-    cdef float power[BLOCK]
+    cdef float power[RUN]
     cdef float lowest, highest, shift, rest
-    cdef Py_ssize_t i
+    cdef Py_ssize_t first, i, m
     if real is double:
         exp_shifted(job, place, x, n, target_logit, exps)
     else:
         base_f32(target_logit, &lowest, &highest, &shift, &rest)
-        for i in range(n):
-            exps[i] = reduced_difference_f32(
-                x[i], target_logit, lowest, highest, shift, rest, &power[i]
-            )
-        for i in range(n):
-            exps[i] = exp2_f32(exps[i], power[i])
+        for first from 0 <= first < n by RUN:
+            prefetch_run(job, place, first)
+            m = min(<Py_ssize_t>RUN, n - first)
+            for i in range(m):
+                exps[first + i] = reduced_difference_f32(
+                    x[first + i], target_logit, lowest, highest, shift, rest, &power[i]
+                )
+            for i in range(m):
+                exps[first + i] = exp2_f32(exps[first + i], power[i])
 
 
 # ---- few classes: SIMD over the rows ---------------------------------------------------------
@@ -359,48 +370,3 @@ cdef inline void sum_exp_tiles(
     for i in range(ROWS):
         # NaN for a target that is not finite: it may be the only class
         sum_exp[i] = sum_exp[i] * scale + <double>(target_logit[i] - target_logit[i])
-
-
-# ---- many classes: SIMD over the classes -----------------------------------------------------
-
-
-cdef inline double sum_exp_block(
-    const Job* job, const char* row, Py_ssize_t target, real target_logit, Py_ssize_t first, int m,
-    void* scratch, real* exps
-) noexcept nogil:
-    """Exponentials of m classes of a row over `exp_scale_inverse`, 0 for the target, and their sum.
-
-    exps has room up to the next multiple of LANES.
-    """
-    cdef real staged[BLOCK]
-    cdef double lanes[LANES]
-    cdef const real* x = view_classes(&job.scores, row, first, m, scratch, staged)
-    cdef const char* place = row + first * job.scores.class_stride
-    cdef Py_ssize_t i, j, padded = (m + LANES - 1) // LANES * LANES
-    exp_of_classes(job, place, x, m, target_logit, exps)
-    for i in range(m, padded):
-        exps[i] = 0
-    if first <= target < first + m:
-        exps[target - first] = 0
-    for j in range(LANES):
-        lanes[j] = 0.0
-    for i from 0 <= i < padded by LANES:
-        if real is float:
-            prefetch_classes(job, place, i)
-        for j in range(LANES):
-            lanes[j] += <double>exps[i + j]
-    return sum_lanes(lanes)
-
-
-cdef inline double sum_exp_row(
-    const Job* job, const char* row, Py_ssize_t target, real target_logit, void* scratch
-) noexcept nogil:
-    """sum of e^(x_j - x_target) over j != target of one row; NaN if the target is not finite."""
-    cdef real exps[BLOCK]
-    cdef double hi = 0.0, lo = 0.0
-    cdef Py_ssize_t first
-    cdef int m
-    for first from 0 <= first < job.classes by BLOCK:
-        m = <int>min(<Py_ssize_t>BLOCK, job.classes - first)
-        add(sum_exp_block(job, row, target, target_logit, first, m, scratch, exps), &hi, &lo)
-    return (hi + lo) * exp_scale_inverse(exps) + <double>(target_logit - target_logit)

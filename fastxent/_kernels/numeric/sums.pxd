@@ -1,6 +1,8 @@
 # Sums whose bits depend on the numbers alone: a fixed number of lanes, a fixed tree over them, and
 # error-free addition (Knuth's two-sum) from block to block.
 
+from libc.string cimport memcpy
+
 from fastxent._kernels.job cimport LANES, Partial
 from fastxent._kernels.types cimport real
 
@@ -97,8 +99,7 @@ cdef inline void add_run(const real* x, Py_ssize_t n, double* hi, double* lo) no
         for j in range(LANES):
             add_to_lane(x[i + j], &sums[j], &err[j])
     if whole < n:
-        for i in range(whole, n):
-            rest[i - whole] = x[i]
+        memcpy(rest, x + whole, (n - whole) * sizeof(real))
         for j in range(LANES):
             add_to_lane(rest[j], &sums[j], &err[j])
     if real is double:
