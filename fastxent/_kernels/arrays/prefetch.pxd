@@ -5,6 +5,7 @@ from fastxent._kernels.job cimport ABSENT, Job, LANES, Operand
 cdef enum:
     AHEAD = 2048    # elements between the current one and the prefetched one
     AHEAD_BYTES = 8192  # at most, so that several arrays fit in L1
+    RUN = 128           # elements between two bursts of requests: a longer burst stalls
 
 cdef extern from "simd.h":
     void prefetch_line "fastxent_prefetch"(const char* address) noexcept nogil
@@ -20,6 +21,13 @@ cdef inline void prefetch_lanes(const char* place, Py_ssize_t itemsize) noexcept
     cdef Py_ssize_t offset
     for offset from 0 <= offset < LANES * itemsize by 64:
         prefetch_line(place + offset)
+
+
+cdef inline void prefetch_run(const char* place, Py_ssize_t itemsize) noexcept nogil:
+    """Request RUN elements of one array. The loop after it is long enough to hide the burst."""
+    cdef Py_ssize_t i
+    for i from 0 <= i < RUN by LANES:
+        prefetch_lanes(place + i * itemsize, itemsize)
 
 
 cdef inline const char* prefetch_address(const Operand* op, Py_ssize_t position) noexcept nogil:

@@ -14,7 +14,7 @@ from fastxent._kernels.arrays.bounds cimport mark_outside_unit
 from fastxent._kernels.arrays.load cimport (
     convert_dtype, element_ptr, gather_classes, is_real, load_indices,
 )
-from fastxent._kernels.arrays.prefetch cimport AHEAD, prefetch_lanes
+from fastxent._kernels.arrays.prefetch cimport AHEAD, prefetch_run, RUN
 from fastxent._kernels.arrays.transpose cimport tile_of_rows
 from fastxent._kernels.categorical.rows cimport in_range, Rows
 from fastxent._kernels.categorical.softmax cimport sum_tile
@@ -26,10 +26,6 @@ from fastxent._kernels.numeric.divergence cimport divergence_term, smallest_rati
 from fastxent._kernels.numeric.generic cimport exponent, log_of_quotient, mantissa
 from fastxent._kernels.numeric.sums cimport add, add_run
 from fastxent._kernels.types cimport real
-
-
-cdef enum:
-    RUN = 128       # elements between two bursts of prefetches: a longer burst stalls
 
 
 cdef inline bint has_fast_distributions(const Job* job) noexcept nogil:
@@ -57,14 +53,6 @@ cdef inline Terms terms_ahead(const Job* job, Py_ssize_t start, Py_ssize_t first
     return at
 
 
-cdef inline void prefetch_run(const Terms* at, Py_ssize_t i) noexcept nogil:
-    """Request the elements ahead of those from i on."""
-    cdef Py_ssize_t j
-    for j from i <= j < i + RUN by LANES:
-        prefetch_lanes(at.scores + j * at.score_size, at.score_size)
-        prefetch_lanes(at.labels + j * at.label_size, at.label_size)
-
-
 # ---- the terms of a run ----------------------------------------------------------------------
 
 
@@ -83,7 +71,7 @@ cdef inline void cross_entropy_terms(
     cdef real x, two = 2
     cdef Py_ssize_t first, i, m
     for first from 0 <= first < n by RUN:
-        prefetch_run(at, first)
+        prefetch_run(at.scores + first * at.score_size, at.score_size)
         m = min(<Py_ssize_t>RUN, n - first)
         for i in range(m):
             x = p[first + i]
@@ -91,6 +79,7 @@ cdef inline void cross_entropy_terms(
             f[i] = mantissa(x) - one
             k[i] = exponent(x) if x >= smallest else minus_infinity
             s[i] = f[i] / (two + f[i])
+        prefetch_run(at.labels + first * at.label_size, at.label_size)
         for i in range(m):
             terms[first + i] = q[first + i] * log_of_quotient(f[i], s[i], absent, k[i])
 
@@ -125,7 +114,8 @@ cdef inline void divergence_terms(
     cdef real a, b, least, part
     cdef Py_ssize_t first, i
     for first from 0 <= first < n by RUN:
-        prefetch_run(at, first)
+        prefetch_run(at.scores + first * at.score_size, at.score_size)
+        prefetch_run(at.labels + first * at.label_size, at.label_size)
         for i in range(first, min(first + RUN, n)):
             a, b = q[i], p[i]
             b = one if a == zero else b

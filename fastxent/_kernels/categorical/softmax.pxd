@@ -15,7 +15,9 @@ from libc.string cimport memcpy
 from fastxent._kernels.arrays.load cimport (
     element_ptr, convert_dtype, is_real, load_one, copy_elements, widen,
 )
-from fastxent._kernels.arrays.prefetch cimport AHEAD, AHEAD_BYTES, prefetch_lanes, prefetch_line
+from fastxent._kernels.arrays.prefetch cimport (
+    AHEAD, AHEAD_BYTES, prefetch_lanes, prefetch_line, prefetch_run, RUN,
+)
 from fastxent._kernels.arrays.transpose cimport tile_of_rows
 from fastxent._kernels.job cimport BLOCK, is_half, Job, LANES, Operand, ROWS, TILE_CLASSES
 from fastxent._kernels.numeric.elementary cimport base_f32, exp2_f32, reduced_difference_f32
@@ -29,20 +31,12 @@ cdef enum:
     # Up to so many classes, SIMD goes over the rows, tile by tile. Measured: beyond, or with float64
     # beyond half as many, SIMD over the classes is faster.
     TILED_CLASSES = 192
-    RUN = 128       # classes between two bursts of prefetches: a longer burst stalls
 
 # ---- one exponential -------------------------------------------------------------------------
 
 cdef inline void prefetch_classes(const Job* job, const char* place, Py_ssize_t i) noexcept nogil:
     """Prefetch AHEAD of class i of a row."""
     prefetch_lanes(place + (i + AHEAD) * job.scores.class_stride, job.scores.itemsize)
-
-
-cdef inline void prefetch_run(const Job* job, const char* place, Py_ssize_t i) noexcept nogil:
-    """`prefetch_classes` of RUN classes."""
-    cdef Py_ssize_t j
-    for j from i <= j < i + RUN by LANES:
-        prefetch_classes(job, place, j)
 
 
 cdef inline void exp_shifted(
@@ -59,7 +53,7 @@ cdef inline void exp_shifted(
     bounds_of_reduced(maximum, &lowest, &highest)
     for first from 0 <= first < n by RUN:
         # Not in the loop of the sums: it is short, and the requests would come all at once.
-        prefetch_run(job, place, first)
+        prefetch_run(place + (first + AHEAD) * job.scores.class_stride, job.scores.itemsize)
         m = min(<Py_ssize_t>RUN, n - first)
         for i in range(m):
             exps[first + i] = reduce_scaled(
@@ -81,7 +75,7 @@ cdef inline void exp_of_classes(
     else:
         base_f32(target_logit, &lowest, &highest, &shift, &rest)
         for first from 0 <= first < n by RUN:
-            prefetch_run(job, place, first)
+            prefetch_run(place + (first + AHEAD) * job.scores.class_stride, job.scores.itemsize)
             m = min(<Py_ssize_t>RUN, n - first)
             for i in range(m):
                 exps[first + i] = reduced_difference_f32(
