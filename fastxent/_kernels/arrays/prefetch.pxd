@@ -1,11 +1,12 @@
 # Software prefetch: the work on one block requests the data of the next blocks.
 
 from fastxent._kernels.job cimport ABSENT, Job, LANES, Operand
+from fastxent._kernels.types cimport real
 
 cdef enum:
     AHEAD = 2048    # elements between the current one and the prefetched one
     AHEAD_BYTES = 8192  # at most, so that several arrays fit in L1
-    RUN = 128           # elements between two bursts of requests: a longer burst stalls
+    RUN = 128           # at least `run_length`, of both types
 
 cdef extern from "simd.h":
     void prefetch_line "fastxent_prefetch"(const char* address) noexcept nogil
@@ -23,10 +24,17 @@ cdef inline void prefetch_lanes(const char* place, Py_ssize_t itemsize) noexcept
         prefetch_line(place + offset)
 
 
-cdef inline void prefetch_run(const char* place, Py_ssize_t itemsize) noexcept nogil:
-    """Request RUN elements of one array. The loop after it is long enough to hide the burst."""
+cdef inline Py_ssize_t run_length(const real* tag) noexcept nogil:
+    """The elements between two bursts of requests: 512 bytes. A longer burst stalls."""
+    return 512 // sizeof(real)
+
+
+cdef inline void prefetch_run(
+    const char* place, Py_ssize_t itemsize, Py_ssize_t length
+) noexcept nogil:
+    """Request the elements of a run of one array. The loop after it hides the burst."""
     cdef Py_ssize_t i
-    for i from 0 <= i < RUN by LANES:
+    for i from 0 <= i < length by LANES:
         prefetch_lanes(place + i * itemsize, itemsize)
 
 

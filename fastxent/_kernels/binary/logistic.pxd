@@ -5,7 +5,7 @@ from fastxent._kernels.binary.general cimport Block, load_block, PART
 from fastxent._kernels.job cimport Job, Partial
 from fastxent._kernels.numeric.elementary cimport exp_nonpos_f64
 from fastxent._kernels.numeric.generic cimport log1p_unit
-from fastxent._kernels.numeric.sums cimport add, add_losses, lane_sum
+from fastxent._kernels.numeric.sums cimport add_lanes, add_losses
 
 
 cdef inline void add_logistic(const Job* job, Block* block, Partial* partial) noexcept nogil:
@@ -38,7 +38,7 @@ cdef inline void add_logistic(const Job* job, Block* block, Partial* partial) no
         block.loss[i] += w * ((block.label[i] + block.other[i]) * log1p_unit(block.scratch[i]))
     add_losses(block.loss, block.weight if block.weighted else NULL, block.n, partial)
     for k in range(5):
-        add(lane_sum(sums[k], block.n), &partial.moments[k], &partial.moments_lo[k])
+        add_lanes(sums[k], block.n, &partial.moments[k], &partial.moments_lo[k])
 
 
 cdef inline void run_logistic(

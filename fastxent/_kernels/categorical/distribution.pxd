@@ -14,7 +14,7 @@ from fastxent._kernels.arrays.bounds cimport mark_outside_unit
 from fastxent._kernels.arrays.load cimport (
     convert_dtype, element_ptr, gather_classes, is_real, load_indices,
 )
-from fastxent._kernels.arrays.prefetch cimport AHEAD, prefetch_run, RUN
+from fastxent._kernels.arrays.prefetch cimport AHEAD, prefetch_run, RUN, run_length
 from fastxent._kernels.arrays.transpose cimport tile_of_rows
 from fastxent._kernels.categorical.rows cimport in_range, Rows
 from fastxent._kernels.categorical.softmax cimport sum_tile
@@ -69,17 +69,17 @@ cdef inline void cross_entropy_terms(
     cdef real s[RUN]
     cdef real k[RUN]
     cdef real x, two = 2
-    cdef Py_ssize_t first, i, m
-    for first from 0 <= first < n by RUN:
-        prefetch_run(at.scores + first * at.score_size, at.score_size)
-        m = min(<Py_ssize_t>RUN, n - first)
+    cdef Py_ssize_t first, i, m, length = run_length(p)
+    for first from 0 <= first < n by length:
+        prefetch_run(at.scores + first * at.score_size, at.score_size, length)
+        m = min(length, n - first)
         for i in range(m):
             x = p[first + i]
             x = one if q[first + i] == zero else x
             f[i] = mantissa(x) - one
             k[i] = exponent(x) if x >= smallest else minus_infinity
             s[i] = f[i] / (two + f[i])
-        prefetch_run(at.labels + first * at.label_size, at.label_size)
+        prefetch_run(at.labels + first * at.label_size, at.label_size, length)
         for i in range(m):
             terms[first + i] = q[first + i] * log_of_quotient(f[i], s[i], absent, k[i])
 
@@ -112,11 +112,11 @@ cdef inline void divergence_terms(
     """The two brackets of q log(q / p); 0 where q is 0, infinite where a number is too small."""
     cdef real zero = 0, one = 1, infinity = INFINITY, smallest = smallest_ratio_part(p)
     cdef real a, b, least, part
-    cdef Py_ssize_t first, i
-    for first from 0 <= first < n by RUN:
-        prefetch_run(at.scores + first * at.score_size, at.score_size)
-        prefetch_run(at.labels + first * at.label_size, at.label_size)
-        for i in range(first, min(first + RUN, n)):
+    cdef Py_ssize_t first, i, length = run_length(p)
+    for first from 0 <= first < n by length:
+        prefetch_run(at.scores + first * at.score_size, at.score_size, length)
+        prefetch_run(at.labels + first * at.label_size, at.label_size, length)
+        for i in range(first, min(first + length, n)):
             a, b = q[i], p[i]
             b = one if a == zero else b
             a = one if a == zero else a

@@ -23,7 +23,7 @@ from fastxent._kernels.job cimport (
     NO_ERROR, Partial, ROWS, TILE_CLASSES,
 )
 from fastxent._kernels.numeric.elementary cimport log1p_f64
-from fastxent._kernels.numeric.sums cimport add, lane_sum, mul_zero_inf
+from fastxent._kernels.numeric.sums cimport add_lanes, lane_sum, mul_zero_inf
 from fastxent._kernels.types cimport real
 
 cdef struct ClassBlock:     # up to BLOCK classes of a row
@@ -91,7 +91,7 @@ cdef inline RowSums sum_grad_weights(
         if first <= row.argmax < first + m:
             sums.top_weight = scratch[row.argmax - first]
             scratch[row.argmax - first] = 0.0
-        add(lane_sum(scratch, m), &sums.others, &others_lo)
+        add_lanes(scratch, m, &sums.others, &others_lo)
         sums.weight_derivs += lane_sum(block.grad_weight_deriv, m)
     sums.others += others_lo
     return sums

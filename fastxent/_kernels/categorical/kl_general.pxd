@@ -18,7 +18,7 @@ from fastxent._kernels.job cimport (
 from fastxent._kernels.numeric.elementary cimport exp_nonpos_f64, log_f64
 from fastxent._kernels.numeric.expm1 cimport expm1_less, expm1_moderate
 from fastxent._kernels.numeric.generic cimport difference
-from fastxent._kernels.numeric.sums cimport add, lane_sum
+from fastxent._kernels.numeric.sums cimport add_lanes
 
 cdef enum:
     LIMITS, EXPONENTIALS, TERMS     # the passes
@@ -185,14 +185,14 @@ cdef inline void run_pass(
                 make_relative(block.x[k], m, pair.maximum[k])
                 for i in range(m):
                     block.x[k][i] = exp_nonpos_f64(block.x[k][i])
-                add(lane_sum(block.x[k], m), &pair.sum_exp[k], &pair.sum_exp_lo[k])
+                add_lanes(block.x[k], m, &pair.sum_exp[k], &pair.sum_exp_lo[k])
         if stage == TERMS:
             load_log_ratios(pair, m, &block)
             for k in range(2):
                 make_relative(block.x[k], m, pair.maximum[k])
             kl_terms(pair, m, derivative, &block)
             if not derivative:
-                add(lane_sum(block.x[0], m), &pair.total, &pair.total_lo)
+                add_lanes(block.x[0], m, &pair.total, &pair.total_lo)
         if stage == FILL or (stage == TERMS and derivative):
             store_grad_classes(
                 job, &job.grad, element_ptr(job, &job.grad, position), first, m, block.x[0]

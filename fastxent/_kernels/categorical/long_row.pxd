@@ -17,7 +17,7 @@ from fastxent._kernels.categorical.soft_logits cimport (
 from fastxent._kernels.categorical.softmax cimport exp_of_classes, target_scores
 from fastxent._kernels.job cimport ABSENT, BLOCK, Job, LANES
 from fastxent._kernels.numeric.generic cimport exp_scale_inverse
-from fastxent._kernels.numeric.sums cimport add, add_run, sum_lanes
+from fastxent._kernels.numeric.sums cimport add_lanes, add_run
 from fastxent._kernels.types cimport real
 
 cdef enum:
@@ -120,29 +120,6 @@ cdef inline void set_soft_terms(
     finish_terms(job, rows, i, i + 1)
 
 
-cdef inline double sum_exp_block(
-    const Job* job, const char* place, const real* x, Py_ssize_t m, Py_ssize_t target, real base,
-    real* exps
-) noexcept nogil:
-    """Exponentials of m classes over `exp_scale_inverse`, 0 for the target, and their sum.
-
-    The target is counted from the first of them. exps has room up to the next multiple of LANES.
-    """
-    cdef double lanes[LANES]
-    cdef Py_ssize_t i, j, padded = (m + LANES - 1) // LANES * LANES
-    exp_of_classes(job, place, x, m, base, exps)
-    for i in range(m, padded):
-        exps[i] = 0
-    if 0 <= target < m:
-        exps[target] = 0
-    for j in range(LANES):
-        lanes[j] = 0.0
-    for i from 0 <= i < padded by LANES:
-        for j in range(LANES):
-            lanes[j] += <double>exps[i + j]
-    return sum_lanes(lanes)
-
-
 cdef inline double sum_exp_row(
     const Job* job, Py_ssize_t start, Rows* rows, Py_ssize_t row_number, real base, real* kept,
     double* err
@@ -157,9 +134,9 @@ cdef inline double sum_exp_row(
     cdef const real* x
     cdef const char* row = element_ptr(job, &job.scores, start + row_number)
     cdef const char* labels = NULL
-    cdef double hi = 0.0, lo = 0.0, block_sum
+    cdef double hi = 0.0, lo = 0.0
     cdef SoftSums sums = SoftSums(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    cdef Py_ssize_t first, m
+    cdef Py_ssize_t first, m, target
     cdef bint padded, soft = has_soft_path(job)
     if not job.index_labels:
         labels = element_ptr(job, &job.labels, start + row_number)
@@ -172,16 +149,16 @@ cdef inline double sum_exp_row(
         exps = exps_staged
         if kept != NULL and not padded:
             exps = kept + first
-        block_sum = sum_exp_block(
-            job, row + first * job.scores.class_stride, x, m, rows.target[row_number] - first, base,
-            exps,
-        )
+        exp_of_classes(job, row + first * job.scores.class_stride, x, m, base, exps)
+        target = rows.target[row_number] - first
+        if 0 <= target < m:
+            exps[target] = 0
         if kept != NULL and padded:
             memcpy(kept + first, exps, m * sizeof(real))
-        if real is double and job.hess.dtype != ABSENT:
+        if real is float or job.hess.dtype != ABSENT:
             add_run(exps, m, &hi, &lo)      # 1 - p needs what rounding loses
         else:
-            add(block_sum, &hi, &lo)
+            add_lanes(exps, m, &hi, &lo)
     if soft:
         set_soft_terms(job, &sums, rows, row_number)
     err[0] = lo

@@ -17,7 +17,9 @@ from fastxent._kernels.numeric.clipped_log cimport minus_log
 from fastxent._kernels.numeric.divergence cimport divergence_term, smallest_ratio_part
 from fastxent._kernels.numeric.elementary cimport exp_nonpos_dd, log1p_f64, log_f64
 from fastxent._kernels.numeric.generic cimport difference, exp_scale_inverse, exp_scaled
-from fastxent._kernels.numeric.sums cimport add, add_run, sum_lanes, lane_sum, mul_zero_inf
+from fastxent._kernels.numeric.sums cimport (
+    add_lanes, add_run, lane_sum, mul_zero_inf, sum_lanes,
+)
 from fastxent._kernels.types cimport real
 
 cdef struct SoftRow:
@@ -285,7 +287,7 @@ cdef inline void sum_exp_below_maximum(const Job* job, SoftRow* row) noexcept no
             d = difference(x[i], row.maximum, &err)
             err = err if d > -INFINITY else 0.0
             x[i] = exp_nonpos_dd(0.0 if x[i] == row.maximum else d, err)
-        add(lane_sum(x, m), &hi, &lo)
+        add_lanes(x, m, &hi, &lo)
     row.sum_exp_rest = hi + lo
 
 

@@ -6,7 +6,7 @@
 # or NaN; the caller then recomputes the row.
 #
 # Few classes: ROWS rows at a time, SIMD over the rows, here. Many classes: SIMD over the classes
-# (long_row.pxd). The number of classes alone decides, never the layout: every layout gives the same bits.
+# (long_row.pxd). The number of classes alone decides, never the layout: each gives the same bits.
 
 from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t, uint16_t
@@ -17,6 +17,7 @@ from fastxent._kernels.arrays.load cimport (
 )
 from fastxent._kernels.arrays.prefetch cimport (
     AHEAD, AHEAD_BYTES, prefetch_lanes, prefetch_line, prefetch_run, RUN,
+    run_length,
 )
 from fastxent._kernels.arrays.transpose cimport tile_of_rows
 from fastxent._kernels.job cimport BLOCK, is_half, Job, LANES, Operand, ROWS, TILE_CLASSES
@@ -49,12 +50,12 @@ cdef inline void exp_shifted(
     cdef real low[RUN]
     cdef real power[RUN]
     cdef real lowest, highest
-    cdef Py_ssize_t first, i, m
+    cdef Py_ssize_t first, i, m, length = run_length(x)
     bounds_of_reduced(maximum, &lowest, &highest)
-    for first from 0 <= first < n by RUN:
+    for first from 0 <= first < n by length:
         # Not in the loop of the sums: it is short, and the requests would come all at once.
-        prefetch_run(place + (first + AHEAD) * job.scores.class_stride, job.scores.itemsize)
-        m = min(<Py_ssize_t>RUN, n - first)
+        prefetch_run(place + (first + AHEAD) * job.scores.class_stride, job.scores.itemsize, length)
+        m = min(length, n - first)
         for i in range(m):
             exps[first + i] = reduce_scaled(
                 x[first + i], maximum, lowest, highest, &low[i], &power[i]
@@ -69,14 +70,14 @@ cdef inline void exp_of_classes(
     """e^(x - target) over `exp_scale_inverse` of n <= BLOCK classes of a row."""
     cdef float power[RUN]
     cdef float lowest, highest, shift, rest
-    cdef Py_ssize_t first, i, m
+    cdef Py_ssize_t first, i, m, length = run_length(x)
     if real is double:
         exp_shifted(job, place, x, n, target_logit, exps)
     else:
         base_f32(target_logit, &lowest, &highest, &shift, &rest)
-        for first from 0 <= first < n by RUN:
-            prefetch_run(place + (first + AHEAD) * job.scores.class_stride, job.scores.itemsize)
-            m = min(<Py_ssize_t>RUN, n - first)
+        for first from 0 <= first < n by length:
+            prefetch_run(place + (first + AHEAD) * job.scores.class_stride, job.scores.itemsize, length)
+            m = min(length, n - first)
             for i in range(m):
                 exps[first + i] = reduced_difference_f32(
                     x[first + i], target_logit, lowest, highest, shift, rest, &power[i]

@@ -19,7 +19,9 @@ from fastxent._kernels.job cimport (
 )
 from fastxent._kernels.numeric.elementary cimport exp_nonpos_f64, exp_scaled_f64, log1p_f64
 from fastxent._kernels.numeric.generic cimport exp_scale_inverse, log1p_all
-from fastxent._kernels.numeric.sums cimport add, add_losses, apply_weights, lane_sum, mul_zero_inf
+from fastxent._kernels.numeric.sums cimport (
+    add_lanes, add_losses, apply_weights, lane_sum, mul_zero_inf,
+)
 
 cdef struct RowMoments:     # of up to ROWS rows
     double slope[ROWS]          # the first derivative of the loss by beta
@@ -195,7 +197,7 @@ cdef inline void add_moments(Rows* rows, RowMoments* moments, Partial* partial) 
     apply_weights(rows.loss, rows.weight, rows.n)
     add_losses(rows.loss, rows.weight, rows.n, partial)
     for k in range(4):
-        add(lane_sum(split[k], rows.n), &partial.moments[k], &partial.moments_lo[k])
+        add_lanes(split[k], rows.n, &partial.moments[k], &partial.moments_lo[k])
 
 
 cdef inline void run_temperature(

@@ -127,6 +127,11 @@ cdef inline void add(double value, double* hi, double* lo) noexcept nogil:
         lo[0] += error
 
 
+cdef inline void add_lanes(real* x, Py_ssize_t n, double* hi, double* lo) noexcept nogil:
+    """Add `lane_sum` to hi + lo."""
+    add(lane_sum(x, n), hi, lo)
+
+
 cdef inline void add_losses(
     double* loss, double* weight, int n, Partial* partial
 ) noexcept nogil:
