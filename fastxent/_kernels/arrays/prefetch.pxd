@@ -33,9 +33,9 @@ cdef inline void prefetch_run(
     const char* place, Py_ssize_t itemsize, Py_ssize_t length
 ) noexcept nogil:
     """Request the elements of a run of one array. The loop after it hides the burst."""
-    cdef Py_ssize_t i
-    for i from 0 <= i < length by LANES:
-        prefetch_lanes(place + i * itemsize, itemsize)
+    cdef Py_ssize_t offset
+    for offset from 0 <= offset < length * itemsize by 64:
+        prefetch_line(place + offset)
 
 
 cdef inline const char* prefetch_address(const Operand* op, Py_ssize_t position) noexcept nogil:

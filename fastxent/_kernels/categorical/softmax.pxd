@@ -40,12 +40,24 @@ cdef inline void prefetch_classes(const Job* job, const char* place, Py_ssize_t 
     prefetch_lanes(place + (i + AHEAD) * job.scores.class_stride, job.scores.itemsize)
 
 
+cdef inline void prefetch_classes_run(
+    const Job* job, const char* place, Py_ssize_t first, Py_ssize_t length
+) noexcept nogil:
+    """Prefetch AHEAD of a run of classes of a row, unless `place` is NULL.
+
+    Not in the loop of the sums: it is short, and the requests would come all at once.
+    """
+    if place != NULL:
+        prefetch_run(place + (first + AHEAD) * job.scores.class_stride, job.scores.itemsize, length)
+
+
 cdef inline void exp_shifted(
     const Job* job, const char* place, const real* x, Py_ssize_t n, real maximum, real* exps
 ) noexcept nogil:
     """e^(x - maximum) over `exp_scale_inverse` of n classes of a row, which are staged in x.
 
-    They lie at `place`. The rounding error of the difference is compensated.
+    They lie at `place`, or are in the caches already: NULL. The rounding error of the difference is
+    compensated.
     """
     cdef real low[RUN]
     cdef real power[RUN]
@@ -53,8 +65,7 @@ cdef inline void exp_shifted(
     cdef Py_ssize_t first, i, m, length = run_length(x)
     bounds_of_reduced(maximum, &lowest, &highest)
     for first from 0 <= first < n by length:
-        # Not in the loop of the sums: it is short, and the requests would come all at once.
-        prefetch_run(place + (first + AHEAD) * job.scores.class_stride, job.scores.itemsize, length)
+        prefetch_classes_run(job, place, first, length)
         m = min(length, n - first)
         for i in range(m):
             exps[first + i] = reduce_scaled(
@@ -67,7 +78,7 @@ cdef inline void exp_shifted(
 cdef inline void exp_of_classes(
     const Job* job, const char* place, const real* x, Py_ssize_t n, real target_logit, real* exps
 ) noexcept nogil:
-    """e^(x - target) over `exp_scale_inverse` of n <= BLOCK classes of a row."""
+    """e^(x - target) over `exp_scale_inverse` of n <= BLOCK classes of a row; as `exp_shifted`."""
     cdef float power[RUN]
     cdef float lowest, highest, shift, rest
     cdef Py_ssize_t first, i, m, length = run_length(x)
@@ -76,7 +87,7 @@ cdef inline void exp_of_classes(
     else:
         base_f32(target_logit, &lowest, &highest, &shift, &rest)
         for first from 0 <= first < n by length:
-            prefetch_run(place + (first + AHEAD) * job.scores.class_stride, job.scores.itemsize, length)
+            prefetch_classes_run(job, place, first, length)
             m = min(length, n - first)
             for i in range(m):
                 exps[first + i] = reduced_difference_f32(
