@@ -199,6 +199,37 @@ def test_a_distribution_with_0_at_an_infinite_cost():
     assert bce_logits([0.0], [INF], sample_weight=[0.0], reduction="sum") == 0
 
 
+@pytest.mark.parametrize("classes", [2, 10, 32, 33, 193, 1000, 1025, 3000])
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+def test_distributions_over_a_masked_vocabulary_of_any_length(classes, dtype):
+    """Words of probability 0 at a logit of -inf, or of any finite size, cost nothing."""
+    rng = np.random.default_rng(classes)
+    z = rng.normal(0, 2, (130, classes)).astype(dtype)
+    q = rng.random((130, classes))
+    absent = rng.random((130, classes)) < 0.3
+    absent[:, rng.integers(classes)] = False
+    q[absent] = np.where(rng.random(absent.sum()) < 0.5, 0.0, -0.0)
+    q = (q / q.sum(axis=1, keepdims=True)).astype(dtype)
+    z[absent] = rng.choice([-INF, np.finfo(dtype).min, 1.0], absent.sum())
+    x, p = z.astype(np.longdouble), q.astype(np.longdouble)
+    largest = x.max(axis=1, keepdims=True)
+    logsumexp = largest + np.log(np.exp(x - largest).sum(axis=1, keepdims=True))
+    want = np.where(p == 0, 0, p * (logsumexp - np.where(p == 0, 0, x))).sum(axis=1)
+    rtol = 1e-14 if dtype == "float64" else 3e-7
+    np.testing.assert_allclose(cce_logits(q, z, reduction="none"), want, rtol=rtol)
+    mask = rng.random(130) < 0.5
+    assert cce_logits(q, z, where=mask) == pytest.approx(float(want[mask].mean()), rel=rtol)
+
+    place = 77, int(np.flatnonzero(absent[77])[0]) if absent[77].any() else 0
+    for array, value in ((z, np.nan), (q, np.nan), (q, 1.5), (q, -0.1)):
+        kept, array[place] = array[place], value
+        with pytest.raises(ValueError, match=rf"\[77, {place[1]}\]"):
+            cce_logits(q, z)
+        array[place] = kept
+    q[place], z[place] = 0.25, -INF
+    assert np.flatnonzero(np.isinf(cce_logits(q, z, reduction="none"))).tolist() == [77]
+
+
 @pytest.mark.parametrize("row", [[-INF, -INF], [INF, INF], [INF, INF, 0], [-INF]])
 def test_rows_without_a_distribution(row):
     """Every finite logit gives a distribution; these give none, so neither a loss."""
