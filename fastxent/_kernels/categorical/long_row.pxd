@@ -136,7 +136,7 @@ cdef inline double sum_exp_row(
     cdef const char* labels = NULL
     cdef double hi = 0.0, lo = 0.0
     cdef SoftSums sums = SoftSums(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    cdef Py_ssize_t first, m, target
+    cdef Py_ssize_t first, i, m, target, whole
     cdef bint padded, soft = has_soft_path(job)
     if not job.index_labels:
         labels = element_ptr(job, &job.labels, start + row_number)
@@ -156,7 +156,10 @@ cdef inline double sum_exp_row(
         if kept != NULL and padded:
             memcpy(kept + first, exps, m * sizeof(real))
         if real is float or job.hess.dtype != ABSENT:
-            add_run(exps, m, &hi, &lo)      # 1 - p needs what rounding loses
+            whole = (m + LANES - 1) // LANES * LANES    # there is room: a tail takes longer
+            for i in range(m, whole):
+                exps[i] = 0
+            add_run(exps, whole, &hi, &lo)      # 1 - p needs what rounding loses
         else:
             add_lanes(exps, m, &hi, &lo)
     if soft:
