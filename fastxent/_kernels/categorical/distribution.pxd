@@ -24,7 +24,7 @@ from fastxent._kernels.job cimport (
 from fastxent._kernels.likelihood cimport clipped, has_bounds
 from fastxent._kernels.numeric.divergence cimport divergence_term, smallest_ratio_part
 from fastxent._kernels.numeric.generic cimport exponent, log_of_quotient, mantissa
-from fastxent._kernels.numeric.sums cimport add, add_run
+from fastxent._kernels.numeric.sums cimport add, add_buffer
 from fastxent._kernels.types cimport real
 
 
@@ -285,9 +285,9 @@ cdef inline double sum_distributions(
     for first from 0 <= first < job.classes by BLOCK:
         m = min(<Py_ssize_t>BLOCK, job.classes - first)
         fill_terms(job, start, rows, target, first, m, scratch, terms, linear)
-        add_run(terms, rows * m, &hi, &lo)
+        add_buffer(terms, rows * m, &hi, &lo)
         if has_two_terms(job):
-            add_run(linear, rows * m, &linear_hi, &linear_lo)
+            add_buffer(linear, rows * m, &linear_hi, &linear_lo)
     return weigh_sums(job, hi + lo, linear_hi + linear_lo)
 
 

@@ -17,7 +17,7 @@ from fastxent._kernels.categorical.soft_logits cimport (
 from fastxent._kernels.categorical.softmax cimport exp_of_classes, target_scores
 from fastxent._kernels.job cimport ABSENT, BLOCK, Job, LANES
 from fastxent._kernels.numeric.generic cimport exp_scale_inverse
-from fastxent._kernels.numeric.sums cimport add_lanes, add_run
+from fastxent._kernels.numeric.sums cimport add_buffer, add_lanes, add_run
 from fastxent._kernels.types cimport real
 
 cdef enum:
@@ -102,12 +102,12 @@ cdef inline void add_soft_terms(
         for j in range(whole, m):
             terms[j] = soft_term(base, x[j], q[j])
         mark_outside_unit(q, m, terms)
-        add_run(<const real*>terms, m, &sums.linear, &sums.linear_lo)
+        add_buffer(terms, m, &sums.linear, &sums.linear_lo)
         add_run(q, m, &sums.labels, &sums.labels_lo)
     if job.label_smoothing != 0.0:
         for i in range(m):
             terms[i] = base - x[i]
-        add_run(<const real*>terms, m, &sums.spread, &sums.spread_lo)
+        add_buffer(terms, m, &sums.spread, &sums.spread_lo)
 
 
 cdef inline void set_soft_terms(
@@ -136,7 +136,7 @@ cdef inline double sum_exp_row(
     cdef const char* labels = NULL
     cdef double hi = 0.0, lo = 0.0
     cdef SoftSums sums = SoftSums(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    cdef Py_ssize_t first, i, m, target, whole
+    cdef Py_ssize_t first, m, target
     cdef bint padded, soft = has_soft_path(job)
     if not job.index_labels:
         labels = element_ptr(job, &job.labels, start + row_number)
@@ -156,10 +156,7 @@ cdef inline double sum_exp_row(
         if kept != NULL and padded:
             memcpy(kept + first, exps, m * sizeof(real))
         if real is float or job.hess.dtype != ABSENT:
-            whole = (m + LANES - 1) // LANES * LANES    # there is room: a tail takes longer
-            for i in range(m, whole):
-                exps[i] = 0
-            add_run(exps, whole, &hi, &lo)      # 1 - p needs what rounding loses
+            add_buffer(exps, m, &hi, &lo)       # 1 - p needs what rounding loses
         else:
             add_lanes(exps, m, &hi, &lo)
     if soft:

@@ -114,6 +114,14 @@ cdef inline void add_run(const real* x, Py_ssize_t n, double* hi, double* lo) no
         add(sum_lanes(sums), hi, lo)
 
 
+cdef inline void add_buffer(real* x, Py_ssize_t n, double* hi, double* lo) noexcept nogil:
+    """`add_run` of a buffer with room up to the next multiple of LANES: a tail would take longer."""
+    cdef Py_ssize_t i, padded = (n + LANES - 1) // LANES * LANES
+    for i in range(n, padded):
+        x[i] = 0
+    add_run(<const real*>x, padded, hi, lo)
+
+
 cdef inline void add(double value, double* hi, double* lo) noexcept nogil:
     """hi + lo += value, the rounding error of the sum kept in lo.
 
