@@ -71,7 +71,7 @@ cdef inline void sum_exp_columns(
             for j in range(LANES):
                 exps[j] = 0
             for i in range(n):
-                exp_of_classes(job, NULL, flat + i * m, m, target_logit[i], exps)
+                exp_of_classes(&job.scores, NULL, flat + i * m, m, target_logit[i], exps)
                 if first <= target[i] < first + m:
                     exps[target[i] - first] = 0
                 for j in range(LANES):

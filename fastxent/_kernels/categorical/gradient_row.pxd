@@ -91,7 +91,9 @@ cdef inline void write_row_gradients(
         if kept == NULL:
             exps = recomputed
             x = view_classes(&job.scores, row, first, <int>m, rows.scratch, staged)
-            exp_of_classes(job, row + first * job.scores.class_stride, x, m, target_logit, exps)
+            exp_of_classes(
+                &job.scores, row + first * job.scores.class_stride, x, m, target_logit, exps
+            )
         if job.hess.dtype != ABSENT:
             hessians_of_exps(job, &scale.hess, target, m, exps, hess)
             store_grad_classes(

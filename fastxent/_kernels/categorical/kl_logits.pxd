@@ -18,7 +18,6 @@ from libc.math cimport INFINITY, NAN
 from libc.stdint cimport uint8_t
 
 from fastxent._kernels.arrays.load cimport element_ptr, view_classes
-from fastxent._kernels.arrays.prefetch cimport AHEAD, prefetch_lanes
 from fastxent._kernels.categorical.chunk cimport add_rows
 from fastxent._kernels.categorical.kl_general cimport general_kl
 from fastxent._kernels.categorical.kl_tile cimport FAR, kl_of_tile
@@ -93,9 +92,6 @@ cdef inline void add_kl_block(
             p = group(&lanes[0], tails, i)
             q = group(&lanes[1], tails + LANES, i)
             prefetch_classes(job, row.p, first_class + i)
-            prefetch_lanes(
-                row.q + (first_class + i + AHEAD) * job.labels.class_stride, job.labels.itemsize
-            )
             for j in range(LANES):
                 d = difference(p[j], q[j], &err)
                 d = (d - shift) + err
@@ -137,7 +133,9 @@ cdef inline void add_kl_classes(
             row.shift = <double>(x[0][i] - x[1][i])
             row.has_shift = True
         set_maximum(row, <double>maximum)
-    exp_shifted(job, row.q + first * job.labels.class_stride, x[1], m, <float>row.maximum, exps)
+    exp_shifted(
+        &job.labels, row.q + first * job.labels.class_stride, x[1], m, <float>row.maximum, exps
+    )
     for i in range(m, lanes[1].padded):
         exps[i] = 0
     add_kl_block(job, first, lanes, tails, exps, row)

@@ -149,7 +149,9 @@ cdef inline double sum_exp_row(
         exps = exps_staged
         if kept != NULL and not padded:
             exps = kept + first
-        exp_of_classes(job, row + first * job.scores.class_stride, x, m, base, exps)
+        exp_of_classes(
+            &job.scores, row + first * job.scores.class_stride, x, m, base, exps
+        )
         target = rows.target[row_number] - first
         if 0 <= target < m:
             exps[target] = 0

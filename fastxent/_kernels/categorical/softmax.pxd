@@ -41,23 +41,23 @@ cdef inline void prefetch_classes(const Job* job, const char* place, Py_ssize_t 
 
 
 cdef inline void prefetch_classes_run(
-    const Job* job, const char* place, Py_ssize_t first, Py_ssize_t length
+    const Operand* op, const char* place, Py_ssize_t first, Py_ssize_t length
 ) noexcept nogil:
     """Prefetch AHEAD of a run of classes of a row, unless `place` is NULL.
 
     Not in the loop of the sums: it is short, and the requests would come all at once.
     """
     if place != NULL:
-        prefetch_run(place + (first + AHEAD) * job.scores.class_stride, job.scores.itemsize, length)
+        prefetch_run(place + (first + AHEAD) * op.class_stride, op.itemsize, length)
 
 
 cdef inline void exp_shifted(
-    const Job* job, const char* place, const real* x, Py_ssize_t n, real maximum, real* exps
+    const Operand* op, const char* place, const real* x, Py_ssize_t n, real maximum, real* exps
 ) noexcept nogil:
     """e^(x - maximum) over `exp_scale_inverse` of n classes of a row, which are staged in x.
 
-    They lie at `place`, or are in the caches already: NULL. The rounding error of the difference is
-    compensated.
+    They lie in `op` at `place`, or are in the caches already: NULL. The rounding error of the
+    difference is compensated.
     """
     cdef real low[RUN]
     cdef real power[RUN]
@@ -65,7 +65,7 @@ cdef inline void exp_shifted(
     cdef Py_ssize_t first, i, m, length = run_length(x)
     bounds_of_reduced(maximum, &lowest, &highest)
     for first from 0 <= first < n by length:
-        prefetch_classes_run(job, place, first, length)
+        prefetch_classes_run(op, place, first, length)
         m = min(length, n - first)
         for i in range(m):
             exps[first + i] = reduce_scaled(
@@ -76,18 +76,18 @@ cdef inline void exp_shifted(
 
 
 cdef inline void exp_of_classes(
-    const Job* job, const char* place, const real* x, Py_ssize_t n, real target_logit, real* exps
+    const Operand* op, const char* place, const real* x, Py_ssize_t n, real target_logit, real* exps
 ) noexcept nogil:
     """e^(x - target) over `exp_scale_inverse` of n <= BLOCK classes of a row; as `exp_shifted`."""
     cdef float power[RUN]
     cdef float lowest, highest, shift, rest
     cdef Py_ssize_t first, i, m, length = run_length(x)
     if real is double:
-        exp_shifted(job, place, x, n, target_logit, exps)
+        exp_shifted(op, place, x, n, target_logit, exps)
     else:
         base_f32(target_logit, &lowest, &highest, &shift, &rest)
         for first from 0 <= first < n by length:
-            prefetch_classes_run(job, place, first, length)
+            prefetch_classes_run(op, place, first, length)
             m = min(length, n - first)
             for i in range(m):
                 exps[first + i] = reduced_difference_f32(

@@ -16,7 +16,7 @@ from fastxent._kernels.categorical.largest cimport (
     count_greater, fill_tail, first_equal, group, Lanes, largest_class,
 )
 from fastxent._kernels.categorical.rows cimport row_error, Rows
-from fastxent._kernels.categorical.softmax cimport exp_shifted, prefetch_classes
+from fastxent._kernels.categorical.softmax cimport exp_shifted
 from fastxent._kernels.job cimport (
     BLOCK, FLOAT64, Job, LANES, NAN_RAISE, NAN_SCORE, Partial, ROWS, UNDEFINED_ROW,
 )
@@ -46,8 +46,7 @@ cdef inline void raise_maximum(RowStatistics* row, double maximum) noexcept nogi
 
 
 cdef inline void add_block(
-    const Job* job, const char* place, const Lanes* lanes, const real* tail, real maximum,
-    const real* exps, RowStatistics* row
+    const Lanes* lanes, const real* tail, real maximum, const real* exps, RowStatistics* row
 ) noexcept nogil:
     """Add the exponentials of a block, and those times their distance from the maximum."""
     cdef double rest[LANES]
@@ -60,8 +59,6 @@ cdef inline void add_block(
         distance[j] = 0.0
     for i from 0 <= i < lanes.padded by LANES:
         x = group(lanes, tail, i)
-        if real is float:
-            prefetch_classes(job, place, i)
         for j in range(LANES):
             d = maximum - x[j]
             d = bound if d > bound else d
@@ -80,7 +77,6 @@ cdef inline void add_row_block(
     cdef real exps[BLOCK]
     cdef real tail[LANES]
     cdef const real* x = view_classes(&job.scores, source, first, m, scratch, staged)
-    cdef const char* place = source + first * job.scores.class_stride
     cdef Lanes lanes = fill_tail(x, m, <real>(-INFINITY), tail)
     cdef real maximum = largest_class(&lanes, tail)
     cdef bint higher = maximum > row.maximum
@@ -94,12 +90,12 @@ cdef inline void add_row_block(
             row.rest += 0.0 if x[i] == x[i] else NAN
         return
     maximum = <real>row.maximum
-    exp_shifted(job, place, x, m, maximum, exps)
+    exp_shifted(&job.scores, source + first * job.scores.class_stride, x, m, maximum, exps)
     for i in range(m, lanes.padded):
         exps[i] = 0
     if higher:
         exps[row.argmax - first] = 0
-    add_block(job, place, &lanes, tail, maximum, exps, row)
+    add_block(&lanes, tail, maximum, exps, row)
 
 
 cdef inline RowStatistics row_statistics(
